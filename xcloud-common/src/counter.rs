@@ -1,0 +1,62 @@
+//! What the kernel programs count, one per-CPU array element each. Every way an exchange can be lost has one.
+
+/// Index into the `COUNTERS` array.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Counter {
+    /// Exchanges opened at their first hook.
+    Opened,
+    /// Observations that reached the last hook, whether or not the ring had room.
+    Emitted,
+    /// Observations the ring had no room for.
+    RingFull,
+    /// Exchanges whose slot was taken within its lifetime by another.
+    Collision,
+    /// Exchanges whose slot was taken after its lifetime, unanswered.
+    Unanswered,
+    /// Exchanges dropped because the data was sent again and answers cannot be told apart.
+    Retransmit,
+    /// Answers left out because they echo another copy's TSval.
+    OtherCopy,
+    /// Answers of another connection that happened to name the same sequence number.
+    OtherFlow,
+    /// Observations whose stamps were torn or out of order.
+    Torn,
+    /// IP fragments, which carry no TCP header or only part of a segment.
+    Fragment,
+    /// Packets whose headers were cut short or contradict themselves.
+    Malformed,
+}
+
+impl Counter {
+    /// All counters in index order, with a name for reports.
+    pub const ALL: [(Self, &'static str); 11] = [
+        (Self::Opened, "opened"),
+        (Self::Emitted, "emitted"),
+        (Self::RingFull, "ring_full"),
+        (Self::Collision, "collision"),
+        (Self::Unanswered, "unanswered"),
+        (Self::Retransmit, "retransmit"),
+        (Self::OtherCopy, "other_copy"),
+        (Self::OtherFlow, "other_flow"),
+        (Self::Torn, "torn"),
+        (Self::Fragment, "fragment"),
+        (Self::Malformed, "malformed"),
+    ];
+}
+
+/// Number of counters.
+pub const COUNTERS: u32 = Counter::ALL.len() as u32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_lists_every_counter_at_its_index() {
+        for (index, (counter, _)) in Counter::ALL.into_iter().enumerate() {
+            assert_eq!(counter as usize, index);
+        }
+        assert_eq!(Counter::Malformed as u32 + 1, COUNTERS);
+    }
+}

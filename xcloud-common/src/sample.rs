@@ -1,0 +1,72 @@
+//! What the kernel says when an exchange is complete.
+
+use crate::slot::Tuple;
+
+/// One end of one exchange, written to the ring by its last hook. Stamps are `CLOCK_MONOTONIC` nanoseconds.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Near: the data left the pod (`P_out`). Far: the data came in (`U_in`).
+    pub first_ns: u64,
+    /// Near: the data left the node (`U_out`). Far: it entered the pod (`P_in`). 0 when the hook was not passed.
+    pub second_ns: u64,
+    /// Near: the answer came in (`U_in`). Far: it left the pod (`P_out`).
+    pub third_ns: u64,
+    /// Near: the answer entered the pod (`P_in`). Far: it left the node (`U_out`).
+    pub last_ns: u64,
+    /// Before the uplink queue (`U_tc`); 0 when not measured.
+    pub queue_ns: u64,
+    /// Sequence number right after the data.
+    pub end_seq: u32,
+    /// TSval of the data, 0 without the option.
+    pub tsval: u32,
+    /// [`crate::identity::answer_digest`] of the answering packet.
+    pub answer: u32,
+    /// Interface of the pod.
+    pub pod_ifindex: u32,
+    /// Interface of the uplink at the last uplink hook; 0 when not known.
+    pub uplink_ifindex: u32,
+    /// Labels.
+    pub tuple: Tuple,
+    /// [`kind`] bits: what this answer is.
+    pub kinds: u8,
+    /// [`flag`] bits.
+    pub flags: u8,
+    /// One exchange in `2^shift` was selected.
+    pub shift: u8,
+    /// Keeps the layout free of implicit padding.
+    pub reserved: [u8; 5],
+}
+
+/// Bits of [`Sample::kinds`].
+pub mod kind {
+    /// SYN to SYN-ACK.
+    pub const HANDSHAKE: u8 = 1;
+    /// First packet that acknowledges exactly the data's end.
+    pub const ACK: u8 = 2;
+    /// First such packet with payload.
+    pub const RESPONSE: u8 = 4;
+}
+
+/// Bits of [`Sample::flags`].
+pub mod flag {
+    /// This node is the far one.
+    pub const FAR: u8 = 1;
+    /// The data was sent more than once, and the answer echoes this copy's TSval.
+    pub const RESENT: u8 = 2;
+}
+
+impl Sample {
+    /// Observations in this sample: a packet that is both acknowledgement and response counts for both kinds.
+    #[inline(always)]
+    #[must_use]
+    pub const fn observations(&self) -> u64 {
+        self.kinds.count_ones() as u64
+    }
+}
+
+const _: () = assert!(size_of::<Sample>() == 104);
+
+#[cfg(not(target_arch = "bpf"))]
+// SAFETY: repr(C), every byte belongs to a field, any bit pattern is valid.
+unsafe impl aya::Pod for Sample {}

@@ -1,0 +1,7 @@
+//! Project tasks; see `cargo xtask --help`.
+
+mod codegen;
+
+fn main() -> anyhow::Result<()> {
+    codegen::run(false)
+}
