@@ -1,1 +1,15 @@
-//! xcloud.
+//! xcloud says where the p99 of traffic between clouds goes.
+//!
+//! The line, one module a box: packet -> hook -> slot -> ring -> drain drains -> client batches
+//! =gRPC=> server -> join near and far -> store =gRPC=> query -> report.
+
+pub mod agent;
+pub mod aggregator;
+pub mod check;
+pub mod cli;
+pub mod kernel;
+pub mod measure;
+pub mod observe;
+pub mod query;
+pub mod report;
+pub mod wire;

@@ -1,1 +1,31 @@
-fn main() {}
+//! The `xcloud` command.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use xcloud::{
+    agent, aggregator, check,
+    cli::{Cli, Command},
+    observe, query,
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"))
+        .format_target(false)
+        .init();
+    let result = match cli.command {
+        Command::Agent(args) => agent::run(args),
+        Command::Aggregator(args) => aggregator::run(args),
+        Command::Split(args) => query::run(args),
+        Command::Observe(args) => observe::run(args),
+        Command::Check(args) => check::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xcloud: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

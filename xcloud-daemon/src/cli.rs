@@ -1,0 +1,285 @@
+//! What people type. Definitions only; meaning is given where each command runs.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Says where the p99 of traffic between clouds goes: source CNI, uplink queue, WAN, far CNI, far pod.
+#[derive(Debug, Parser)]
+#[command(name = "xcloud", version, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Measure on this node and stream observations to the aggregator
+    Agent(AgentArgs),
+    /// Join what agents send and answer queries
+    Aggregator(AggregatorArgs),
+    /// Show where the time went
+    Split(SplitArgs),
+    /// Follow joined exchanges as they happen
+    Observe(ObserveArgs),
+    /// Say what this kernel and this node allow, and what would attach where
+    Check(CheckArgs),
+}
+
+/// Output formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Table,
+    /// For programs, with stable names
+    Json,
+    /// For spreadsheets
+    Csv,
+}
+
+/// Where the aggregator listens or is found: `IP:PORT` or `unix:PATH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// Unix socket.
+    Unix(PathBuf),
+}
+
+impl std::str::FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.is_empty() {
+                Err("unix: needs a path, as in unix:/run/xcloud/aggregator.sock".into())
+            } else {
+                Ok(Self::Unix(path.into()))
+            };
+        }
+        text.strip_prefix("http://")
+            .unwrap_or(text)
+            .parse()
+            .map(Self::Tcp)
+            .map_err(|_| {
+                format!("{text:?} is neither IP:PORT, as in 127.0.0.1:7171, nor unix:PATH")
+            })
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// `xcloud agent`.
+#[derive(Args, Clone, Debug)]
+pub struct AgentArgs {
+    /// Aggregator to send to
+    #[arg(
+        long,
+        env = "XCLOUD_AGGREGATOR",
+        default_value = "127.0.0.1:7171",
+        value_name = "ADDRESS"
+    )]
+    pub aggregator: Address,
+    /// Cloud provider this node runs in, e.g. aws
+    #[arg(long, env = "XCLOUD_CLOUD", default_value = "unknown")]
+    pub cloud: String,
+    /// Region of the cloud
+    #[arg(long, env = "XCLOUD_REGION", default_value = "")]
+    pub region: String,
+    /// Availability zone
+    #[arg(long, env = "XCLOUD_ZONE", default_value = "")]
+    pub zone: String,
+    /// Name of this node [default: the host name]
+    #[arg(long, env = "XCLOUD_NODE")]
+    pub node: Option<String>,
+    /// Which interfaces to watch
+    #[command(flatten)]
+    pub interfaces: InterfaceArgs,
+    /// Most observations this node sends per second; the sampling share adapts to it
+    #[arg(
+        long,
+        env = "XCLOUD_RATE",
+        default_value_t = 10_000,
+        value_name = "PER_SECOND"
+    )]
+    pub rate: u32,
+    /// Observations kept while no aggregator answers; older ones are dropped and counted
+    #[arg(long, default_value_t = 500_000, value_name = "OBSERVATIONS")]
+    pub queue: usize,
+    /// How often a batch is sent
+    #[arg(long, default_value = "200ms", value_parser = humantime::parse_duration)]
+    pub flush: Duration,
+    /// Write this file once all hooks are on
+    #[arg(long, value_name = "PATH")]
+    pub ready_file: Option<PathBuf>,
+    /// Pretend the monotonic clock is this far ahead, to prove that no synchronisation is needed
+    #[arg(long, hide = true, default_value = "0s", value_parser = humantime::parse_duration)]
+    pub pretend_clock_offset: Duration,
+    /// Pretend the monotonic clock runs this many parts per million fast
+    #[arg(
+        long,
+        hide = true,
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
+    pub pretend_clock_ppm: f64,
+}
+
+/// Which interfaces are watched; by default the agent finds them.
+#[derive(Args, Clone, Debug, Default)]
+pub struct InterfaceArgs {
+    /// Uplink to other nodes, exact name; may be repeated [default: found by routes]
+    #[arg(long = "uplink", value_name = "INTERFACE")]
+    pub uplinks: Vec<String>,
+    /// Pod interface on the node, exact name or prefix with a trailing *; may be repeated [default: found by kind]
+    #[arg(long = "pod-interface", value_name = "INTERFACE")]
+    pub pods: Vec<String>,
+    /// Also time the uplink queue, by one more hook before it
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub queue_hook: bool,
+}
+
+/// `xcloud aggregator`.
+#[derive(Args, Clone, Debug)]
+pub struct AggregatorArgs {
+    /// Where to listen; may be repeated
+    #[arg(
+        long,
+        env = "XCLOUD_LISTEN",
+        default_value = "127.0.0.1:7171",
+        value_name = "ADDRESS"
+    )]
+    pub listen: Vec<Address>,
+    /// How long one end of an exchange waits for the other
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    pub join_window: Duration,
+    /// Most observations waiting at once
+    #[arg(long, default_value_t = 1_000_000, value_name = "OBSERVATIONS")]
+    pub join_capacity: usize,
+    /// Width of a storage interval
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    pub interval: Duration,
+    /// How long data is kept
+    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
+    pub retention: Duration,
+    /// Most paths kept apart; exchanges on further paths are counted as lost
+    #[arg(long, default_value_t = 100_000)]
+    pub max_paths: usize,
+}
+
+/// Which aggregator to ask.
+#[derive(Args, Clone, Debug)]
+pub struct ServerArgs {
+    /// Aggregator to ask
+    #[arg(
+        long,
+        env = "XCLOUD_AGGREGATOR",
+        default_value = "127.0.0.1:7171",
+        value_name = "ADDRESS"
+    )]
+    pub aggregator: Address,
+}
+
+/// Which exchanges are wanted.
+#[derive(Args, Clone, Debug, Default)]
+pub struct FilterArgs {
+    /// Sending side, as cloud=aws,region=us-east-1,zone=..,node=..
+    #[arg(long, value_name = "LABELS")]
+    pub near: Option<String>,
+    /// Answering side, likewise
+    #[arg(long, value_name = "LABELS")]
+    pub far: Option<String>,
+    /// Kind of exchange; may be repeated [default: all]
+    #[arg(long = "kind", value_enum)]
+    pub kinds: Vec<KindArg>,
+}
+
+/// Kinds of exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KindArg {
+    /// SYN to SYN-ACK
+    Handshake,
+    /// Data to its first exact acknowledgement
+    Ack,
+    /// Data to the first answer with payload
+    Response,
+}
+
+/// How paths are merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GroupArg {
+    /// Pairs of nodes
+    Node,
+    /// Pairs of zones
+    Zone,
+    /// Pairs of regions
+    Region,
+    /// Pairs of clouds
+    Cloud,
+}
+
+/// `xcloud split`.
+#[derive(Args, Clone, Debug)]
+pub struct SplitArgs {
+    /// Whom to ask
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Which exchanges
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// Start of the range, as an RFC 3339 time or an age such as 15m [default: all that is kept]
+    #[arg(long)]
+    pub since: Option<String>,
+    /// End of the range, likewise [default: now]
+    #[arg(long)]
+    pub until: Option<String>,
+    /// How to merge paths
+    #[arg(long, value_enum, default_value = "node")]
+    pub group_by: GroupArg,
+    /// Quantile of the total whose make-up is shown, from 0.5 to below 1
+    #[arg(long, default_value_t = 0.99)]
+    pub quantile: f64,
+    /// Format
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: Output,
+}
+
+/// `xcloud observe`.
+#[derive(Args, Clone, Debug)]
+pub struct ObserveArgs {
+    /// Whom to ask
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Which exchanges
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// Stop after this many
+    #[arg(short = 'n', long)]
+    pub number: Option<u64>,
+    /// Only exchanges that took at least this long
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub min_total: Option<Duration>,
+    /// Format; json is one object a line
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: Output,
+}
+
+/// `xcloud check`.
+#[derive(Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// Which interfaces
+    #[command(flatten)]
+    pub interfaces: InterfaceArgs,
+    /// Format
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: Output,
+}

@@ -1,0 +1,1 @@
+//! The privileged part: nothing outside touches bpf(2), netlink or /proc.
