@@ -64,6 +64,8 @@ pub struct Slot {
     pub uplink_flow: u32,
     /// Interface of the pod.
     pub pod_ifindex: u32,
+    /// Interface the data left by, at the near node.
+    pub uplink_ifindex: u32,
     /// Labels.
     pub tuple: Tuple,
 }
