@@ -130,11 +130,7 @@ pub const fn mark(tag: u16, bits: u32) -> u32 {
 #[inline(always)]
 #[must_use]
 pub const fn marked(word: u32, tag: u16) -> u32 {
-    if (word >> 16) as u16 == tag {
-        word & 0xffff
-    } else {
-        0
-    }
+    if (word >> 16) as u16 == tag { word & 0xffff } else { 0 }
 }
 
 const _: () = assert!(size_of::<Slot>() <= 128 && size_of::<Tuple>() == 36);

@@ -132,40 +132,20 @@ pub fn xmit_typed(ctx: &BtfTracePointContext) {
     let (skb, dev): (*const u8, *const u8) = (ctx.arg(0), ctx.arg(1));
     // SAFETY: the verifier checks each load against the kernel's BTF, and faults read as zero.
     unsafe {
-        let ifindex = dev
-            .add(maps::DEV_IFINDEX.load() as usize)
-            .cast::<u32>()
-            .read_volatile();
+        let ifindex = dev.add(maps::DEV_IFINDEX.load() as usize).cast::<u32>().read_volatile();
         let Some(config) = watched(ifindex) else {
             return;
         };
-        let net = dev
-            .add(maps::DEV_NET.load() as usize)
-            .cast::<*const u8>()
-            .read_volatile();
-        let inum = net
-            .add(maps::NET_INUM.load() as usize)
-            .cast::<u32>()
-            .read_volatile();
+        let net = dev.add(maps::DEV_NET.load() as usize).cast::<*const u8>().read_volatile();
+        let inum = net.add(maps::NET_INUM.load() as usize).cast::<u32>().read_volatile();
         if inum != config.netns {
             return;
         }
-        let head = skb
-            .add(maps::SKB_HEAD.load() as usize)
-            .cast::<u64>()
-            .read_volatile();
-        let network = skb
-            .add(maps::SKB_NETWORK_HEADER.load() as usize)
-            .cast::<u16>()
-            .read_volatile();
-        let tail = skb
-            .add(maps::SKB_TAIL.load() as usize)
-            .cast::<u32>()
-            .read_volatile();
-        let len = skb
-            .add(maps::SKB_LEN.load() as usize)
-            .cast::<u32>()
-            .read_volatile();
+        let head = skb.add(maps::SKB_HEAD.load() as usize).cast::<u64>().read_volatile();
+        let network =
+            skb.add(maps::SKB_NETWORK_HEADER.load() as usize).cast::<u16>().read_volatile();
+        let tail = skb.add(maps::SKB_TAIL.load() as usize).cast::<u32>().read_volatile();
+        let len = skb.add(maps::SKB_LEN.load() as usize).cast::<u32>().read_volatile();
         xmit(head, network, tail, len, ifindex);
     }
 }
@@ -237,14 +217,12 @@ fn run<B: Bytes>(bytes: &B, hook: Hook, link: Link, len: u32, ifindex: u32) -> R
     };
     let (data, answer) = (identity::hash(headers.end_seq), identity::hash(headers.ack));
     let data_slot = if headers.is_data() && identity::selected(data, config.shift) {
-        hook.data_slot(data)
-            .filter(|slot| hook.opens() || holds(*slot, headers.end_seq))
+        hook.data_slot(data).filter(|slot| hook.opens() || holds(*slot, headers.end_seq))
     } else {
         None
     };
     let answer_slot = if headers.is_answer() && identity::selected(answer, config.shift) {
-        hook.answer_slot(answer)
-            .filter(|slot| holds(*slot, headers.ack))
+        hook.answer_slot(answer).filter(|slot| holds(*slot, headers.ack))
     } else {
         None
     };
@@ -254,12 +232,7 @@ fn run<B: Bytes>(bytes: &B, hook: Hook, link: Link, len: u32, ifindex: u32) -> R
     let facts = headers.facts(bytes, hook.local()).ok_or(Skip::Malformed)?;
     // SAFETY: the helper has no preconditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    let seen = Seen {
-        headers,
-        facts,
-        now_ns,
-        ifindex,
-    };
+    let seen = Seen { headers, facts, now_ns, ifindex };
     if let Some(slot) = data_slot {
         on_data(hook, slot, &seen);
     }

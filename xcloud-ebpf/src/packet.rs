@@ -170,21 +170,10 @@ impl Headers {
     pub fn parse<B: Bytes>(bytes: &B, link: Link, len: u32) -> Result<Self, Skip> {
         let (ip, ipv6) = match link {
             Link::Ethernet => ethernet(bytes)?,
-            Link::Ip => (
-                0,
-                bytes.view::<20>(0).ok_or(Skip::Malformed)?.u8(0) >> 4 == 6,
-            ),
+            Link::Ip => (0, bytes.view::<20>(0).ok_or(Skip::Malformed)?.u8(0) >> 4 == 6),
         };
-        let (tcp, ip_len) = if ipv6 {
-            ipv6_header(bytes, ip)?
-        } else {
-            ipv4_header(bytes, ip)?
-        };
-        let ip_len = if ip_len == 0 {
-            len.saturating_sub(offset_u32(ip))
-        } else {
-            ip_len
-        };
+        let (tcp, ip_len) = if ipv6 { ipv6_header(bytes, ip)? } else { ipv4_header(bytes, ip)? };
+        let ip_len = if ip_len == 0 { len.saturating_sub(offset_u32(ip)) } else { ip_len };
         Self::tcp(bytes, ip, tcp, ipv6, ip_len)
     }
 
@@ -233,13 +222,7 @@ impl Headers {
             Local::Unknown => Tuple::default(),
             _ => self.tuple(bytes, local)?,
         };
-        Some(Facts {
-            tsval,
-            tsecr,
-            flow: self.flow(bytes)?,
-            answer,
-            tuple,
-        })
+        Some(Facts { tsval, tsecr, flow: self.flow(bytes)?, answer, tuple })
     }
 
     /// Whether it is data: it takes up sequence space.
@@ -311,10 +294,7 @@ impl Headers {
             let ip = bytes.view::<IPV4_HEADER>(self.ip)?;
             (mapped_address(&ip, 12), mapped_address(&ip, 16))
         };
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a port is one half of the word"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "a port is one half of the word")]
         let (source_port, destination_port) = ((self.ports >> 16) as u16, self.ports as u16);
         Some(if local == Local::Source {
             Tuple {
@@ -343,10 +323,7 @@ impl Headers {
 
 #[inline(always)]
 fn offset_u32(offset: usize) -> u32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "header offsets are below 64 KiB"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "header offsets are below 64 KiB")]
     {
         offset as u32
     }
@@ -395,11 +372,7 @@ fn ipv6_header<B: Bytes>(bytes: &B, ip: usize) -> Result<(usize, u32), Skip> {
     let header = bytes.view::<IPV6_HEADER>(ip).ok_or(Skip::Malformed)?;
     let stated = header.u16(4);
     let mut next = header.u8(6);
-    let length = if stated == 0 {
-        0
-    } else {
-        u32::from(stated) + offset_u32(IPV6_HEADER)
-    };
+    let length = if stated == 0 { 0 } else { u32::from(stated) + offset_u32(IPV6_HEADER) };
     let mut extensions = 0;
     let mut looked = 0;
     if !B::THOROUGH && next != PROTOCOL_TCP {
@@ -420,9 +393,7 @@ fn ipv6_header<B: Bytes>(bytes: &B, ip: usize) -> Result<(usize, u32), Skip> {
             FRAGMENT => return Err(Skip::Fragment),
             _ => return Err(Skip::Other),
         };
-        let extension = bytes
-            .view::<8>(ip + IPV6_HEADER + extensions)
-            .ok_or(Skip::Malformed)?;
+        let extension = bytes.view::<8>(ip + IPV6_HEADER + extensions).ok_or(Skip::Malformed)?;
         // In units of 8 bytes without the first, or of 4 bytes without the first two.
         extensions += usize::from(extension.u8(1)) * unit + 8;
         if extensions > MAX_EXTENSION_BYTES {

@@ -188,10 +188,7 @@ fn a_length_of_zero_is_taken_from_the_kernel() {
 
 #[test]
 fn padding_of_small_frames_is_no_payload() {
-    let mut bytes = build(&Case {
-        payload: 0,
-        ..plain()
-    });
+    let mut bytes = build(&Case { payload: 0, ..plain() });
     bytes.resize(80, 0);
     assert!(!parse(&bytes).unwrap().is_data());
 }
@@ -217,10 +214,7 @@ fn resets_other_protocols_and_contradictions_are_left_out() {
 
 #[test]
 fn extension_headers_are_looked_through() {
-    let case = Case {
-        ipv6: true,
-        ..plain()
-    };
+    let case = Case { ipv6: true, ..plain() };
     let bytes = build(&case);
     let expected = parse(&bytes).unwrap();
     for chain in [&[0u8][..], &[0, 43, 60], &[51], &[0, 60, 43, 51, 60, 60]] {
@@ -254,24 +248,11 @@ fn extension_headers_are_looked_through() {
 #[test]
 fn broken_options_read_as_no_timestamp() {
     let options = 14 + 20 + 20;
-    for broken in [
-        [8, 10, 1, 0],
-        [2, 0, 1, 1],
-        [2, 1, 1, 1],
-        [30, 200, 1, 1],
-        [0, 8, 10, 0],
-    ] {
+    for broken in [[8, 10, 1, 0], [2, 0, 1, 1], [2, 1, 1, 1], [30, 200, 1, 1], [0, 8, 10, 0]] {
         let mut bytes = build(&plain());
         bytes[options..options + 4].copy_from_slice(&broken);
-        let facts = parse(&bytes)
-            .unwrap()
-            .facts(&&bytes[..], Local::Unknown)
-            .unwrap();
-        let expected = if broken[0] == 8 {
-            u32::from_be_bytes([1, 0, 0, 0])
-        } else {
-            0
-        };
+        let facts = parse(&bytes).unwrap().facts(&&bytes[..], Local::Unknown).unwrap();
+        let expected = if broken[0] == 8 { u32::from_be_bytes([1, 0, 0, 0]) } else { 0 };
         assert_eq!(facts.tsval >> 24, expected >> 24, "{broken:?}");
     }
 }
