@@ -1,1 +1,3 @@
 //! Both ends of the gRPC wire.
+
+pub mod convert;
