@@ -55,6 +55,20 @@ impl Totals {
         self.fields().iter().all(|count| *count <= MAX_COUNT)
     }
 
+    /// The later of two readings, count by count: who reads them after a kill may not know all of them.
+    fn grown_to(&self, later: &Self) -> Self {
+        Self {
+            opened: self.opened.max(later.opened),
+            emitted: self.emitted.max(later.emitted),
+            ring: self.ring.max(later.ring),
+            slot: self.slot.max(later.slot),
+            retransmit: self.retransmit.max(later.retransmit),
+            queue: self.queue.max(later.queue),
+            pending: 0,
+            unanswered: self.unanswered.max(later.unanswered),
+        }
+    }
+
     /// Completed or given up by the kernel.
     const fn completed(&self) -> u64 {
         self.emitted + self.slot + self.retransmit
@@ -366,16 +380,15 @@ impl Boot {
         }
     }
 
-    /// Its account when it is over: what was still to come died with it. Final totals that contradict what arrived
-    /// are passed over.
+    /// Its account when it is over: what was still to come died with it. What its kernel counted last is known when
+    /// `last` is; a claim that contradicts what arrived is passed over.
     fn closed(&self, last: Option<Totals>) -> Account {
         let arrived = self.earlier + self.merged;
-        let last = last.filter(|last| {
-            last.is_sane() && last.emitted.checked_sub(last.ring + last.queue) >= Some(arrived)
-        });
-        let ended = Self { totals: last.unwrap_or(self.totals), ..self.clone() };
-        let open = ended.open();
-        let died = open.emitted - open.slot - open.retransmit - open.ring - open.queue - arrived;
+        let grown = last.filter(Totals::is_sane).map(|last| self.totals.grown_to(&last));
+        let gone = |totals: &Totals| totals.emitted.checked_sub(totals.ring + totals.queue);
+        let totals = grown.filter(|totals| gone(totals) >= Some(arrived)).unwrap_or(self.totals);
+        let open = Self { totals, ..self.clone() }.open();
+        let died = gone(&totals).unwrap_or(arrived) - arrived;
         Account { agent: died, pending: 0, ..open }
     }
 }
