@@ -1,7 +1,27 @@
 //! Project tasks; see `cargo xtask --help`.
 
+mod bpf;
+mod cli;
 mod codegen;
+mod command;
+mod lab;
+mod load;
+mod netns;
+mod progress;
+mod setup;
+mod signals;
+mod wire;
 
-fn main() -> anyhow::Result<()> {
-    codegen::run(false)
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match cli::run(cli::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
