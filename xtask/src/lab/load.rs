@@ -18,7 +18,9 @@ const MOST_REQUESTS: f64 = 500.0;
 impl Lab {
     /// Starts a server in every pod of every cloud but the first.
     pub(super) fn start_servers(&mut self, args: &LabArgs) -> Result<()> {
-        let kind = args.load.unwrap_or_default();
+        // In a lab that stays up without traffic of its own, the servers are there for curl.
+        let idle = if self.keep { LoadKind::Http } else { LoadKind::Rr };
+        let kind = args.load.unwrap_or(idle);
         for cloud in self.plan().clouds.clone().iter().skip(1) {
             for pod in &cloud.pods {
                 let mut command = internal("load-server", kind)?;

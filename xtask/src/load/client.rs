@@ -18,6 +18,8 @@ use super::{ClientArgs, LoadKind, message};
 const PER_CONNECTION: u32 = 50;
 const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
+/// Anything longer is counted as this long.
+const LONGEST_NS: u64 = 60_000_000_000;
 const CHUNK: usize = 64 << 10;
 
 /// What a client saw.
@@ -40,7 +42,7 @@ struct Shared<'a> {
 
 /// Asks until the duration has passed, then prints a report.
 pub(crate) fn run(args: &ClientArgs) -> Result<()> {
-    let histogram = Histogram::new(3).context("making a histogram")?;
+    let histogram = Histogram::new_with_max(LONGEST_NS, 3).context("making a histogram")?;
     let shared = Shared {
         args,
         end: Instant::now() + args.duration,

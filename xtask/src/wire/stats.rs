@@ -6,6 +6,9 @@ use anyhow::{Context as _, Result};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+/// Anything longer is counted as this long.
+const LONGEST_NS: u64 = 60_000_000_000;
+
 /// A distribution of nanoseconds, summed up.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Summary {
@@ -59,7 +62,7 @@ pub(crate) struct Stats {
 impl Stats {
     /// Nothing counted yet.
     pub(crate) fn new(real_time: bool) -> Result<Self> {
-        let histogram = || Histogram::<u64>::new(3).context("making a histogram");
+        let histogram = || Histogram::<u64>::new_with_max(LONGEST_NS, 3).context("making a histogram");
         Ok(Self {
             counts: WireReport {
                 real_time,
