@@ -12,7 +12,9 @@ use crate::{
         args::{LabArgs, Output},
         manage,
     },
-    load, setup, wire,
+    load, setup,
+    test::{self, TestArgs},
+    wire,
 };
 
 /// Project tasks.
@@ -31,6 +33,8 @@ enum Task {
     Build,
     /// Two clouds in network namespaces, agents, aggregator, real traffic, the split
     Run(RunArgs),
+    /// Everything that can be tested on this machine
+    Test(TestArgs),
     /// A lab that stays up, for stock tools
     Lab {
         #[command(subcommand)]
@@ -110,6 +114,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Task::Setup => setup::run(),
         Task::Build => bpf::build_all().map(|path| eprintln!("{}", path.display())),
         Task::Run(args) => lab::run::run(&args.lab, args.output),
+        Task::Test(args) => test::run(&args),
         Task::Lab { task } => run_lab(task),
         Task::Codegen { check } => codegen::run(check),
         Task::Internal { task } => run_internal(task),

@@ -8,8 +8,10 @@ mod lab;
 mod load;
 mod netns;
 mod progress;
+mod scenario;
 mod setup;
 mod signals;
+mod test;
 mod wire;
 
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ use crate::load::LoadKind;
 
 /// Flags of `run` and `lab up`.
 #[derive(Args, Clone, Debug)]
+#[command(args_override_self = true)]
 pub(crate) struct LabArgs {
     /// The clouds, one node each; clients run in the first, servers in the others
     #[arg(long, default_value = "aws,gcp", value_delimiter = ',', num_args = 1)]

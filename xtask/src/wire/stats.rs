@@ -62,7 +62,8 @@ pub(crate) struct Stats {
 impl Stats {
     /// Nothing counted yet.
     pub(crate) fn new(real_time: bool) -> Result<Self> {
-        let histogram = || Histogram::<u64>::new_with_max(LONGEST_NS, 3).context("making a histogram");
+        let histogram =
+            || Histogram::<u64>::new_with_max(LONGEST_NS, 3).context("making a histogram");
         Ok(Self {
             counts: WireReport {
                 real_time,
