@@ -1,4 +1,8 @@
 //! The privileged part: nothing outside touches bpf(2), netlink or /proc.
 
+pub mod attach;
 pub mod btf;
+pub mod ifaces;
 pub mod object;
+pub mod probe;
+pub mod trial;
