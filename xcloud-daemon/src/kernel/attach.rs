@@ -1,6 +1,6 @@
 //! Puts the programs on interfaces and takes them off. Dropping [`Programs`] takes all of them off.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use anyhow::{Context as _, Result, bail};
 use aya::{
@@ -28,7 +28,6 @@ const XMIT: &str = "net_dev_start_xmit";
 const CLSACT_HANDLE: u32 = 0xc0fe;
 
 /// The loaded programs and where they are attached.
-#[derive(Debug)]
 pub struct Programs {
     ebpf: Ebpf,
     plan: Plan,
@@ -42,6 +41,12 @@ pub struct Programs {
 struct Attached {
     interface: Interface,
     links: Vec<(&'static str, SchedClassifierLinkId)>,
+}
+
+impl fmt::Debug for Programs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Programs").field("attached", &self.attached).finish_non_exhaustive()
+    }
 }
 
 impl Programs {
@@ -86,9 +91,7 @@ impl Programs {
         match self.plan.uplink_out {
             DepartureHook::TpBtf => {
                 let program: &mut BtfTracePoint = program(&mut self.ebpf, "uplink_xmit")?;
-                program
-                    .load(XMIT, &Btf::from_sys_fs()?)
-                    .with_context(|| refused("uplink_xmit"))?;
+                program.load(XMIT, &Btf::from_sys_fs()?).with_context(|| refused("uplink_xmit"))?;
                 program.attach().with_context(|| format!("attaching to tracepoint {XMIT}"))?;
             }
             DepartureHook::RawTp => {
@@ -189,7 +192,10 @@ impl Programs {
             DepartureHook::TcEgress | DepartureHook::None => Vec::new(),
         };
         let interfaces = self.attached.values().flat_map(|attached| {
-            attached.links.iter().map(|(program, _)| format!("{program}@{}", attached.interface.name))
+            attached
+                .links
+                .iter()
+                .map(|(program, _)| format!("{program}@{}", attached.interface.name))
         });
         departure.into_iter().chain(interfaces).collect()
     }
@@ -211,10 +217,9 @@ fn wanted(plan: &Plan, role: Role, layer: LinkLayer) -> Vec<(&'static str, TcAtt
     let ethernet = layer == LinkLayer::Ethernet;
     let pick = |framed, bare| if ethernet { framed } else { bare };
     match role {
-        Role::Pod => vec![
-            (pick("pod_out", "pod_out_ip"), Ingress),
-            (pick("pod_in", "pod_in_ip"), Egress),
-        ],
+        Role::Pod => {
+            vec![(pick("pod_out", "pod_out_ip"), Ingress), (pick("pod_in", "pod_in_ip"), Egress)]
+        }
         Role::Uplink => {
             let mut programs = vec![(pick("uplink_in", "uplink_in_ip"), Ingress)];
             if plan.uplink_out == DepartureHook::TcEgress {

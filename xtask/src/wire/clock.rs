@@ -16,10 +16,8 @@ pub(crate) fn now() -> u64 {
 
 /// Waits until `fd` can be read or `nanoseconds` have passed, whichever is first.
 pub(crate) fn wait<F: AsFd>(fds: &[F], nanoseconds: u64, ready: &mut Vec<usize>) {
-    let mut polled: Vec<PollFd<'_>> = fds
-        .iter()
-        .map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN))
-        .collect();
+    let mut polled: Vec<PollFd<'_>> =
+        fds.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)).collect();
     let timeout = TimeSpec::from(Duration::from_nanos(nanoseconds));
     ready.clear();
     // A signal ends the wait early; the caller looks at its flag and comes back.

@@ -100,19 +100,13 @@ impl Wire {
         let mut tuns = Vec::new();
         let mut ports = Vec::new();
         for (index, uplink) in config.uplinks.iter().enumerate() {
-            tuns.push(Tun::attach(
-                &uplink.netns,
-                &uplink.device,
-                config.mtu.is_some(),
-            )?);
+            tuns.push(Tun::attach(&uplink.netns, &uplink.device, config.mtu.is_some())?);
             ports.push(Port::uplink(config, index, uplink)?);
         }
         for detour in &config.detours {
             tuns.push(Tun::attach(&detour.netns, &detour.device, false)?);
             ports.push(Port {
-                role: Role::Detour {
-                    delay_ns: detour.delay_ns,
-                },
+                role: Role::Detour { delay_ns: detour.delay_ns },
                 prefixes: Vec::new(),
                 filler: None,
             });
@@ -243,9 +237,7 @@ impl Port {
             Direction::new(config.wan, seed)
         };
         Ok(Self {
-            role: Role::Uplink {
-                to: (0..config.uplinks.len()).map(direction).collect(),
-            },
+            role: Role::Uplink { to: (0..config.uplinks.len()).map(direction).collect() },
             prefixes: uplink.prefixes.clone(),
             filler: uplink
                 .queue
