@@ -7,7 +7,7 @@ use core::ptr::{NonNull, addr_of, addr_of_mut};
 use xcloud_common::{
     counter::Counter,
     sample::{Sample, flag, kind},
-    slot::{self, FIRST, PAYLOAD, Slot, state},
+    slot::{self, FIRST, PAYLOAD, Slot, Tuple, state},
 };
 
 use crate::packet::{Facts, Headers, tcp};
@@ -76,6 +76,12 @@ impl SlotRef {
         }
     }
 
+    /// Labels the exchange with its connection. Untagged: a torn label would be a wrong name, not a wrong time.
+    #[inline(always)]
+    pub fn label(self, tuple: &Tuple) {
+        set!(self, *tuple, tuple);
+    }
+
     #[inline(always)]
     fn bits(self, tag: u16) -> u32 {
         slot::marked(get!(self, state), tag)
@@ -115,7 +121,6 @@ pub fn open(slot: SlotRef, seen: &Seen, end: End) -> [Option<Counter>; 2] {
         End::Near => {
             set!(slot, seen.facts.flow, pod_flow);
             set!(slot, seen.ifindex, pod_ifindex);
-            set!(slot, seen.facts.tuple, tuple);
         }
         End::Far => set!(slot, seen.facts.flow, uplink_flow),
     }
@@ -204,7 +209,6 @@ pub fn pass(slot: SlotRef, seen: &Seen, end: End) -> Option<Counter> {
             }
             set!(slot, seen.facts.flow, pod_flow);
             set!(slot, seen.ifindex, pod_ifindex);
-            set!(slot, seen.facts.tuple, tuple);
         }
     }
     set!(slot, slot::stamp(tag, seen.now_ns), second);

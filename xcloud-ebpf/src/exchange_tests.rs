@@ -63,7 +63,6 @@ impl Node {
             tsecr: packet.tsecr,
             flow: packet.flow,
             answer: packet.answer,
-            tuple: Default::default(),
         };
         Seen { headers, facts, now_ns: self.now, ifindex: POD }
     }

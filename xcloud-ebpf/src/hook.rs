@@ -15,7 +15,7 @@ use xcloud_common::{
 };
 use xcloud_ebpf::{
     exchange::{self, End, Seen, SlotRef},
-    packet::{Bytes, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Headers, Link, Local, Skip},
+    packet::{Bytes, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Headers, Link, Skip},
 };
 
 use crate::{
@@ -48,16 +48,6 @@ impl Hook {
         match self {
             Self::PodOut | Self::UplinkQueue | Self::UplinkOut => maps::near(hash),
             Self::UplinkIn | Self::PodIn => maps::far(hash),
-        }
-    }
-
-    /// Which end of a packet here is the pod; only the pod's own hooks see it as it sees itself.
-    #[inline(always)]
-    fn local(self) -> Local {
-        match self {
-            Self::PodOut => Local::Source,
-            Self::PodIn => Local::Destination,
-            Self::UplinkQueue | Self::UplinkOut | Self::UplinkIn => Local::Unknown,
         }
     }
 
@@ -229,12 +219,12 @@ fn run<B: Bytes>(bytes: &B, hook: Hook, link: Link, len: u32, ifindex: u32) -> R
     if data_slot.is_none() && answer_slot.is_none() || headers.has_port(config.own_port) {
         return Ok(());
     }
-    let facts = headers.facts(bytes, hook.local()).ok_or(Skip::Malformed)?;
+    let facts = headers.facts(bytes).ok_or(Skip::Malformed)?;
     // SAFETY: the helper has no preconditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
     let seen = Seen { headers, facts, now_ns, ifindex };
     if let Some(slot) = data_slot {
-        on_data(hook, slot, &seen);
+        on_data(bytes, hook, slot, &seen);
     }
     if let Some(slot) = answer_slot {
         on_answer(hook, slot, &seen, config.shift);
@@ -250,15 +240,29 @@ fn holds(slot: NonNull<Slot>, end_seq: u32) -> bool {
 }
 
 #[inline(always)]
-fn on_data(hook: Hook, slot: NonNull<Slot>, seen: &Seen) {
+fn on_data<B: Bytes>(bytes: &B, hook: Hook, slot: NonNull<Slot>, seen: &Seen) {
     // SAFETY: a pointer into a map's value.
     let slot = unsafe { SlotRef::new(slot) };
     match hook {
-        Hook::PodOut => counted(exchange::open(slot, seen, End::Near)),
+        Hook::PodOut => {
+            counted(exchange::open(slot, seen, End::Near));
+            label(bytes, slot, seen, true);
+        }
         Hook::UplinkIn => counted(exchange::open(slot, seen, End::Far)),
         Hook::UplinkQueue => exchange::queue_data(slot, seen),
         Hook::UplinkOut => counted([exchange::pass(slot, seen, End::Near), None]),
-        Hook::PodIn => counted([exchange::pass(slot, seen, End::Far), None]),
+        Hook::PodIn => {
+            counted([exchange::pass(slot, seen, End::Far), None]);
+            label(bytes, slot, seen, false);
+        }
+    }
+}
+
+/// Only the pod's own hooks see its connection as it does.
+#[inline(always)]
+fn label<B: Bytes>(bytes: &B, slot: SlotRef, seen: &Seen, outbound: bool) {
+    if let Some(tuple) = seen.headers.tuple(bytes, outbound) {
+        slot.label(&tuple);
     }
 }
 

@@ -121,7 +121,7 @@ pub struct State {
     /// Accounts of agents forgotten to make room.
     departed: Account,
     /// Which agent sees the other end of a connection to an address, as earlier joins showed.
-    peers: HashMap<(AgentId, [u8; 16]), AgentId>,
+    peers: HashMap<(AgentId, [u32; 4]), AgentId>,
     refused: u64,
 }
 
@@ -340,7 +340,7 @@ fn check_times(batch: &Batch, retention_ns: u64) -> Result<(), String> {
 struct Books<'a> {
     store: &'a mut Store,
     agents: &'a mut BTreeMap<AgentId, Agent>,
-    peers: &'a mut HashMap<(AgentId, [u8; 16]), AgentId>,
+    peers: &'a mut HashMap<(AgentId, [u32; 4]), AgentId>,
 }
 
 impl Books<'_> {

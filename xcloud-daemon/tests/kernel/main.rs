@@ -10,6 +10,7 @@ use xcloud_common::{
     counter::Counter,
     identity,
     sample::{flag, kind},
+    slot,
 };
 
 const UNSPEC: i32 = -1;
@@ -48,7 +49,7 @@ fn a_request_seen_at_the_near_node_becomes_one_sample() {
         assert!(sample.second_ns < sample.third_ns && sample.third_ns < sample.last_ns);
         assert_eq!((sample.tuple.local_port, sample.tuple.remote_port), (40_000, 80));
         let address = if ipv6 { [0xfd, 0, 0, 1] } else { [10, 1, 0, 2] };
-        let local = sample.tuple.local;
+        let local = slot::octets(sample.tuple.local);
         assert_eq!(if ipv6 { &local[..4] } else { &local[12..] }, address);
     }
 }
