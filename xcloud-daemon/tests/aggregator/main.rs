@@ -1,0 +1,6 @@
+//! The aggregator's server as agents and users meet it, on a loopback port.
+
+mod accounts;
+mod harness;
+mod hostile;
+mod services;
