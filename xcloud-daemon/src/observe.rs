@@ -49,7 +49,9 @@ async fn follow(args: &ObserveArgs, request: WatchExchangesRequest) -> Result<()
     {
         match item {
             Some(Item::Exchange(exchange)) => {
-                if !style::print(&lines.exchange(&Exchange::from(exchange))?)? {
+                let line = lines.exchange(&Exchange::from(exchange))?;
+                let read_on = style::print(&line)?;
+                if !read_on {
                     return Ok(());
                 }
             }

@@ -54,8 +54,7 @@ pub fn place(site: &Site) -> String {
     let region = if site.zone.starts_with(&site.region) { "" } else { &site.region };
     let region = if site.zone.is_empty() { &site.region } else { region };
     let labels = [&site.cloud, region, &site.zone, &site.node];
-    let named: Vec<_> =
-        labels.into_iter().filter(|label| !label.is_empty()).map(|label| clean(label)).collect();
+    let named: Vec<_> = labels.into_iter().filter(|label| !label.is_empty()).map(clean).collect();
     if named.is_empty() { "(no labels)".into() } else { named.join(" ") }
 }
 
@@ -90,7 +89,7 @@ pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(' ');
         }
         text.push(digit);

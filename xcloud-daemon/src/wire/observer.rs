@@ -200,8 +200,8 @@ impl Filter {
     }
 
     fn matches(&self, near: &Site, far: Option<&Site>, kind: Kind) -> bool {
-        let far_matches =
-            far.map_or(self.far == SiteFilter::default(), |far| site_matches(&self.far, far));
+        let far_matches = far
+            .map_or_else(|| self.far == SiteFilter::default(), |far| site_matches(&self.far, far));
         far_matches
             && site_matches(&self.near, near)
             && (self.kinds.is_empty() || self.kinds.contains(&answer::kind(kind)))

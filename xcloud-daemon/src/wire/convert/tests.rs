@@ -166,8 +166,7 @@ fn a_hostile_batch_is_refused_by_the_name_of_the_field() {
 
 #[test]
 fn too_many_samples_are_refused() {
-    let mut batch = SampleBatch::default();
-    batch.end_sequence = vec![0; MAX_SAMPLES + 1];
+    let batch = SampleBatch { end_sequence: vec![0; MAX_SAMPLES + 1], ..SampleBatch::default() };
     assert!(
         decode(&batch).expect_err("too long").to_string().starts_with("end_sequence has 65537")
     );
