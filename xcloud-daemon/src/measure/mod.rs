@@ -1,9 +1,11 @@
 //! The pure part: join, split and store. No I/O, no async, no clock read; time comes in as an argument.
 //!
-//! Observations come in ([`state`]), their agents are held to account ([`ledger`]), near and far ends meet ([`join`]),
+//! Observations come in ([`state`]), their agents are held to account ([`ledger`], [`account`]), near and far ends meet ([`join`], [`books`]),
 //! the difference of their stamps becomes segments ([`split`]), which are kept per path and interval ([`store`]) as
 //! distributions ([`histogram`]) that remember what their tail is made of ([`cell`], [`tail`]).
 
+pub mod account;
+pub mod books;
 pub mod cell;
 pub mod histogram;
 pub mod join;

@@ -1,29 +1,21 @@
 //! The aggregator's whole memory: agents, waiting observations and stored exchanges, all in step.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashMap};
 
-use xcloud_common::{
-    identity::{hash, selected},
-    sample::Sample,
-};
+use xcloud_common::sample::Sample;
 
 use super::{
     AgentId, Kind, Observation, Site,
-    join::{self, Join, Outcome},
-    ledger::{Account, Agent, BootId, Identity, MAX_COUNT, Totals, Turn},
-    split::Split,
-    store::{self, Path, Store},
+    account::{Account, MAX_COUNT, Totals},
+    books::{Books, Joined, Peers},
+    join::{self, Join},
+    ledger::{Agent, BootId, Identity, Turn},
+    store::{self, Store},
 };
 
 /// How far an agent's stamp may lie after the batch that carries it was sent, in nanoseconds: nothing should, but
 /// that is no reason to lose a batch to rounding.
 const FUTURE_NS: u64 = 1_000_000_000;
-
-/// Most pairs of an agent and an address whose node was learnt.
-const MAX_PEERS: usize = 1 << 16;
 
 /// What the aggregator may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,21 +85,6 @@ pub enum Refusal {
     Full(String),
 }
 
-/// A joined exchange, as it happens.
-#[derive(Debug)]
-pub struct Joined<'a> {
-    /// The end of the node that sent.
-    pub near: &'a Observation,
-    /// The end of the node that answered.
-    pub far: &'a Observation,
-    /// Where it was sent.
-    pub near_site: &'a Arc<Site>,
-    /// Where it was answered.
-    pub far_site: &'a Arc<Site>,
-    /// What its time was made of.
-    pub split: &'a Split,
-}
-
 /// The memory. All times given to it are of one clock that never goes back, in nanoseconds since 1970.
 #[derive(Debug)]
 pub struct State {
@@ -120,8 +97,7 @@ pub struct State {
     next_stream: u64,
     /// Accounts of agents forgotten to make room.
     departed: Account,
-    /// Which agent sees the other end of a connection to an address, as earlier joins showed.
-    peers: HashMap<(AgentId, [u32; 4]), AgentId>,
+    peers: Peers,
     refused: u64,
 }
 
@@ -138,7 +114,7 @@ impl State {
             next_agent: 0,
             next_stream: 0,
             departed: Account::default(),
-            peers: HashMap::new(),
+            peers: Peers::new(),
             refused: 0,
         }
     }
@@ -334,107 +310,6 @@ fn check_times(batch: &Batch, retention_ns: u64) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// Where outcomes of the join are written down.
-struct Books<'a> {
-    store: &'a mut Store,
-    agents: &'a mut BTreeMap<AgentId, Agent>,
-    peers: &'a mut HashMap<(AgentId, [u32; 4]), AgentId>,
-}
-
-impl Books<'_> {
-    fn enter(&mut self, outcome: &Outcome, watch: &mut impl FnMut(&Joined<'_>)) {
-        match outcome {
-            Outcome::Joined { near, far } => self.joined(near, far, watch),
-            Outcome::OtherAnswer { near, far } => {
-                self.lost(near);
-                self.lost(far);
-                if let Some(path) = self.path(near, far) {
-                    self.store.count(near.ended_ns, path, |counts| counts.other_answer += 1);
-                }
-            }
-            Outcome::Alone(alone) => {
-                self.lost(alone);
-                if alone.is_far() { self.far_alone(alone) } else { self.near_alone(alone) }
-            }
-            Outcome::Ambiguous(one) | Outcome::TableFull(one) => self.lost(one),
-        }
-    }
-
-    fn lost(&mut self, observation: &Observation) {
-        if let Some(agent) = self.agents.get_mut(&observation.agent) {
-            agent.fates.waiting -= 1;
-            agent.fates.join += 1;
-        }
-    }
-
-    fn path(&self, near: &Observation, far: &Observation) -> Option<Path> {
-        let site = |agent: AgentId| Some(self.agents.get(&agent)?.identity.site);
-        Some(Path { near: site(near.agent)?, far: Some(site(far.agent)?), kind: near.kind })
-    }
-
-    fn joined(
-        &mut self,
-        near: &Observation,
-        far: &Observation,
-        watch: &mut impl FnMut(&Joined<'_>),
-    ) {
-        let split = Split::joined(&near.sample, &far.sample);
-        let shift = near.sample.shift.max(far.sample.shift);
-        // Agents with waiting observations are never forgotten, so there is a path.
-        let Some(path) = self.path(near, far) else { return };
-        let kept = self.store.record(near.ended_ns, path, &split, shift);
-        for end in [near, far] {
-            if let Some(agent) = self.agents.get_mut(&end.agent) {
-                agent.fates.waiting -= 1;
-                *(if kept { &mut agent.fates.delivered } else { &mut agent.fates.store }) += 1;
-            }
-        }
-        self.learn(near, far);
-        let (near_site, far_site) =
-            (self.store.site(path.near), self.store.site(path.far.unwrap_or(path.near)));
-        watch(&Joined { near, far, near_site, far_site, split: &split });
-    }
-
-    fn learn(&mut self, near: &Observation, far: &Observation) {
-        if self.peers.len() > MAX_PEERS {
-            self.peers.clear();
-        }
-        self.peers.insert((near.agent, near.sample.tuple.remote), far.agent);
-        self.peers.insert((far.agent, far.sample.tuple.remote), near.agent);
-    }
-
-    /// The agent that should have seen the other end, if earlier joins showed which and it is there.
-    fn peer(&self, alone: &Observation) -> Option<&Agent> {
-        let peer = self.peers.get(&(alone.agent, alone.sample.tuple.remote))?;
-        self.agents.get(peer).filter(|agent| agent.connected)
-    }
-
-    fn near_alone(&mut self, near: &Observation) {
-        let Some(agent) = self.agents.get(&near.agent) else { return };
-        let mut path = Path { near: agent.identity.site, far: None, kind: near.kind };
-        if let Some(peer) = self.peer(near) {
-            path.far = Some(peer.identity.site);
-            let there = selected(hash(near.sample.end_seq), peer.shift.into());
-            self.store.count(near.ended_ns, path, |counts| {
-                *(if there { &mut counts.near_alone } else { &mut counts.thinned }) += 1;
-            });
-        } else {
-            // It is counted as lost to the join either way, so one path too many loses nothing more.
-            let split = Split::near_alone(&near.sample);
-            let _ = self.store.record(near.ended_ns, path, &split, near.sample.shift);
-        }
-    }
-
-    fn far_alone(&mut self, far: &Observation) {
-        let Some((agent, peer)) = self.agents.get(&far.agent).zip(self.peer(far)) else { return };
-        if selected(hash(far.sample.end_seq), peer.shift.into()) {
-            let path =
-                Path { near: peer.identity.site, far: Some(agent.identity.site), kind: far.kind };
-            self.store.count(far.ended_ns, path, |counts| counts.far_alone += 1);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use serde::Serialize;
 use xcloud_proto::{common::v1::Endpoint, observer::v1::Exchange as WireExchange};
 
 use super::{
-    Site, kind_name, rfc3339, segment_name,
+    Site,
+    convert::{kind_name, rfc3339, segment_name},
     style::{place, signed_time, time},
 };
 use crate::{cli::Output, measure::Segment};

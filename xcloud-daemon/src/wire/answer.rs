@@ -14,11 +14,12 @@ use xcloud_proto::{
 use super::convert::endpoint;
 use crate::measure::{
     Group, Kind, Segment, Site,
+    account::Account,
+    books::Joined,
     cell::Cell,
     histogram::Sparse,
     join::{Counts, DRIFT_PPM},
-    ledger::{Account, Agent},
-    state::Joined,
+    ledger::Agent,
     tail::Tail,
 };
 

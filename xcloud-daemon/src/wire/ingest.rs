@@ -17,7 +17,8 @@ use xcloud_proto::{
 use super::{convert, server::Hub};
 use crate::measure::{
     Site,
-    ledger::{BootId, Totals},
+    account::Totals,
+    ledger::BootId,
     state::{Batch, Opening, Refusal, Stream},
 };
 

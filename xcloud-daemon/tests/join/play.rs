@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use xcloud::measure::{
     Kind, Segment, Site,
+    account::Totals,
     cell::Cell,
     join,
-    ledger::Totals,
     state::{Batch, Limits, Opening, State, Stream},
     store::{self, Range},
 };

@@ -1,1 +1,114 @@
+use xcloud_common::sample::flag;
 
+use super::{super::split::tests::stamped, *};
+
+const SECOND: u64 = 1_000_000_000;
+const NOW: u64 = 1_000_000 * SECOND;
+const SENT: u64 = 5_000 * SECOND;
+
+fn state(max_paths: usize) -> State {
+    State::new(Limits {
+        join: join::Limits { window_ns: 10 * SECOND, capacity: 100 },
+        store: store::Limits { interval_ns: 10 * SECOND, retention_ns: 100 * SECOND, max_paths },
+        max_agents: 2,
+    })
+}
+
+fn opening(name: &str, boot: u8) -> Opening {
+    Opening {
+        name: name.into(),
+        boot: [boot; 16],
+        site: Site { node: name.into(), ..Site::default() },
+        version: String::new(),
+        kernel_release: String::new(),
+        hooks: Vec::new(),
+        first_sequence: 1,
+        predecessor: None,
+    }
+}
+
+fn batch(sequence: u64, sent_before: u64, samples: Vec<Sample>) -> Batch {
+    let emitted = sent_before + samples.len() as u64;
+    let totals = Totals { emitted, ..Totals::default() };
+    Batch { sequence, sent_monotonic_ns: SENT, sent_before, totals, samples }
+}
+
+fn end(flags: u8, end_seq: u32) -> Sample {
+    let stamps = [40, 30, 20, 10].map(|back| SENT - back);
+    Sample { end_seq, ..stamped(flags, stamps, 0) }
+}
+
+fn take(state: &mut State, now: u64, stream: &Stream, batch: &Batch) -> Result<u64, Refusal> {
+    let taken = state.take(now, stream, batch, &mut |_| {});
+    assert!(state.account().balances(), "{:?}", state.account());
+    taken
+}
+
+#[test]
+fn an_exchange_on_a_path_too_many_is_lost_by_the_store() {
+    let mut state = state(1);
+    let (aws, _) = state.open(NOW, opening("aws", 1)).expect("room");
+    let (gcp, _) = state.open(NOW, opening("gcp", 1)).expect("room");
+    take(&mut state, NOW, &aws, &batch(1, 0, vec![end(0, 1), end(flag::FAR, 2)])).expect("taken");
+    take(&mut state, NOW, &gcp, &batch(1, 0, vec![end(flag::FAR, 1), end(0, 2)])).expect("taken");
+    let account = state.account();
+    assert_eq!((account.delivered, account.store, account.pending), (2, 2, 0));
+}
+
+#[test]
+fn an_exchange_is_dated_by_its_age_not_by_the_agents_clock() {
+    let mut state = state(10);
+    let (aws, _) = state.open(NOW, opening("aws", 1)).expect("room");
+    let mut old = batch(1, 0, vec![end(0, 1)]);
+    old.sent_monotonic_ns += 50 * SECOND;
+    take(&mut state, NOW, &aws, &old).expect("taken");
+    state.tick(NOW + 10 * SECOND);
+    assert_eq!(state.store().oldest_ns(), Some(NOW - 60 * SECOND));
+}
+
+#[test]
+fn a_silent_agent_makes_room_and_its_account_stays() {
+    let mut state = state(10);
+    let (aws, _) = state.open(NOW, opening("aws", 1)).expect("room");
+    take(&mut state, NOW, &aws, &batch(1, 0, vec![end(0, 1)])).expect("taken");
+    state.open(NOW, opening("gcp", 1)).expect("room");
+    state.close(&aws);
+    assert!(matches!(state.open(NOW, opening("new", 1)), Err(Refusal::Full(_))), "not silent yet");
+    let later = NOW + 200 * SECOND;
+    state.tick(later);
+    state.open(later, opening("new", 1)).expect("room made");
+    assert_eq!(
+        state.agents().iter().map(|agent| &agent.name[..]).collect::<Vec<_>>(),
+        ["gcp", "new"]
+    );
+    assert_eq!((state.account().emitted, state.account().join), (1, 1));
+}
+
+#[test]
+fn batches_of_a_stream_that_was_replaced_are_refused() {
+    let mut state = state(10);
+    let (older, _) = state.open(NOW, opening("aws", 1)).expect("room");
+    let (newer, _) = state.open(NOW, opening("aws", 1)).expect("room");
+    let one = batch(1, 0, vec![end(0, 1)]);
+    assert!(matches!(take(&mut state, NOW, &older, &one), Err(Refusal::Superseded(_))));
+    state.close(&older);
+    assert!(state.agents()[0].connected, "the newer stream is open");
+    assert_eq!(take(&mut state, NOW, &newer, &one), Ok(1));
+}
+
+#[test]
+fn what_the_far_node_selects_less_of_is_no_loss_of_the_path() {
+    let mut state = state(10);
+    let (aws, _) = state.open(NOW, opening("aws", 1)).expect("room");
+    let (gcp, _) = state.open(NOW, opening("gcp", 1)).expect("room");
+    let far = Sample { shift: 16, ..end(flag::FAR, 1) };
+    take(&mut state, NOW, &gcp, &batch(1, 0, vec![far])).expect("taken");
+    take(&mut state, NOW, &aws, &batch(1, 0, vec![end(0, 1), end(0, 2)])).expect("taken");
+    state.tick(NOW + 20 * SECOND);
+    let range = store::Range { start_ns: 0, end_ns: u64::MAX };
+    let (_, paths) = state.store().query(range, |path| Some(*path));
+    let counts: Vec<_> = paths.values().map(|cell| cell.counts).collect();
+    let [counts] = counts[..] else { panic!("one path") };
+    assert_eq!((counts.recorded, counts.thinned, counts.near_alone), (1, 1, 0));
+    assert_eq!(counts.stands_for, 1 << 16);
+}

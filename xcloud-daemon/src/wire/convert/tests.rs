@@ -1,6 +1,8 @@
 use proptest::{collection::vec, prelude::*};
 use prost::Message as _;
 
+use xcloud_common::slot::address;
+
 use super::*;
 
 fn addresses() -> impl Strategy<Value = [u32; 4]> {
