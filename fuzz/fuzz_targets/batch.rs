@@ -14,19 +14,52 @@ use xcloud::{
     wire::convert::{decode, encode},
 };
 use xcloud_common::sample::Sample;
-use xcloud_proto::ingest::v1::SampleBatch;
+use xcloud_proto::{
+    common::v1::Endpoint,
+    ingest::v1::{Connection, SampleBatch},
+};
 
 const SECOND_NS: u64 = 1_000_000_000;
 const NOW_NS: u64 = 1_700_000_000 * SECOND_NS;
 
-fuzz_target!(|bytes: &[u8]| {
-    let Ok(columns) = SampleBatch::decode(bytes) else { return };
+/// One entry of every column, in their order; small numbers are likelier than fair, so that some batches are valid.
+type Row = (u32, u32, u32, u16, u8, i32, u32, u32, u32, u16);
+
+fuzz_target!(|input: (Option<Vec<Row>>, u64, &[u8])| {
+    let (rows, sent_monotonic_ns, bytes) = input;
+    let columns = match rows {
+        Some(rows) => SampleBatch { sent_monotonic_ns, ..columns(&rows) },
+        None => match SampleBatch::decode(bytes) {
+            Ok(columns) => columns,
+            Err(_) => return,
+        },
+    };
     let Ok(samples) = decode(&columns) else { return };
     if samples.iter().all(|sample| sample.first_ns > 0) {
         assert_eq!(decode(&encode(&samples)).as_ref(), Ok(&samples));
     }
     take(&columns, samples);
 });
+
+fn columns(rows: &[Row]) -> SampleBatch {
+    let mut batch = SampleBatch::default();
+    let end = Some(Endpoint { address: vec![1; 4], port: 1 });
+    let connection = Connection { local: end.clone(), remote: end, ..Connection::default() };
+    batch.connections = vec![connection; rows.len().min(3)];
+    for (end, tsval, answer, flags, connection, delta, second, third, last, queue) in rows {
+        batch.end_sequence.push(*end);
+        batch.timestamp_value.push(*tsval);
+        batch.answer.push(*answer);
+        batch.flags.push((*flags).into());
+        batch.connection.push((*connection).into());
+        batch.first_stamp_delta_ns.push((*delta).into());
+        batch.second_after_ns.push((*second).into());
+        batch.third_after_ns.push((*third).into());
+        batch.last_after_ns.push((*last).into());
+        batch.queue_plus_one_ns.push((*queue).into());
+    }
+    batch
+}
 
 /// The same samples from two agents, so that they meet in the join.
 fn take(columns: &SampleBatch, samples: Vec<Sample>) {
