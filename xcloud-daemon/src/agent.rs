@@ -26,8 +26,10 @@ use crate::{
     },
     cli::AgentArgs,
     kernel::{
-        attach::{Owner, Programs},
+        attach::Programs,
+        drain::Ring,
         ifaces::{self, Event},
+        pin::Owner,
         probe::{self, Plan},
     },
     wire::{
@@ -56,6 +58,7 @@ pub fn run(args: AgentArgs) -> Result<()> {
     let owner = Owner {
         agent_id: identity::agent_id(&site)?,
         boot_id: identity::boot_id()?,
+        bpffs: args.bpffs.clone(),
     };
     let plan = plan(&args)?;
     let config = Config {
@@ -73,12 +76,10 @@ pub fn run(args: AgentArgs) -> Result<()> {
         kernel_release: identity::kernel_release(),
         hooks: programs.hooks(),
         first_sequence: 0,
-        predecessor: programs
-            .predecessor()
-            .map(|(boot_id, counters)| Predecessor {
-                boot_id: boot_id.to_vec(),
-                totals: Some(KernelTotals::from(&counters).totals(0, 0)),
-            }),
+        predecessor: programs.predecessor().map(|(boot_id, counters)| Predecessor {
+            boot_id: boot_id.to_vec(),
+            totals: Some(KernelTotals::from(&counters).totals(0, 0)),
+        }),
     };
     let ring = programs.take_ring()?;
     let agent = Agent {
@@ -98,10 +99,7 @@ pub fn run(args: AgentArgs) -> Result<()> {
 fn plan(args: &AgentArgs) -> Result<Plan> {
     let plan = Plan::new(&probe::probe(), args.interfaces.queue_hook);
     if !plan.missing.is_empty() {
-        bail!(
-            "this node cannot measure: {} (`xcloud check` tells more)",
-            plan.missing.join("; ")
-        );
+        bail!("this node cannot measure: {} (`xcloud check` tells more)", plan.missing.join("; "));
     }
     for reason in &plan.reasons {
         info!("{reason}");
@@ -112,9 +110,7 @@ fn plan(args: &AgentArgs) -> Result<Plan> {
 /// Inode number of this process's network namespace, which names it in the kernel.
 fn own_namespace() -> Result<u32> {
     const PATH: &str = "/proc/self/ns/net";
-    let inode = fs::metadata(PATH)
-        .with_context(|| format!("reading {PATH}"))?
-        .ino();
+    let inode = fs::metadata(PATH).with_context(|| format!("reading {PATH}"))?.ino();
     u32::try_from(inode).with_context(|| format!("{PATH} has the odd inode number {inode}"))
 }
 
@@ -126,7 +122,7 @@ struct Agent {
 }
 
 impl Agent {
-    fn start(&self, ring: crate::kernel::attach::Ring, hello: Hello) -> Result<()> {
+    fn start(&self, ring: Ring, hello: Hello) -> Result<()> {
         if let Some(path) = &self.args.ready_file {
             forget_ready(path)?;
         }
@@ -211,10 +207,7 @@ impl Agent {
                 self.tell_ready()?;
             }
         }
-        follow
-            .await
-            .context("following interfaces")?
-            .context("following interfaces")
+        follow.await.context("following interfaces")?.context("following interfaces")
     }
 
     fn tell_ready(&self) -> Result<()> {

@@ -67,12 +67,7 @@ fn look(wanted: &InterfaceArgs) -> Result<Check> {
     ifaces::check_names(&facts, wanted)?;
     let features = probe::probe();
     let plan = Plan::new(&features, wanted.queue_hook);
-    Ok(judge(
-        kernel_release(),
-        features,
-        plan,
-        ifaces::decide(&facts, wanted),
-    ))
+    Ok(judge(kernel_release(), features, plan, ifaces::decide(&facts, wanted)))
 }
 
 fn judge(kernel: String, features: Vec<Finding>, plan: Plan, decisions: Vec<Decision>) -> Check {
@@ -87,20 +82,9 @@ fn judge(kernel: String, features: Vec<Finding>, plan: Plan, decisions: Vec<Deci
         .collect();
     let interfaces = decisions
         .into_iter()
-        .map(|decision| Watched {
-            hooks: hooks(&plan, decision.role),
-            decision,
-        })
+        .map(|decision| Watched { hooks: hooks(&plan, decision.role), decision })
         .collect();
-    Check {
-        kernel,
-        ready: missing.is_empty(),
-        features,
-        plan,
-        interfaces,
-        missing,
-        unknown,
-    }
+    Check { kernel, ready: missing.is_empty(), features, plan, interfaces, missing, unknown }
 }
 
 fn hooks(plan: &Plan, role: Option<Role>) -> Vec<String> {
@@ -113,9 +97,7 @@ fn hooks(plan: &Plan, role: Option<Role>) -> Vec<String> {
             tc("uplink_in", plan.uplink_in),
             (plan.uplink_out != DepartureHook::None)
                 .then(|| format!("uplink_out={}", name(&plan.uplink_out))),
-            plan.queue_hook
-                .then(|| tc("uplink_queue", plan.uplink_in))
-                .flatten(),
+            plan.queue_hook.then(|| tc("uplink_queue", plan.uplink_in)).flatten(),
         ],
     };
     hooks.into_iter().flatten().collect()
@@ -139,19 +121,13 @@ fn render(check: &Check, output: Output) -> Result<String> {
 
 /// One list of four columns; `section` tells what a row is about.
 fn rows(check: &Check) -> Vec<[String; 4]> {
-    let features = check.features.iter().map(|f| {
-        [
-            "feature".into(),
-            name(&f.feature),
-            name(&f.answer),
-            f.detail.clone(),
-        ]
-    });
+    let features = check
+        .features
+        .iter()
+        .map(|f| ["feature".into(), name(&f.feature), name(&f.answer), f.detail.clone()]);
     let interfaces = check.interfaces.iter().map(|watched| {
         let Watched { decision, hooks } = watched;
-        let role = decision
-            .role
-            .map_or_else(|| "left out".into(), |r| name(&r));
+        let role = decision.role.map_or_else(|| "left out".into(), |r| name(&r));
         let why = if hooks.is_empty() {
             decision.reason.clone()
         } else {
@@ -164,11 +140,7 @@ fn rows(check: &Check) -> Vec<[String; 4]> {
     };
     let plan = check.plan.reasons.iter().map(|text| plain("plan", text));
     let missing = check.missing.iter().map(|text| plain("missing", text));
-    features
-        .chain(interfaces)
-        .chain(plan)
-        .chain(missing)
-        .collect()
+    features.chain(interfaces).chain(plan).chain(missing).collect()
 }
 
 fn csv(check: &Check) -> Result<String> {

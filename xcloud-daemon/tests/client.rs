@@ -85,11 +85,7 @@ impl Aggregator {
         };
         let (mut left, mut acked) = {
             let mut state = self.0.lock().expect("sound");
-            let left = if state.breaks.is_empty() {
-                usize::MAX
-            } else {
-                state.breaks.remove(0)
-            };
+            let left = if state.breaks.is_empty() { usize::MAX } else { state.breaks.remove(0) };
             let acked = hello.first_sequence - 1;
             state.hellos.push(hello);
             (left, acked)
@@ -153,22 +149,13 @@ impl Scene {
         let stop = CancellationToken::new();
         let client = Client {
             address: Address::Unix(path),
-            hello: Hello {
-                agent_id: "a".into(),
-                ..Hello::default()
-            },
+            hello: Hello { agent_id: "a".into(), ..Hello::default() },
             outbox: outbox.clone(),
             flush: Duration::from_millis(10),
             clock: || 77,
         };
         let client = tokio::spawn(client.run(stop.clone()));
-        Self {
-            state,
-            outbox,
-            stop,
-            client,
-            _directory: directory,
-        }
+        Self { state, outbox, stop, client, _directory: directory }
     }
 
     fn push(&self, count: usize) {
@@ -212,10 +199,7 @@ fn merged(state: &State) -> usize {
 
 #[tokio::test]
 async fn everything_arrives_once_within_a_credit_of_one() {
-    let scene = Scene::new(State {
-        credit: 1,
-        ..State::default()
-    });
+    let scene = Scene::new(State { credit: 1, ..State::default() });
     scene.push(10 * MAX_BATCH + 5);
     let (state, outbox) = scene.finish().await;
     assert_eq!(merged(&state), 10 * MAX_BATCH + 5);
@@ -228,12 +212,8 @@ async fn everything_arrives_once_within_a_credit_of_one() {
 #[tokio::test]
 async fn broken_streams_are_taken_up_where_they_broke() {
     for forgets in [false, true] {
-        let scene = Scene::new(State {
-            credit: 4,
-            breaks: vec![0, 2, 3],
-            forgets,
-            ..State::default()
-        });
+        let scene =
+            Scene::new(State { credit: 4, breaks: vec![0, 2, 3], forgets, ..State::default() });
         scene.push(8 * MAX_BATCH);
         let (state, outbox) = scene.finish().await;
         assert_eq!(merged(&state), 8 * MAX_BATCH);
@@ -250,11 +230,7 @@ async fn broken_streams_are_taken_up_where_they_broke() {
 
 #[tokio::test]
 async fn a_batch_that_is_always_refused_is_given_up_alone() {
-    let scene = Scene::new(State {
-        credit: 4,
-        refuses: Some(3),
-        ..State::default()
-    });
+    let scene = Scene::new(State { credit: 4, refuses: Some(3), ..State::default() });
     scene.push(6 * MAX_BATCH);
     let (state, outbox) = scene.finish().await;
     assert_eq!(merged(&state), 5 * MAX_BATCH);
@@ -271,15 +247,8 @@ async fn a_batch_that_is_always_refused_is_given_up_alone() {
 
 #[tokio::test]
 async fn closing_brings_the_last_totals_even_without_samples() {
-    let scene = Scene::new(State {
-        credit: 2,
-        ..State::default()
-    });
-    scene.outbox.lock().count(KernelTotals {
-        opened: 9,
-        unanswered: 9,
-        ..KernelTotals::default()
-    });
+    let scene = Scene::new(State { credit: 2, ..State::default() });
+    scene.outbox.lock().count(KernelTotals { opened: 9, unanswered: 9, ..KernelTotals::default() });
     let (state, _) = scene.finish().await;
     let last = state.merged.values().next_back().expect("one batch");
     assert_eq!(last.totals.expect("set").unanswered, 9);

@@ -21,10 +21,7 @@ impl Linear {
     /// What a TC program may read directly.
     #[inline(always)]
     pub fn new(ctx: &TcContext) -> Self {
-        Self {
-            start: ctx.data(),
-            end: ctx.data_end(),
-        }
+        Self { start: ctx.data(), end: ctx.data_end() }
     }
 }
 
@@ -100,10 +97,7 @@ impl Copied {
         let result = unsafe {
             bpf_skb_load_bytes(ctx.skb.skb.cast(), link_header, scratch.cast(), len as u32)
         };
-        (result == 0).then_some(Self {
-            start: scratch.cast(),
-            len,
-        })
+        (result == 0).then_some(Self { start: scratch.cast(), len })
     }
 
     /// Copies headers from kernel memory. Reading past the packet's linear part is harmless: the skb's shared info
@@ -113,10 +107,7 @@ impl Copied {
         let scratch = maps::scratch()?;
         // SAFETY: the helper checks the source; the destination is this CPU's.
         unsafe { bpf_probe_read_kernel_buf(address as *const u8, &mut *scratch) }.ok()?;
-        Some(Self {
-            start: scratch.cast(),
-            len: len as usize,
-        })
+        Some(Self { start: scratch.cast(), len: len as usize })
     }
 }
 

@@ -7,7 +7,7 @@ use core::ptr::{NonNull, addr_of, addr_of_mut};
 use xcloud_common::{
     counter::Counter,
     sample::{Sample, flag, kind},
-    slot::{self, FIRST, PAYLOAD, Slot, state},
+    slot::{self, FIRST, PAYLOAD, Slot, Tuple, state},
 };
 
 use crate::packet::{Facts, Headers, tcp};
@@ -76,6 +76,12 @@ impl SlotRef {
         }
     }
 
+    /// Labels the exchange with its connection. Untagged: a torn label would be a wrong name, not a wrong time.
+    #[inline(always)]
+    pub fn label(self, tuple: &Tuple) {
+        set!(self, *tuple, tuple);
+    }
+
     #[inline(always)]
     fn bits(self, tag: u16) -> u32 {
         slot::marked(get!(self, state), tag)
@@ -115,7 +121,6 @@ pub fn open(slot: SlotRef, seen: &Seen, end: End) -> [Option<Counter>; 2] {
         End::Near => {
             set!(slot, seen.facts.flow, pod_flow);
             set!(slot, seen.ifindex, pod_ifindex);
-            set!(slot, seen.facts.tuple, tuple);
         }
         End::Far => set!(slot, seen.facts.flow, uplink_flow),
     }
@@ -177,11 +182,7 @@ fn given_up(slot: SlotRef, tag: u16, age: u64) -> Option<Counter> {
 #[inline(always)]
 fn is_data_of(slot: SlotRef, seen: &Seen) -> Option<u16> {
     let key = slot::key(seen.headers.end_seq, seen.facts.tsval);
-    if get!(slot, key) == key {
-        Some(slot::tag(key))
-    } else {
-        None
-    }
+    if get!(slot, key) == key { Some(slot::tag(key)) } else { None }
 }
 
 /// Second hook of the data. The near node keeps the last passage (the outermost uplink), the far node the first
@@ -208,7 +209,6 @@ pub fn pass(slot: SlotRef, seen: &Seen, end: End) -> Option<Counter> {
             }
             set!(slot, seen.facts.flow, pod_flow);
             set!(slot, seen.ifindex, pod_ifindex);
-            set!(slot, seen.facts.tuple, tuple);
         }
     }
     set!(slot, slot::stamp(tag, seen.now_ns), second);
@@ -268,11 +268,7 @@ pub fn answer(slot: SlotRef, seen: &Seen, end: End) -> Option<Counter> {
     let stamp = slot::stamp(tag, seen.now_ns);
     if first {
         if seen.headers.payload {
-            set!(
-                slot,
-                slot::mark(tag, bits | state::ANSWERED_WITH_PAYLOAD),
-                state
-            );
+            set!(slot, slot::mark(tag, bits | state::ANSWERED_WITH_PAYLOAD), state);
         }
         set!(slot, seen.facts.answer, answer[FIRST]);
         set!(slot, stamp, third[FIRST]);
@@ -335,22 +331,9 @@ pub fn finish(slot: SlotRef, seen: &Seen, end: End) -> Option<Ending> {
     } else {
         kind::ACK
     };
-    let resent = if bits & state::RESENT != 0 {
-        flag::RESENT
-    } else {
-        0
-    };
-    let far = if matches!(end, End::Far) {
-        flag::FAR
-    } else {
-        0
-    };
-    Some(Ending {
-        key,
-        lane,
-        kinds,
-        flags: resent | far,
-    })
+    let resent = if bits & state::RESENT != 0 { flag::RESENT } else { 0 };
+    let far = if matches!(end, End::Far) { flag::FAR } else { 0 };
+    Some(Ending { key, lane, kinds, flags: resent | far })
 }
 
 /// What [`finish`] found.
@@ -383,22 +366,14 @@ impl Ending {
         };
         // The near queue is the data's, whichever answer ends the exchange.
         let near = self.flags & flag::FAR == 0;
-        let queue = if near {
-            get!(slot, queue[FIRST])
-        } else {
-            queue
-        };
+        let queue = if near { get!(slot, queue[FIRST]) } else { queue };
         let (first, second) = (get!(slot, first), get!(slot, second));
         let moment = |stamp| now.wrapping_sub(slot::age(stamp, now));
         out.first_ns = moment(first);
         out.second_ns = moment(second);
         out.third_ns = moment(third);
         out.last_ns = now;
-        out.queue_ns = if slot::owned(queue, tag) {
-            moment(queue)
-        } else {
-            0
-        };
+        out.queue_ns = if slot::owned(queue, tag) { moment(queue) } else { 0 };
         #[expect(clippy::cast_possible_truncation, reason = "each half of the key")]
         {
             out.end_seq = (self.key >> 32) as u32;
@@ -407,11 +382,7 @@ impl Ending {
         }
         out.answer = seen.facts.answer;
         out.pod_ifindex = get!(slot, pod_ifindex);
-        out.uplink_ifindex = if near {
-            get!(slot, uplink_ifindex)
-        } else {
-            seen.ifindex
-        };
+        out.uplink_ifindex = if near { get!(slot, uplink_ifindex) } else { seen.ifindex };
         out.tuple = get!(slot, tuple);
         out.kinds = self.kinds;
         out.flags = self.flags;

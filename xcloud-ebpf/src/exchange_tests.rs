@@ -27,37 +27,16 @@ struct Packet {
     answer: u32,
 }
 
-const DATA: Packet = Packet {
-    end: 5000,
-    tsval: 100,
-    tsecr: 7,
-    flags: tcp::ACK,
-    payload: true,
-    flow: 9,
-    answer: 1,
-};
-const ACK: Packet = Packet {
-    tsval: 50,
-    tsecr: 100,
-    payload: false,
-    answer: 2,
-    ..DATA
-};
-const RESPONSE: Packet = Packet {
-    payload: true,
-    answer: 3,
-    ..ACK
-};
+const DATA: Packet =
+    Packet { end: 5000, tsval: 100, tsecr: 7, flags: tcp::ACK, payload: true, flow: 9, answer: 1 };
+const ACK: Packet = Packet { tsval: 50, tsecr: 100, payload: false, answer: 2, ..DATA };
+const RESPONSE: Packet = Packet { payload: true, answer: 3, ..ACK };
 
 impl Node {
     fn new(end: End) -> Self {
         // SAFETY: plain words, for which zero is valid; that is how the kernel creates the map.
         let slot = Box::new(unsafe { core::mem::zeroed() });
-        Self {
-            slot,
-            end,
-            now: 1 << 47,
-        }
+        Self { slot, end, now: 1 << 47 }
     }
 
     fn slot(&mut self) -> SlotRef {
@@ -84,14 +63,8 @@ impl Node {
             tsecr: packet.tsecr,
             flow: packet.flow,
             answer: packet.answer,
-            tuple: Default::default(),
         };
-        Seen {
-            headers,
-            facts,
-            now_ns: self.now,
-            ifindex: POD,
-        }
+        Seen { headers, facts, now_ns: self.now, ifindex: POD }
     }
 
     fn open(&mut self, packet: Packet, after: u64) -> [Option<Counter>; 2] {
@@ -100,10 +73,7 @@ impl Node {
     }
 
     fn pass(&mut self, packet: Packet, after: u64) -> Option<Counter> {
-        let seen = Seen {
-            ifindex: UPLINK,
-            ..self.see(packet, after)
-        };
+        let seen = Seen { ifindex: UPLINK, ..self.see(packet, after) };
         pass(self.slot(), &seen, self.end)
     }
 
@@ -141,14 +111,8 @@ fn a_request_is_acknowledged_then_answered() {
         assert_eq!((acked.kinds, steps(&acked)), (kind::ACK, [10, 200, 5]));
         assert_eq!(node.answer(RESPONSE, 1000), None);
         let answered = node.finish(RESPONSE, 6).unwrap();
-        assert_eq!(
-            (answered.kinds, steps(&answered)),
-            (kind::RESPONSE, [10, 1205, 6])
-        );
-        assert_eq!(
-            (answered.end_seq, answered.tsval, answered.shift),
-            (5000, 100, 3)
-        );
+        assert_eq!((answered.kinds, steps(&answered)), (kind::RESPONSE, [10, 1205, 6]));
+        assert_eq!((answered.end_seq, answered.tsval, answered.shift), (5000, 100, 3));
         assert_eq!(answered.flags & flag::FAR != 0, end == End::Far);
     }
 }
@@ -159,32 +123,10 @@ fn an_answer_with_payload_is_both() {
     node.open(DATA, 0);
     node.pass(DATA, 1);
     node.answer(RESPONSE, 1);
-    assert_eq!(
-        node.finish(RESPONSE, 1).unwrap().kinds,
-        kind::ACK | kind::RESPONSE
-    );
-    assert_eq!(
-        node.finish(RESPONSE, 1),
-        None,
-        "a copy made by the network counts once"
-    );
-    node.answer(
-        Packet {
-            answer: 4,
-            ..RESPONSE
-        },
-        1,
-    );
-    assert_eq!(
-        node.finish(
-            Packet {
-                answer: 4,
-                ..RESPONSE
-            },
-            1
-        ),
-        None
-    );
+    assert_eq!(node.finish(RESPONSE, 1).unwrap().kinds, kind::ACK | kind::RESPONSE);
+    assert_eq!(node.finish(RESPONSE, 1), None, "a copy made by the network counts once");
+    node.answer(Packet { answer: 4, ..RESPONSE }, 1);
+    assert_eq!(node.finish(Packet { answer: 4, ..RESPONSE }, 1), None);
 }
 
 #[test]
@@ -200,26 +142,16 @@ fn both_answers_may_be_under_way_at_once() {
 
 #[test]
 fn only_a_syn_ack_ends_a_handshake() {
-    let syn = Packet {
-        flags: tcp::SYN,
-        payload: false,
-        ..DATA
-    };
+    let syn = Packet { flags: tcp::SYN, payload: false, ..DATA };
     let mut node = Node::new(End::Near);
     node.open(syn, 0);
     node.pass(syn, 1);
     node.answer(ACK, 1);
     assert_eq!(node.finish(ACK, 1), None);
-    let syn_ack = Packet {
-        flags: tcp::SYN | tcp::ACK,
-        ..ACK
-    };
+    let syn_ack = Packet { flags: tcp::SYN | tcp::ACK, ..ACK };
     node.answer(syn_ack, 1);
     assert_eq!(node.finish(syn_ack, 1).unwrap().kinds, kind::HANDSHAKE);
-    let request = Packet {
-        answer: 8,
-        ..RESPONSE
-    };
+    let request = Packet { answer: 8, ..RESPONSE };
     node.answer(request, 1);
     assert_eq!(node.finish(request, 1), None);
 }
@@ -230,24 +162,14 @@ fn another_copy_counts_only_when_the_answer_echoes_it() {
     let mut node = Node::new(End::Near);
     node.open(DATA, 0);
     node.pass(DATA, 1);
-    assert_eq!(
-        node.open(again, 200),
-        [Some(Counter::Opened), Some(Counter::Retransmit)]
-    );
+    assert_eq!(node.open(again, 200), [Some(Counter::Opened), Some(Counter::Retransmit)]);
     node.pass(again, 1);
     assert_eq!(node.answer(ACK, 1), Some(Counter::OtherCopy));
     assert_eq!(node.finish(ACK, 1), None);
-    let echo = Packet {
-        tsecr: 300,
-        answer: 5,
-        ..ACK
-    };
+    let echo = Packet { tsecr: 300, answer: 5, ..ACK };
     assert_eq!(node.answer(echo, 1), None);
     let sample = node.finish(echo, 1).unwrap();
-    assert_eq!(
-        (sample.tsval, sample.flags & flag::RESENT),
-        (300, flag::RESENT)
-    );
+    assert_eq!((sample.tsval, sample.flags & flag::RESENT), (300, flag::RESENT));
 }
 
 #[test]
@@ -290,34 +212,20 @@ fn another_connection_with_the_same_sequence_number_is_refused() {
     let mut node = Node::new(End::Near);
     node.open(DATA, 0);
     node.pass(DATA, 1);
-    assert_eq!(
-        node.answer(Packet { flow: 77, ..ACK }, 1),
-        Some(Counter::OtherFlow)
-    );
+    assert_eq!(node.answer(Packet { flow: 77, ..ACK }, 1), Some(Counter::OtherFlow));
     assert_eq!(node.finish(ACK, 1), None);
 }
 
 #[test]
 fn taking_a_slot_is_a_loss_only_while_an_answer_may_come() {
-    let other = Packet {
-        end: 9000,
-        flow: 10,
-        ..DATA
-    };
+    let other = Packet { end: 9000, flow: 10, ..DATA };
     let mut node = Node::new(End::Near);
     node.open(DATA, 0);
-    assert_eq!(
-        node.open(other, 1)[1],
-        Some(Counter::Unanswered),
-        "it never left the node"
-    );
+    assert_eq!(node.open(other, 1)[1], Some(Counter::Unanswered), "it never left the node");
     node.pass(other, 1);
     assert_eq!(node.open(DATA, 1)[1], Some(Counter::Collision));
     node.pass(DATA, 1);
-    assert_eq!(
-        node.open(other, UNANSWERED_NS)[1],
-        Some(Counter::Unanswered)
-    );
+    assert_eq!(node.open(other, UNANSWERED_NS)[1], Some(Counter::Unanswered));
 }
 
 /// Two exchanges and one slot: whatever the order of their hooks, a sample names times of one exchange only.

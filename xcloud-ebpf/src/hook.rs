@@ -15,7 +15,7 @@ use xcloud_common::{
 };
 use xcloud_ebpf::{
     exchange::{self, End, Seen, SlotRef},
-    packet::{Bytes, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Headers, Link, Local, Skip},
+    packet::{Bytes, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Headers, Link, Skip},
 };
 
 use crate::{
@@ -48,16 +48,6 @@ impl Hook {
         match self {
             Self::PodOut | Self::UplinkQueue | Self::UplinkOut => maps::near(hash),
             Self::UplinkIn | Self::PodIn => maps::far(hash),
-        }
-    }
-
-    /// Which end of a packet here is the pod; only the pod's own hooks see it as it sees itself.
-    #[inline(always)]
-    fn local(self) -> Local {
-        match self {
-            Self::PodOut => Local::Source,
-            Self::PodIn => Local::Destination,
-            Self::UplinkQueue | Self::UplinkOut | Self::UplinkIn => Local::Unknown,
         }
     }
 
@@ -132,40 +122,20 @@ pub fn xmit_typed(ctx: &BtfTracePointContext) {
     let (skb, dev): (*const u8, *const u8) = (ctx.arg(0), ctx.arg(1));
     // SAFETY: the verifier checks each load against the kernel's BTF, and faults read as zero.
     unsafe {
-        let ifindex = dev
-            .add(maps::DEV_IFINDEX.load() as usize)
-            .cast::<u32>()
-            .read_volatile();
+        let ifindex = dev.add(maps::DEV_IFINDEX.load() as usize).cast::<u32>().read_volatile();
         let Some(config) = watched(ifindex) else {
             return;
         };
-        let net = dev
-            .add(maps::DEV_NET.load() as usize)
-            .cast::<*const u8>()
-            .read_volatile();
-        let inum = net
-            .add(maps::NET_INUM.load() as usize)
-            .cast::<u32>()
-            .read_volatile();
+        let net = dev.add(maps::DEV_NET.load() as usize).cast::<*const u8>().read_volatile();
+        let inum = net.add(maps::NET_INUM.load() as usize).cast::<u32>().read_volatile();
         if inum != config.netns {
             return;
         }
-        let head = skb
-            .add(maps::SKB_HEAD.load() as usize)
-            .cast::<u64>()
-            .read_volatile();
-        let network = skb
-            .add(maps::SKB_NETWORK_HEADER.load() as usize)
-            .cast::<u16>()
-            .read_volatile();
-        let tail = skb
-            .add(maps::SKB_TAIL.load() as usize)
-            .cast::<u32>()
-            .read_volatile();
-        let len = skb
-            .add(maps::SKB_LEN.load() as usize)
-            .cast::<u32>()
-            .read_volatile();
+        let head = skb.add(maps::SKB_HEAD.load() as usize).cast::<u64>().read_volatile();
+        let network =
+            skb.add(maps::SKB_NETWORK_HEADER.load() as usize).cast::<u16>().read_volatile();
+        let tail = skb.add(maps::SKB_TAIL.load() as usize).cast::<u32>().read_volatile();
+        let len = skb.add(maps::SKB_LEN.load() as usize).cast::<u32>().read_volatile();
         xmit(head, network, tail, len, ifindex);
     }
 }
@@ -237,31 +207,24 @@ fn run<B: Bytes>(bytes: &B, hook: Hook, link: Link, len: u32, ifindex: u32) -> R
     };
     let (data, answer) = (identity::hash(headers.end_seq), identity::hash(headers.ack));
     let data_slot = if headers.is_data() && identity::selected(data, config.shift) {
-        hook.data_slot(data)
-            .filter(|slot| hook.opens() || holds(*slot, headers.end_seq))
+        hook.data_slot(data).filter(|slot| hook.opens() || holds(*slot, headers.end_seq))
     } else {
         None
     };
     let answer_slot = if headers.is_answer() && identity::selected(answer, config.shift) {
-        hook.answer_slot(answer)
-            .filter(|slot| holds(*slot, headers.ack))
+        hook.answer_slot(answer).filter(|slot| holds(*slot, headers.ack))
     } else {
         None
     };
     if data_slot.is_none() && answer_slot.is_none() || headers.has_port(config.own_port) {
         return Ok(());
     }
-    let facts = headers.facts(bytes, hook.local()).ok_or(Skip::Malformed)?;
+    let facts = headers.facts(bytes).ok_or(Skip::Malformed)?;
     // SAFETY: the helper has no preconditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    let seen = Seen {
-        headers,
-        facts,
-        now_ns,
-        ifindex,
-    };
+    let seen = Seen { headers, facts, now_ns, ifindex };
     if let Some(slot) = data_slot {
-        on_data(hook, slot, &seen);
+        on_data(bytes, hook, slot, &seen);
     }
     if let Some(slot) = answer_slot {
         on_answer(hook, slot, &seen, config.shift);
@@ -277,15 +240,29 @@ fn holds(slot: NonNull<Slot>, end_seq: u32) -> bool {
 }
 
 #[inline(always)]
-fn on_data(hook: Hook, slot: NonNull<Slot>, seen: &Seen) {
+fn on_data<B: Bytes>(bytes: &B, hook: Hook, slot: NonNull<Slot>, seen: &Seen) {
     // SAFETY: a pointer into a map's value.
     let slot = unsafe { SlotRef::new(slot) };
     match hook {
-        Hook::PodOut => counted(exchange::open(slot, seen, End::Near)),
+        Hook::PodOut => {
+            counted(exchange::open(slot, seen, End::Near));
+            label(bytes, slot, seen, true);
+        }
         Hook::UplinkIn => counted(exchange::open(slot, seen, End::Far)),
         Hook::UplinkQueue => exchange::queue_data(slot, seen),
         Hook::UplinkOut => counted([exchange::pass(slot, seen, End::Near), None]),
-        Hook::PodIn => counted([exchange::pass(slot, seen, End::Far), None]),
+        Hook::PodIn => {
+            counted([exchange::pass(slot, seen, End::Far), None]);
+            label(bytes, slot, seen, false);
+        }
+    }
+}
+
+/// Only the pod's own hooks see its connection as it does.
+#[inline(always)]
+fn label<B: Bytes>(bytes: &B, slot: SlotRef, seen: &Seen, outbound: bool) {
+    if let Some(tuple) = seen.headers.tuple(bytes, outbound) {
+        slot.label(&tuple);
     }
 }
 

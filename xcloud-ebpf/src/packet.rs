@@ -29,6 +29,10 @@ pub trait View {
     fn u16(&self, at: usize) -> u16;
     /// Four bytes in network order.
     fn u32(&self, at: usize) -> u32;
+    /// Four bytes as they lie in memory.
+    fn word(&self, at: usize) -> u32 {
+        self.u32(at).to_be()
+    }
 }
 
 impl<'a> Bytes for &'a [u8] {
@@ -145,19 +149,6 @@ pub struct Facts {
     pub flow: u32,
     /// [`identity::answer_digest`] of this packet.
     pub answer: u32,
-    /// Both ends, for labels, when asked for.
-    pub tuple: Tuple,
-}
-
-/// Which end of a packet is the local pod, where that is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Local {
-    /// Its sender.
-    Source,
-    /// Its receiver.
-    Destination,
-    /// No matter.
-    Unknown,
 }
 
 impl Headers {
@@ -170,21 +161,10 @@ impl Headers {
     pub fn parse<B: Bytes>(bytes: &B, link: Link, len: u32) -> Result<Self, Skip> {
         let (ip, ipv6) = match link {
             Link::Ethernet => ethernet(bytes)?,
-            Link::Ip => (
-                0,
-                bytes.view::<20>(0).ok_or(Skip::Malformed)?.u8(0) >> 4 == 6,
-            ),
+            Link::Ip => (0, bytes.view::<20>(0).ok_or(Skip::Malformed)?.u8(0) >> 4 == 6),
         };
-        let (tcp, ip_len) = if ipv6 {
-            ipv6_header(bytes, ip)?
-        } else {
-            ipv4_header(bytes, ip)?
-        };
-        let ip_len = if ip_len == 0 {
-            len.saturating_sub(offset_u32(ip))
-        } else {
-            ip_len
-        };
+        let (tcp, ip_len) = if ipv6 { ipv6_header(bytes, ip)? } else { ipv4_header(bytes, ip)? };
+        let ip_len = if ip_len == 0 { len.saturating_sub(offset_u32(ip)) } else { ip_len };
         Self::tcp(bytes, ip, tcp, ipv6, ip_len)
     }
 
@@ -224,22 +204,12 @@ impl Headers {
 
     /// Reads what only a selected segment needs.
     #[inline(always)]
-    pub fn facts<B: Bytes>(&self, bytes: &B, local: Local) -> Option<Facts> {
+    pub fn facts<B: Bytes>(&self, bytes: &B) -> Option<Facts> {
         let (tsval, tsecr) = self.timestamps(bytes)?;
         let window = bytes.view::<TCP_HEADER>(self.tcp)?.u16(14);
         let answer =
             identity::answer_digest(self.seq, tsval, window, self.header_len, self.payload);
-        let tuple = match local {
-            Local::Unknown => Tuple::default(),
-            _ => self.tuple(bytes, local)?,
-        };
-        Some(Facts {
-            tsval,
-            tsecr,
-            flow: self.flow(bytes)?,
-            answer,
-            tuple,
-        })
+        Some(Facts { tsval, tsecr, flow: self.flow(bytes)?, answer })
     }
 
     /// Whether it is data: it takes up sequence space.
@@ -302,21 +272,21 @@ impl Headers {
         }
     }
 
+    /// Both ends, for labels; `outbound` when the local pod is the sender.
     #[inline(always)]
-    fn tuple<B: Bytes>(&self, bytes: &B, local: Local) -> Option<Tuple> {
+    pub fn tuple<B: Bytes>(&self, bytes: &B, outbound: bool) -> Option<Tuple> {
         let (source, destination) = if self.ipv6 {
             let ip = bytes.view::<IPV6_HEADER>(self.ip)?;
-            (ipv6_address(&ip, 8), ipv6_address(&ip, 24))
+            let address = |at| [ip.word(at), ip.word(at + 4), ip.word(at + 8), ip.word(at + 12)];
+            (address(8), address(24))
         } else {
             let ip = bytes.view::<IPV4_HEADER>(self.ip)?;
-            (mapped_address(&ip, 12), mapped_address(&ip, 16))
+            let mapped = |at| [0, 0, 0xffff_u32.to_be(), ip.word(at)];
+            (mapped(12), mapped(16))
         };
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a port is one half of the word"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "a port is one half of the word")]
         let (source_port, destination_port) = ((self.ports >> 16) as u16, self.ports as u16);
-        Some(if local == Local::Source {
+        Some(if outbound {
             Tuple {
                 local: source,
                 remote: destination,
@@ -343,10 +313,7 @@ impl Headers {
 
 #[inline(always)]
 fn offset_u32(offset: usize) -> u32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "header offsets are below 64 KiB"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "header offsets are below 64 KiB")]
     {
         offset as u32
     }
@@ -395,11 +362,7 @@ fn ipv6_header<B: Bytes>(bytes: &B, ip: usize) -> Result<(usize, u32), Skip> {
     let header = bytes.view::<IPV6_HEADER>(ip).ok_or(Skip::Malformed)?;
     let stated = header.u16(4);
     let mut next = header.u8(6);
-    let length = if stated == 0 {
-        0
-    } else {
-        u32::from(stated) + offset_u32(IPV6_HEADER)
-    };
+    let length = if stated == 0 { 0 } else { u32::from(stated) + offset_u32(IPV6_HEADER) };
     let mut extensions = 0;
     let mut looked = 0;
     if !B::THOROUGH && next != PROTOCOL_TCP {
@@ -420,9 +383,7 @@ fn ipv6_header<B: Bytes>(bytes: &B, ip: usize) -> Result<(usize, u32), Skip> {
             FRAGMENT => return Err(Skip::Fragment),
             _ => return Err(Skip::Other),
         };
-        let extension = bytes
-            .view::<8>(ip + IPV6_HEADER + extensions)
-            .ok_or(Skip::Malformed)?;
+        let extension = bytes.view::<8>(ip + IPV6_HEADER + extensions).ok_or(Skip::Malformed)?;
         // In units of 8 bytes without the first, or of 4 bytes without the first two.
         extensions += usize::from(extension.u8(1)) * unit + 8;
         if extensions > MAX_EXTENSION_BYTES {
@@ -462,33 +423,6 @@ fn walk_options<B: Bytes>(bytes: &B, start: usize, length: usize) -> Option<(u32
         at &= 63;
     }
     None
-}
-
-#[inline(always)]
-fn put(address: &mut [u8; 16], at: usize, word: u32) {
-    let [a, b, c, d] = word.to_be_bytes();
-    address[at] = a;
-    address[at + 1] = b;
-    address[at + 2] = c;
-    address[at + 3] = d;
-}
-
-#[inline(always)]
-fn ipv6_address<V: View>(ip: &V, at: usize) -> [u8; 16] {
-    let mut address = [0; 16];
-    put(&mut address, 0, ip.u32(at));
-    put(&mut address, 4, ip.u32(at + 4));
-    put(&mut address, 8, ip.u32(at + 8));
-    put(&mut address, 12, ip.u32(at + 12));
-    address
-}
-
-#[inline(always)]
-fn mapped_address<V: View>(ip: &V, at: usize) -> [u8; 16] {
-    let mut address = [0; 16];
-    put(&mut address, 8, 0xffff);
-    put(&mut address, 12, ip.u32(at));
-    address
 }
 
 #[cfg(test)]

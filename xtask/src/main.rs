@@ -1,7 +1,29 @@
 //! Project tasks; see `cargo xtask --help`.
 
+mod bpf;
+mod cli;
 mod codegen;
+mod command;
+mod lab;
+mod load;
+mod netns;
+mod progress;
+mod scenario;
+mod setup;
+mod signals;
+mod test;
+mod wire;
 
-fn main() -> anyhow::Result<()> {
-    codegen::run(false)
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match cli::run(cli::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

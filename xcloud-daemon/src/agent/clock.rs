@@ -29,11 +29,7 @@ impl Pretend {
         reason = "a float's cast to an integer stops at the integer's bounds, which is right here"
     )]
     pub fn new(offset_ns: u64, ppm: f64, since_ns: u64) -> Self {
-        Self {
-            offset_ns,
-            ppb: (ppm * 1e3).round() as i64,
-            since_ns,
-        }
+        Self { offset_ns, ppb: (ppm * 1e3).round() as i64, since_ns }
     }
 
     /// What it shows at a true time, nanoseconds; 0, a stamp that is absent, stays 0.

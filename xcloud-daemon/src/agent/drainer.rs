@@ -16,7 +16,7 @@ use xcloud_common::sample::Sample;
 
 use super::{clock::Pretend, hooks::SharedHooks, sampling::Controller};
 use crate::{
-    kernel::attach::Ring,
+    kernel::drain::Ring,
     wire::{
         client::SharedOutbox,
         outbox::{KernelTotals, MAX_BATCH},
@@ -69,11 +69,7 @@ impl Drainer {
                 self.run(&stopped)
             })
             .context("starting the thread that drains the ring")?;
-        Ok(Draining {
-            stop,
-            thread,
-            ended,
-        })
+        Ok(Draining { stop, thread, ended })
     }
 
     fn run(&mut self, stop: &AtomicBool) -> Result<()> {
@@ -87,10 +83,7 @@ impl Drainer {
             if last {
                 break;
             }
-            if let Some(shift) = self
-                .controller
-                .observe(observations, self.started.elapsed())
-            {
+            if let Some(shift) = self.controller.observe(observations, self.started.elapsed()) {
                 debug!("one exchange in {} is selected from now on", 1u64 << shift);
                 self.hooks.lock().set_shift(shift)?;
             }
@@ -105,9 +98,7 @@ impl Drainer {
         for _ in 0..MAX_ROUNDS {
             let got = self.ring.drain(samples, MAX_BATCH);
             if self.clock.differs() {
-                samples
-                    .iter_mut()
-                    .for_each(|sample| self.clock.restamp(sample));
+                samples.iter_mut().for_each(|sample| self.clock.restamp(sample));
             }
             observations += samples.iter().map(Sample::observations).sum::<u64>();
             if got > 0 && self.outbox.lock().push(samples) {

@@ -48,12 +48,7 @@ impl Hooks {
     /// Loaded programs, attached nowhere yet.
     #[must_use]
     pub fn new(programs: Programs, config: Config) -> Self {
-        Self {
-            programs,
-            config,
-            attached: BTreeMap::new(),
-            failed: BTreeMap::new(),
-        }
+        Self { programs, config, attached: BTreeMap::new(), failed: BTreeMap::new() }
     }
 
     /// Follows one event. Trouble with one interface is told and tried again; it does not end the agent.
@@ -112,18 +107,11 @@ impl Hooks {
             return;
         };
         self.programs.detach(index);
-        info!(
-            "{} {} (index {index}): detached",
-            role(&interface),
-            interface.name
-        );
+        info!("{} {} (index {index}): detached", role(&interface), interface.name);
         if interface.role == Role::Uplink
             && let Err(error) = self.tell_uplinks(None)
         {
-            warn!(
-                "the kernel programs still count {} as an uplink: {error:#}",
-                interface.name
-            );
+            warn!("the kernel programs still count {} as an uplink: {error:#}", interface.name);
         }
     }
 

@@ -47,10 +47,7 @@ pub fn site(args: &AgentArgs) -> Result<Site> {
         Some(node) => node.clone(),
         None => host_name()?,
     };
-    ensure!(
-        !args.cloud.is_empty() && !node.is_empty(),
-        "--cloud and --node: must not be empty"
-    );
+    ensure!(!args.cloud.is_empty() && !node.is_empty(), "--cloud and --node: must not be empty");
     for (flag, label, longest) in [
         ("--cloud", &args.cloud, MAX_LABEL),
         ("--region", &args.region, MAX_LABEL),
@@ -85,14 +82,9 @@ pub fn agent_id(site: &Site) -> Result<String> {
 /// Labels are typed in filters as `cloud=aws,node=a`, so they hold none of `=`, `,` and spaces.
 fn label_fits(flag: &str, label: &str, longest: usize) -> Result<()> {
     if label.len() > longest {
-        bail!(
-            "{flag}: {} bytes long, but a label has at most {longest}",
-            label.len()
-        );
+        bail!("{flag}: {} bytes long, but a label has at most {longest}", label.len());
     }
-    let odd = label
-        .chars()
-        .find(|c| !c.is_ascii_alphanumeric() && !"-_.:/".contains(*c));
+    let odd = label.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_.:/".contains(*c));
     match odd {
         Some(odd) => bail!(
             "{flag} {label:?}: {odd:?} is not allowed; use ASCII letters, digits and - _ . : /"

@@ -42,12 +42,7 @@ impl Controller {
     /// Starts at shift 0 for `target` observations per second, at a moment of some steady clock.
     #[must_use]
     pub fn new(target: u64, now: Duration) -> Self {
-        Self {
-            target,
-            shift: 0,
-            started: now,
-            counted: 0,
-        }
+        Self { target, shift: 0, started: now, counted: 0 }
     }
 
     /// Takes in `observations` seen since the last call; returns the new shift when it changes.
@@ -59,11 +54,8 @@ impl Controller {
             return None;
         }
         let per_second = u128::from(self.counted) * 1_000_000_000 / elapsed.as_nanos().max(1);
-        let next = next_shift(
-            self.shift,
-            u64::try_from(per_second).unwrap_or(u64::MAX),
-            self.target,
-        );
+        let next =
+            next_shift(self.shift, u64::try_from(per_second).unwrap_or(u64::MAX), self.target);
         (self.started, self.counted) = (now, 0);
         (next != std::mem::replace(&mut self.shift, next)).then_some(next)
     }

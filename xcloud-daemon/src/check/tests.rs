@@ -4,11 +4,7 @@ use super::*;
 use crate::kernel::{ifaces::LinkLayer, probe::Feature};
 
 fn finding(feature: Feature, answer: Answer, detail: &str) -> Finding {
-    Finding {
-        feature,
-        answer,
-        detail: detail.into(),
-    }
+    Finding { feature, answer, detail: detail.into() }
 }
 
 fn decision(index: u32, name: &str, kind: &str, role: Option<Role>, reason: &str) -> Decision {
@@ -36,20 +32,8 @@ fn able() -> Check {
     let plan = Plan::new(&features, true);
     let decisions = vec![
         decision(1, "lo", "loopback", None, "loopback"),
-        decision(
-            2,
-            "eth0",
-            "physical",
-            Some(Role::Uplink),
-            "carries the default route",
-        ),
-        decision(
-            5,
-            "cali8",
-            "veth",
-            Some(Role::Pod),
-            "leads to the one host 10.1.0.2",
-        ),
+        decision(2, "eth0", "physical", Some(Role::Uplink), "carries the default route"),
+        decision(5, "cali8", "veth", Some(Role::Pod), "leads to the one host 10.1.0.2"),
     ];
     judge("6.18.44".into(), features, plan, decisions)
 }

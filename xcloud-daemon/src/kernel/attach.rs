@@ -1,72 +1,271 @@
-//! Loads the kernel programs and attaches them to interfaces.
+//! Puts the programs on interfaces and takes them off. Dropping [`Programs`] takes all of them off.
 
-use anyhow::{Result, bail};
-use xcloud_common::{config::Config, counter::COUNTERS, sample::Sample};
+use std::{collections::BTreeMap, fmt};
 
-use super::{ifaces::Interface, probe::Plan};
+use anyhow::{Context as _, Result, bail};
+use aya::{
+    Btf, Ebpf,
+    maps::{Array, Map, MapData, PerCpuArray},
+    programs::{
+        BtfTracePoint, LinkOrder, ProgramError, RawTracePoint, SchedClassifier, TcAttachType,
+        tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions, TcError, TcHandle},
+    },
+};
+use xcloud_common::{config::Config, counter::COUNTERS};
 
-/// The kernel programs in force; dropping them detaches all.
+use super::{
+    drain::Ring,
+    ifaces::{Interface, LinkLayer, Role},
+    object,
+    pin::{Owner, Pin, Predecessor},
+    probe::{DepartureHook, Plan, TcHook},
+};
+
+const XMIT: &str = "net_dev_start_xmit";
+
+/// The filter handle used where TCX cannot be had: never 1, which automatic numbering takes, so that no CNI's own
+/// filter is mistaken for ours or ours for its.
+const CLSACT_HANDLE: u32 = 0xc0fe;
+
+/// The loaded programs and where they are attached.
+pub struct Programs {
+    ebpf: Ebpf,
+    plan: Plan,
+    control: Array<MapData, Config>,
+    counts: PerCpuArray<MapData, u64>,
+    attached: BTreeMap<u32, Attached>,
+    pin: Option<Pin>,
+}
+
 #[derive(Debug)]
-pub struct Programs {}
+struct Attached {
+    interface: Interface,
+    links: Vec<(&'static str, SchedClassifierLinkId)>,
+}
 
-/// The ring the kernel programs write samples to.
-#[derive(Debug)]
-pub struct Ring {}
-
-/// Who loads the programs; names the pinned counters.
-#[derive(Clone, Debug)]
-pub struct Owner {
-    /// Stable name of the agent.
-    pub agent_id: String,
-    /// Random name of this life of the agent.
-    pub boot_id: [u8; 16],
+impl fmt::Debug for Programs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Programs").field("attached", &self.attached).finish_non_exhaustive()
+    }
 }
 
 impl Programs {
-    /// Loads the programs that the plan asks for.
-    pub fn load(_plan: &Plan, _config: Config, _owner: &Owner) -> Result<Self> {
-        bail!("this build has no kernel programs")
+    /// Loads what the plan needs and hooks the uplinks' departure; interfaces come later.
+    ///
+    /// # Errors
+    /// The kernel refuses a map, a program or the tracepoint.
+    pub fn load(plan: &Plan, config: Config, owner: &Owner) -> Result<Self> {
+        let mut ebpf = object::load()?;
+        let control = Array::try_from(ebpf.take_map("CONFIG").context("no map CONFIG")?)?;
+        let counts = ebpf.take_map("COUNTS").context("no map COUNTS")?;
+        let pin = match &counts {
+            Map::PerCpuArray(data) => Pin::new(owner, data)
+                .inspect_err(|error| {
+                    log::warn!("a kill of this agent will lose its last figures: {error:#}");
+                })
+                .ok(),
+            _ => None,
+        };
+        let counts = PerCpuArray::try_from(counts)?;
+        let mut programs =
+            Self { ebpf, plan: plan.clone(), control, counts, attached: BTreeMap::new(), pin };
+        programs.set_config(config)?;
+        programs.load_classifiers()?;
+        programs.hook_departure()?;
+        Ok(programs)
     }
 
-    /// Puts the hooks of its role on an interface and says which.
-    pub fn attach(&mut self, _interface: &Interface) -> Result<Vec<String>> {
-        Ok(vec![])
-    }
-
-    /// Takes the hooks off an interface; none there is no error.
-    pub fn detach(&mut self, _ifindex: u32) {}
-
-    /// Replaces what the programs are told.
-    pub fn set_config(&mut self, _config: Config) -> Result<()> {
+    fn load_classifiers(&mut self) -> Result<()> {
+        for role in [Role::Pod, Role::Uplink] {
+            for layer in [LinkLayer::Ethernet, LinkLayer::L3] {
+                for (name, _) in wanted(&self.plan, role, layer) {
+                    let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
+                    program.load().with_context(|| refused(name))?;
+                }
+            }
+        }
         Ok(())
     }
 
-    /// The counters, summed over CPUs.
-    pub fn counters(&self) -> Result<[u64; COUNTERS as usize]> {
-        Ok([0; COUNTERS as usize])
+    fn hook_departure(&mut self) -> Result<()> {
+        match self.plan.uplink_out {
+            DepartureHook::TpBtf => {
+                let program: &mut BtfTracePoint = program(&mut self.ebpf, "uplink_xmit")?;
+                program.load(XMIT, &Btf::from_sys_fs()?).with_context(|| refused("uplink_xmit"))?;
+                program.attach().with_context(|| format!("attaching to tracepoint {XMIT}"))?;
+            }
+            DepartureHook::RawTp => {
+                let program: &mut RawTracePoint = program(&mut self.ebpf, "uplink_xmit_raw")?;
+                program.load().with_context(|| refused("uplink_xmit_raw"))?;
+                program.attach(XMIT).with_context(|| format!("attaching to tracepoint {XMIT}"))?;
+            }
+            DepartureHook::TcEgress | DepartureHook::None => {}
+        }
+        Ok(())
     }
 
-    /// The reading end of the ring.
-    pub fn take_ring(&mut self) -> Result<Ring> {
-        Ok(Ring {})
+    /// Puts the hooks of its role on an interface and says which; what was there of ours is replaced.
+    ///
+    /// # Errors
+    /// The interface is gone or the kernel refuses; then nothing is left on it.
+    pub fn attach(&mut self, interface: &Interface) -> Result<Vec<String>> {
+        self.detach(interface.index);
+        let mut attached = Attached { interface: interface.clone(), links: Vec::new() };
+        let result = self.attach_all(&mut attached);
+        let names = attached.links.iter().map(|(program, _)| (*program).to_owned()).collect();
+        self.attached.insert(interface.index, attached);
+        if let Err(error) = result {
+            self.detach(interface.index);
+            return Err(error);
+        }
+        Ok(names)
     }
 
-    /// Back ends in force, as `hook=back_end`.
-    #[must_use]
-    pub fn hooks(&self) -> Vec<String> {
-        vec![]
+    fn attach_all(&mut self, attached: &mut Attached) -> Result<()> {
+        let Interface { name, role, link_layer, .. } = &attached.interface;
+        for (program_name, direction) in wanted(&self.plan, *role, *link_layer) {
+            let backend = match role {
+                Role::Pod => self.plan.pod_hook,
+                Role::Uplink => self.plan.uplink_in,
+            };
+            let program: &mut SchedClassifier = program(&mut self.ebpf, program_name)?;
+            let link = attach_one(program, name, direction, backend)
+                .with_context(|| format!("attaching {program_name} to {name}"))?;
+            attached.links.push((program_name, link));
+        }
+        Ok(())
+    }
+
+    /// Takes the hooks off an interface; none there is no error, and with an interface its hooks go too.
+    pub fn detach(&mut self, ifindex: u32) {
+        let Some(attached) = self.attached.remove(&ifindex) else { return };
+        for (name, link) in attached.links {
+            let result = program::<SchedClassifier>(&mut self.ebpf, name)
+                .and_then(|program| Ok(program.detach(link)?));
+            if let Err(error) = result {
+                log::debug!("detaching {name} from {}: {error:#}", attached.interface.name);
+            }
+        }
+    }
+
+    /// Replaces what the programs are told.
+    ///
+    /// # Errors
+    /// The kernel refuses the map update.
+    pub fn set_config(&mut self, config: Config) -> Result<()> {
+        self.control.set(0, config, 0).context("configuring the kernel programs")
     }
 
     /// Boot id and final counters of an earlier life that was killed.
     #[must_use]
-    pub fn predecessor(&self) -> Option<([u8; 16], [u64; COUNTERS as usize])> {
-        None
+    pub fn predecessor(&self) -> Option<Predecessor> {
+        self.pin.as_ref().and_then(|pin| pin.predecessor)
+    }
+
+    /// Counters since load, in the order of [`xcloud_common::counter::Counter`], summed over CPUs.
+    ///
+    /// # Errors
+    /// The kernel refuses the map lookup.
+    pub fn counters(&self) -> Result<[u64; COUNTERS as usize]> {
+        sum_counters(&self.counts)
+    }
+
+    /// The ring of samples; can be taken once.
+    ///
+    /// # Errors
+    /// It was taken before.
+    pub fn take_ring(&mut self) -> Result<Ring> {
+        Ring::take(&mut self.ebpf)
+    }
+
+    /// Gives the kernel programs' own log to the process's; `None` when they have none.
+    pub fn logger(&mut self) -> Option<aya_log::EbpfLogger<&'static dyn log::Log>> {
+        aya_log::EbpfLogger::init(&mut self.ebpf).ok()
+    }
+
+    /// What is hooked where, for status.
+    #[must_use]
+    pub fn hooks(&self) -> Vec<String> {
+        let departure = match self.plan.uplink_out {
+            DepartureHook::TpBtf => vec![format!("uplink_out=tp_btf/{XMIT}")],
+            DepartureHook::RawTp => vec![format!("uplink_out=raw_tp/{XMIT}")],
+            DepartureHook::TcEgress | DepartureHook::None => Vec::new(),
+        };
+        let interfaces = self.attached.values().flat_map(|attached| {
+            attached
+                .links
+                .iter()
+                .map(|(program, _)| format!("{program}@{}", attached.interface.name))
+        });
+        departure.into_iter().chain(interfaces).collect()
     }
 }
 
-impl Ring {
-    /// Moves at most `max` samples to `samples` and says how many there were.
-    pub fn drain(&mut self, _samples: &mut Vec<Sample>, _max: usize) -> usize {
-        0
+/// Sums a per-CPU counter map.
+pub(super) fn sum_counters(counts: &PerCpuArray<MapData, u64>) -> Result<[u64; COUNTERS as usize]> {
+    let mut totals = [0; COUNTERS as usize];
+    for (index, total) in (0u32..).zip(&mut totals) {
+        *total = counts.get(&index, 0).context("reading the kernel counters")?.iter().sum();
     }
+    Ok(totals)
+}
+
+/// Programs for an interface, with their direction as the node's side of the interface sees it: what leaves a pod
+/// comes in.
+fn wanted(plan: &Plan, role: Role, layer: LinkLayer) -> Vec<(&'static str, TcAttachType)> {
+    use TcAttachType::{Egress, Ingress};
+    let ethernet = layer == LinkLayer::Ethernet;
+    let pick = |framed, bare| if ethernet { framed } else { bare };
+    match role {
+        Role::Pod => {
+            vec![(pick("pod_out", "pod_out_ip"), Ingress), (pick("pod_in", "pod_in_ip"), Egress)]
+        }
+        Role::Uplink => {
+            let mut programs = vec![(pick("uplink_in", "uplink_in_ip"), Ingress)];
+            if plan.uplink_out == DepartureHook::TcEgress {
+                programs.push((pick("uplink_out", "uplink_out_ip"), Egress));
+            } else if plan.queue_hook {
+                programs.push((pick("uplink_queue", "uplink_queue_ip"), Egress));
+            }
+            programs
+        }
+    }
+}
+
+fn attach_one(
+    program: &mut SchedClassifier,
+    interface: &str,
+    direction: TcAttachType,
+    backend: TcHook,
+) -> Result<SchedClassifierLinkId> {
+    let options = match backend {
+        TcHook::Tcx => TcAttachOptions::TcxOrder(LinkOrder::first()),
+        TcHook::Clsact => {
+            match tc::qdisc_add_clsact(interface) {
+                Ok(()) | Err(TcError::AlreadyAttached) => {}
+                Err(error) => return Err(error).context("adding a clsact qdisc"),
+            }
+            TcAttachOptions::Netlink(NlOptions {
+                priority: 1,
+                handle: TcHandle::from(CLSACT_HANDLE),
+                ..NlOptions::default()
+            })
+        }
+        TcHook::None => bail!("this kernel offers neither TCX nor clsact"),
+    };
+    Ok(program.attach_with_options(interface, direction, options)?)
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+{
+    let program = ebpf
+        .program_mut(name)
+        .with_context(|| format!("the kernel object has no program {name}"))?;
+    Ok(program.try_into()?)
+}
+
+fn refused(name: &str) -> String {
+    format!("the kernel refused program {name}")
 }

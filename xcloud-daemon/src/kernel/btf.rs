@@ -63,11 +63,7 @@ impl Btf {
         };
         let (records, strings) = (section(8, 12)?, section(16, 20)?);
         let types = index(&data, records)?;
-        Ok(Self {
-            data,
-            strings,
-            types,
-        })
+        Ok(Self { data, strings, types })
     }
 
     /// Offset in bytes of a field, as in `offset("net", "ns.inum")`. Anonymous structures and unions are looked
@@ -106,14 +102,10 @@ impl Btf {
         }
         let info = u32_at(&self.data, self.types[id] + 4)?;
         for member in 0..info & 0xffff {
-            let at = self.types[id] + TYPE_BYTES + MEMBER_BYTES * member as usize;
+            let at = self.types[id] + TYPE_BYTES + MEMBER_BYTES * member;
             let kind = u32_at(&self.data, at + 4)?;
             // With the kind flag set the upper 8 bits are the size of a bit field.
-            let mask = if info >> 31 != 0 {
-                0x00ff_ffff
-            } else {
-                u32::MAX
-            };
+            let mask = if info >> 31 != 0 { 0x00ff_ffff } else { u32::MAX };
             let offset = u32::try_from(u32_at(&self.data, at + 8)?)? & mask;
             let label = self.string(u32_at(&self.data, at)?);
             if label == Some(name.as_bytes()) {
@@ -140,9 +132,7 @@ impl Btf {
     }
 
     fn kind(&self, id: usize) -> Result<Kind> {
-        let Some(&at) = self.types.get(id) else {
-            bail!("type {id} does not exist")
-        };
+        let Some(&at) = self.types.get(id) else { bail!("type {id} does not exist") };
         if id == 0 {
             return Ok(Kind::Other);
         }
@@ -158,10 +148,7 @@ impl Btf {
     }
 
     fn string(&self, offset: usize) -> Option<&[u8]> {
-        self.data[self.strings.clone()]
-            .get(offset..)?
-            .split(|byte| *byte == 0)
-            .next()
+        self.data[self.strings.clone()].get(offset..)?.split(|byte| *byte == 0).next()
     }
 }
 
@@ -209,10 +196,7 @@ mod tests {
         assert!(btf.offset("net", "ns.inum").unwrap() > 0);
         assert!(btf.offset("sk_buff", "head").unwrap() > btf.offset("sk_buff", "len").unwrap());
         let error = btf.offset("sk_buff", "no_such_field").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "this kernel's struct sk_buff has no no_such_field"
-        );
+        assert_eq!(error.to_string(), "this kernel's struct sk_buff has no no_such_field");
     }
 
     proptest! {

@@ -155,20 +155,13 @@ pub struct Facts {
 pub fn decide(facts: &Facts, wanted: &InterfaceArgs) -> Vec<Decision> {
     let mut links: Vec<&Link> = facts.links.iter().collect();
     links.sort_by_key(|link| link.index);
-    links
-        .into_iter()
-        .map(|link| facts.decide_one(link, wanted))
-        .collect()
+    links.into_iter().map(|link| facts.decide_one(link, wanted)).collect()
 }
 
 /// Fails when an uplink was named that does not exist, and says which interfaces there are.
 pub fn check_names(facts: &Facts, wanted: &InterfaceArgs) -> anyhow::Result<()> {
     let names: Vec<&str> = facts.links.iter().map(|link| link.name.as_str()).collect();
-    match wanted
-        .uplinks
-        .iter()
-        .find(|name| !names.contains(&name.as_str()))
-    {
+    match wanted.uplinks.iter().find(|name| !names.contains(&name.as_str())) {
         None => Ok(()),
         Some(name) => anyhow::bail!(
             "--uplink {name}: there is no such interface in this network namespace; there are {}",

@@ -2,7 +2,9 @@
 
 pub mod attach;
 pub mod btf;
+pub mod drain;
 pub mod ifaces;
 pub mod object;
+pub mod pin;
 pub mod probe;
 pub mod trial;

@@ -18,12 +18,18 @@ const OFFSETS: [(&str, &str, &str); 7] = [
     ("NET_INUM", "net", "ns.inum"),
 ];
 
+/// Whether this binary was built without the kernel programs.
+#[must_use]
+pub fn is_stub() -> bool {
+    OBJECT.is_empty()
+}
+
 /// Creates maps and makes the programs ready; none is loaded yet.
 ///
 /// # Errors
 /// The binary holds no kernel object, the kernel has no BTF, or it refuses a map.
 pub fn load() -> Result<Ebpf> {
-    if OBJECT.is_empty() {
+    if is_stub() {
         bail!(
             "this binary was built without its kernel programs: build it with `cargo xtask build`, or start it with \
              `cargo xtask run`"

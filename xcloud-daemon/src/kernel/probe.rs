@@ -97,11 +97,7 @@ pub fn probe() -> Vec<Finding> {
 }
 
 fn finding(feature: Feature, answer: Answer, detail: &str) -> Finding {
-    Finding {
-        feature,
-        answer,
-        detail: detail.into(),
-    }
+    Finding { feature, answer, detail: detail.into() }
 }
 
 fn programs(types: Option<&Btf>) -> Vec<Finding> {
@@ -112,33 +108,19 @@ fn programs(types: Option<&Btf>) -> Vec<Finding> {
             trial::typed_tracepoint(types),
             &[EINVAL, ENOENT, E2BIG],
         ),
-        None => finding(
-            Feature::TpBtfNetDevStartXmit,
-            Answer::No,
-            "needs the kernel's types (btf)",
-        ),
+        None => {
+            finding(Feature::TpBtfNetDevStartXmit, Answer::No, "needs the kernel's types (btf)")
+        }
     };
     let classifier = trial::classifier();
     vec![
         judge(Feature::RingBuffer, trial::ring_buffer(), &[EINVAL]),
         jit(&classifier),
         judge(Feature::SchedCls, classifier.map(drop), &[EINVAL]),
-        judge(
-            Feature::Tcx,
-            trial::tcx_attach(),
-            &[EINVAL, EOPNOTSUPP, E2BIG],
-        ),
-        judge(
-            Feature::Clsact,
-            trial::clsact_attach(),
-            &[ENOENT, EOPNOTSUPP, EINVAL],
-        ),
+        judge(Feature::Tcx, trial::tcx_attach(), &[EINVAL, EOPNOTSUPP, E2BIG]),
+        judge(Feature::Clsact, trial::clsact_attach(), &[ENOENT, EOPNOTSUPP, EINVAL]),
         typed,
-        judge(
-            Feature::RawTpNetDevStartXmit,
-            trial::raw_tracepoint(),
-            &[EINVAL, ENOENT],
-        ),
+        judge(Feature::RawTpNetDevStartXmit, trial::raw_tracepoint(), &[EINVAL, ENOENT]),
         judge(Feature::Memlock, trial::large_map(SLOTS_BYTES), &[ENOMEM]),
     ]
 }
@@ -151,10 +133,9 @@ fn judge(feature: Feature, trial: io::Result<()>, refusals: &[i32]) -> Finding {
             Some(code) if refusals.contains(&code) => {
                 (Answer::No, format!("the kernel refused: {error}"))
             }
-            Some(libc::EPERM | libc::EACCES) => (
-                Answer::Unknown,
-                format!("this process may not try: {error}"),
-            ),
+            Some(libc::EPERM | libc::EACCES) => {
+                (Answer::Unknown, format!("this process may not try: {error}"))
+            }
             _ => (Answer::Unknown, format!("the trial failed: {error}")),
         },
     };
@@ -169,11 +150,9 @@ fn jit(classifier: &io::Result<u32>) -> Finding {
             "programs are interpreted, which costs several times as much; set net.core.bpf_jit_enable=1",
         ),
         Ok(_) => finding(Feature::Jit, Answer::Yes, "programs become machine code"),
-        Err(error) => finding(
-            Feature::Jit,
-            Answer::Unknown,
-            &format!("no program could be loaded: {error}"),
-        ),
+        Err(error) => {
+            finding(Feature::Jit, Answer::Unknown, &format!("no program could be loaded: {error}"))
+        }
     }
 }
 
@@ -253,10 +232,7 @@ mod tests {
         assert_eq!(findings.len(), 14);
         for (index, one) in findings.iter().enumerate() {
             assert!(!one.detail.is_empty(), "{one:?}");
-            assert!(
-                findings[..index].iter().all(|o| o.feature != one.feature),
-                "{one:?}"
-            );
+            assert!(findings[..index].iter().all(|o| o.feature != one.feature), "{one:?}");
         }
     }
 }

@@ -107,14 +107,8 @@ struct ProgInfo {
 /// bpf(2). The pointers in `attr` must be 0 or valid for what the command does with them.
 unsafe fn bpf<T>(command: libc::c_long, attr: &T) -> io::Result<i32> {
     // SAFETY: the attribute lives through the call, its size is given, and the caller vouches for what it points to.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            std::ptr::from_ref(attr),
-            size_of::<T>(),
-        )
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attr), size_of::<T>()) };
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {
@@ -129,13 +123,7 @@ unsafe fn bpf_fd<T>(command: libc::c_long, attr: &T) -> io::Result<OwnedFd> {
 }
 
 fn map(kind: u32, key_size: u32, value_size: u32, max_entries: u32) -> io::Result<()> {
-    let attr = MapCreate {
-        kind,
-        key_size,
-        value_size,
-        max_entries,
-        flags: 0,
-    };
+    let attr = MapCreate { kind, key_size, value_size, max_entries, flags: 0 };
     // SAFETY: this command's attribute holds no pointer.
     unsafe { bpf_fd(BPF_MAP_CREATE, &attr) }.map(drop)
 }
@@ -186,12 +174,8 @@ pub fn classifier() -> io::Result<u32> {
 
 fn tcx(ifindex: u32) -> io::Result<()> {
     let program = program(PROG_TYPE_SCHED_CLS, 0, 0, TC_ACT_UNSPEC)?;
-    let attr = LinkCreate {
-        prog_fd: program.as_raw_fd(),
-        ifindex,
-        attach_type: TCX_INGRESS,
-        flags: 0,
-    };
+    let attr =
+        LinkCreate { prog_fd: program.as_raw_fd(), ifindex, attach_type: TCX_INGRESS, flags: 0 };
     // SAFETY: this command's attribute holds no pointer.
     unsafe { bpf_fd(BPF_LINK_CREATE, &attr) }.map(drop)
 }
@@ -212,10 +196,9 @@ pub fn tcx_attach() -> io::Result<()> {
 pub fn clsact_attach() -> io::Result<()> {
     in_new_namespace(|| {
         tc::qdisc_add_clsact("lo").map_err(|error| match &error {
-            tc::TcError::NetlinkError(netlink) => netlink.raw_os_error().map_or_else(
-                || io::Error::other(error.to_string()),
-                io::Error::from_raw_os_error,
-            ),
+            tc::TcError::NetlinkError(netlink) => netlink
+                .raw_os_error()
+                .map_or_else(|| io::Error::other(error.to_string()), io::Error::from_raw_os_error),
             _ => io::Error::other(error),
         })
     })?
@@ -251,11 +234,7 @@ pub fn raw_tracepoint() -> io::Result<()> {
 }
 
 fn open_tracepoint(program: &OwnedFd, name: u64) -> io::Result<()> {
-    let attr = RawTracepointOpen {
-        name,
-        prog_fd: program.as_raw_fd(),
-        reserved: 0,
-    };
+    let attr = RawTracepointOpen { name, prog_fd: program.as_raw_fd(), reserved: 0 };
     // SAFETY: the name is 0 or a C string that lives for ever.
     unsafe { bpf_fd(BPF_RAW_TRACEPOINT_OPEN, &attr) }.map(drop)
 }

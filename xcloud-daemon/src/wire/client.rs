@@ -52,10 +52,7 @@ impl SharedOutbox {
     /// Shares an outbox.
     #[must_use]
     pub fn new(outbox: Outbox) -> Self {
-        Self {
-            outbox: Arc::new(Mutex::new(outbox)),
-            full: Arc::new(Notify::new()),
-        }
+        Self { outbox: Arc::new(Mutex::new(outbox)), full: Arc::new(Notify::new()) }
     }
 
     /// Locks it; never held across an await. A panic elsewhere leaves its counts usable for the closing report.
@@ -138,20 +135,13 @@ impl<Clock: Fn() -> u64> Client<Clock> {
             Err(error) => return End::Broken(Status::from_error(Box::new(error))),
         };
         let (requests, receiver) = mpsc::channel(STREAM_BUFFER);
-        let hello = Hello {
-            first_sequence: first,
-            ..self.hello.clone()
-        };
+        let hello = Hello { first_sequence: first, ..self.hello.clone() };
         // The channel is new, so it has room.
         let _ = requests.try_send(request(Message::Hello(hello)));
-        let call = IngestServiceClient::new(channel)
-            .stream_batches(ReceiverStream::new(receiver))
-            .await;
+        let call =
+            IngestServiceClient::new(channel).stream_batches(ReceiverStream::new(receiver)).await;
         match call {
-            Ok(responses) => {
-                self.converse(stop, &requests, responses.into_inner(), attempt)
-                    .await
-            }
+            Ok(responses) => self.converse(stop, &requests, responses.into_inner(), attempt).await,
             Err(status) => End::Broken(status),
         }
     }
@@ -220,9 +210,7 @@ impl<Clock: Fn() -> u64> Client<Clock> {
 }
 
 fn request(message: Message) -> StreamBatchesRequest {
-    StreamBatchesRequest {
-        message: Some(message),
-    }
+    StreamBatchesRequest { message: Some(message) }
 }
 
 async fn connect(address: &Address) -> Result<Channel, Error> {
@@ -265,9 +253,7 @@ fn describe(status: &Status) -> String {
 /// `random` is from 0 to 1.
 fn backoff(attempt: u32, random: f64) -> Duration {
     let (shortest, longest) = BACKOFF;
-    let full = shortest
-        .saturating_mul(1u32.checked_shl(attempt).unwrap_or(u32::MAX))
-        .min(longest);
+    let full = shortest.saturating_mul(1u32.checked_shl(attempt).unwrap_or(u32::MAX)).min(longest);
     full.mul_f64(1.0 - random / 2.0).max(shortest)
 }
 

@@ -174,9 +174,7 @@ impl Outbox {
     }
 
     fn first_sequence(&self) -> u64 {
-        self.unacked
-            .front()
-            .map_or(self.next_sequence, |batch| batch.sequence)
+        self.unacked.front().map_or(self.next_sequence, |batch| batch.sequence)
     }
 
     /// The next batch within the credit, if any: one to send again, else a full one, else with `flush` whatever there
@@ -206,11 +204,7 @@ impl Outbox {
         let observations = samples.iter().map(Sample::observations).sum();
         self.unsent_observations -= observations;
         self.unacked_observations += observations;
-        self.unacked.push_back(Batch {
-            sequence: self.next_sequence,
-            samples,
-            observations,
-        });
+        self.unacked.push_back(Batch { sequence: self.next_sequence, samples, observations });
         self.next_sequence += 1;
         (self.told, self.told_lost) = (self.kernel, self.lost);
         Some(())
@@ -229,9 +223,7 @@ impl Outbox {
             sequence: batch.sequence,
             samples: &batch.samples,
             sent_before,
-            totals: self
-                .kernel
-                .totals(self.lost, self.kernel.emitted - accounted),
+            totals: self.kernel.totals(self.lost, self.kernel.emitted - accounted),
         }
     }
 
@@ -297,7 +289,6 @@ impl Outbox {
     #[must_use]
     pub fn totals(&self) -> Totals {
         let accounted = self.sent() + self.lost + self.kernel.ring;
-        self.kernel
-            .totals(self.lost, self.kernel.emitted - accounted)
+        self.kernel.totals(self.lost, self.kernel.emitted - accounted)
     }
 }

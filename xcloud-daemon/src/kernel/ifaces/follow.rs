@@ -97,10 +97,7 @@ fn difference(
     deleted: &HashSet<u32>,
 ) -> Vec<Event> {
     let same = |index: &u32| found.get(index) == known.get(index) && !deleted.contains(index);
-    let gone = known
-        .keys()
-        .filter(|index| !same(index))
-        .map(|index| Event::Removed(*index));
+    let gone = known.keys().filter(|index| !same(index)).map(|index| Event::Removed(*index));
     let new = found
         .iter()
         .filter(|(index, _)| !same(index))
@@ -132,16 +129,9 @@ mod tests {
         let events = difference(&BTreeMap::new(), &found, &HashSet::new());
         assert_eq!(
             events,
-            [
-                Event::Added(found[&3].clone()),
-                Event::Added(found[&4].clone()),
-                Event::Changed
-            ]
+            [Event::Added(found[&3].clone()), Event::Added(found[&4].clone()), Event::Changed]
         );
-        assert_eq!(
-            difference(&found, &found, &HashSet::new()),
-            [Event::Changed]
-        );
+        assert_eq!(difference(&found, &found, &HashSet::new()), [Event::Changed]);
     }
 
     #[test]

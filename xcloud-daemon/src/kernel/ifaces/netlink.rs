@@ -108,9 +108,7 @@ fn route(message: RouteMessage) -> Option<Route> {
 }
 
 fn address(message: AddressMessage) -> Option<Address> {
-    let AddressMessage {
-        header, attributes, ..
-    } = message;
+    let AddressMessage { header, attributes, .. } = message;
     // On point-to-point interfaces IFA_ADDRESS is the peer and IFA_LOCAL this node.
     let local = attributes.iter().find_map(|attribute| match attribute {
         AddressAttribute::Local(address) => Some(*address),
@@ -122,9 +120,5 @@ fn address(message: AddressMessage) -> Option<Address> {
             _ => None,
         })
     })?;
-    Some(Address {
-        index: header.index,
-        address,
-        prefix_len: header.prefix_len,
-    })
+    Some(Address { index: header.index, address, prefix_len: header.prefix_len })
 }

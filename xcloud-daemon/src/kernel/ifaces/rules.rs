@@ -12,17 +12,8 @@ const ARPHRD_ETHER: u16 = 1;
 const TABLE_LOCAL: u32 = 255;
 const TABLE_MAIN: u32 = 254;
 /// Names of interfaces that CNIs and container runtimes make for themselves.
-const NOT_UPLINKS: [&str; 9] = [
-    "cilium_",
-    "lxc",
-    "cni",
-    "docker",
-    "cali",
-    "cbr",
-    "kube-",
-    "nodelocaldns",
-    "virbr",
-];
+const NOT_UPLINKS: [&str; 9] =
+    ["cilium_", "lxc", "cni", "docker", "cali", "cbr", "kube-", "nodelocaldns", "virbr"];
 /// Kinds whose packets leave again, wrapped, through an uplink.
 const TUNNELS: [&str; 15] = [
     "vxlan",
@@ -83,11 +74,7 @@ impl Facts {
     fn pod(&self, link: &Link, wanted: &InterfaceArgs) -> Verdict {
         if wanted.pods.is_empty() {
             self.found_pod(link)
-        } else if wanted
-            .pods
-            .iter()
-            .any(|pattern| matches(pattern, &link.name))
-        {
+        } else if wanted.pods.iter().any(|pattern| matches(pattern, &link.name)) {
             Ok("named by --pod-interface".into())
         } else {
             Err("not named by --pod-interface".into())
@@ -100,9 +87,8 @@ impl Facts {
             return self.port(link, master);
         }
         let must_have_default = pair(link) || link.kind == "tun";
-        let main_default = self.routes_by(link, |route| {
-            route.prefix_len == 0 && route.table == TABLE_MAIN
-        });
+        let main_default =
+            self.routes_by(link, |route| route.prefix_len == 0 && route.table == TABLE_MAIN);
         let reason = if main_default.is_some() {
             "carries the default route".to_owned()
         } else if must_have_default {
@@ -111,16 +97,10 @@ impl Facts {
             let route = self
                 .routes_by(link, leads_out)
                 .ok_or("no route to other nodes leads through it")?;
-            format!(
-                "carries the route to {}/{}",
-                route.destination, route.prefix_len
-            )
+            format!("carries the route to {}/{}", route.destination, route.prefix_len)
         };
         match self.watched_parent(link) {
-            Some(parent) => Err(format!(
-                "its packets pass {}, which is watched",
-                parent.name
-            )),
+            Some(parent) => Err(format!("its packets pass {}, which is watched", parent.name)),
             None => Ok(reason),
         }
     }
@@ -153,15 +133,12 @@ impl Facts {
         let carrier = self.links.iter().find(|other| {
             (other.index == master.index
                 || other.kind == "openvswitch" && master.kind == other.kind)
-                && self
-                    .routes_by(other, |route| route.prefix_len == 0)
-                    .is_some()
+                && self.routes_by(other, |route| route.prefix_len == 0).is_some()
         });
         match carrier {
-            Some(bridge) if !pair(link) && link.kind != "tun" => Ok(format!(
-                "port of {}, which carries the default route",
-                bridge.name
-            )),
+            Some(bridge) if !pair(link) && link.kind != "tun" => {
+                Ok(format!("port of {}, which carries the default route", bridge.name))
+            }
             _ => Err(format!("port of {}", master.name)),
         }
     }
@@ -180,10 +157,7 @@ impl Facts {
             return Err("a management link by its name".into());
         }
         if let Some(master) = self.master(link) {
-            return Ok(format!(
-                "port of {}, peer in another namespace",
-                master.name
-            ));
+            return Ok(format!("port of {}, peer in another namespace", master.name));
         }
         if let Some(route) = self.routes_by(link, |r| is_host(r.destination, r.prefix_len)) {
             return Ok(format!("leads to the one host {}", route.destination));
@@ -197,11 +171,7 @@ impl Facts {
             if !global(own.address) {
                 continue;
             }
-            let Address {
-                address,
-                prefix_len,
-                ..
-            } = own;
+            let Address { address, prefix_len, .. } = own;
             if is_gateway(*address, *prefix_len) {
                 return Ok(format!(
                     "this node is the gateway {address}/{prefix_len} of what is behind it"
@@ -218,9 +188,7 @@ impl Facts {
     /// The master that takes the link's packets; a VRF only groups routes.
     fn master(&self, link: &Link) -> Option<&Link> {
         let index = link.master?;
-        self.links
-            .iter()
-            .find(|other| other.index == index && other.kind != "vrf")
+        self.links.iter().find(|other| other.index == index && other.kind != "vrf")
     }
 
     /// The watched uplink below a VLAN or macvlan.
@@ -234,9 +202,7 @@ impl Facts {
     }
 
     fn routes_by(&self, link: &Link, accept: impl Fn(&Route) -> bool) -> Option<&Route> {
-        self.routes
-            .iter()
-            .find(|route| route.devices.contains(&link.index) && accept(route))
+        self.routes.iter().find(|route| route.devices.contains(&link.index) && accept(route))
     }
 }
 

@@ -65,10 +65,7 @@ const NEEDED: [(Feature, &str); 7] = [
         Feature::Btf,
         "this kernel does not tell its types: use one built with CONFIG_DEBUG_INFO_BTF=y",
     ),
-    (
-        Feature::RingBuffer,
-        "this kernel has no BPF ring buffer: use Linux 5.8 or newer",
-    ),
+    (Feature::RingBuffer, "this kernel has no BPF ring buffer: use Linux 5.8 or newer"),
     (
         Feature::SchedCls,
         "this kernel loads no classifiers: use one built with CONFIG_BPF_SYSCALL=y and CONFIG_NET_CLS_BPF",
@@ -127,27 +124,18 @@ impl Plan {
 
 fn tc_hook(tcx: Answer, clsact: Answer) -> (TcHook, &'static str) {
     match (tcx, clsact) {
-        (Answer::Yes, _) => (
-            TcHook::Tcx,
-            "pods and uplink ingress: TCX, first in the chain",
-        ),
-        (Answer::No, Answer::Yes) => (
-            TcHook::Clsact,
-            "pods and uplink ingress: clsact, as this kernel has no TCX",
-        ),
-        (Answer::Unknown, Answer::Yes) => (
-            TcHook::Clsact,
-            "pods and uplink ingress: clsact, as TCX could not be tried",
-        ),
+        (Answer::Yes, _) => (TcHook::Tcx, "pods and uplink ingress: TCX, first in the chain"),
+        (Answer::No, Answer::Yes) => {
+            (TcHook::Clsact, "pods and uplink ingress: clsact, as this kernel has no TCX")
+        }
+        (Answer::Unknown, Answer::Yes) => {
+            (TcHook::Clsact, "pods and uplink ingress: clsact, as TCX could not be tried")
+        }
         // Where nothing can be tried, the better one is planned; attaching will tell.
-        (Answer::Unknown, Answer::Unknown) => (
-            TcHook::Tcx,
-            "pods and uplink ingress: TCX if it can be had, nothing could be tried",
-        ),
-        _ => (
-            TcHook::None,
-            "pods and uplink ingress: nothing, neither TCX nor clsact",
-        ),
+        (Answer::Unknown, Answer::Unknown) => {
+            (TcHook::Tcx, "pods and uplink ingress: TCX if it can be had, nothing could be tried")
+        }
+        _ => (TcHook::None, "pods and uplink ingress: nothing, neither TCX nor clsact"),
     }
 }
 
@@ -165,10 +153,9 @@ fn departure(typed: Answer, raw: Answer, tc: TcHook) -> (DepartureHook, &'static
             DepartureHook::TpBtf,
             "uplink departure: typed tracepoint if it can be had, nothing could be tried",
         ),
-        (.., TcHook::None) => (
-            DepartureHook::None,
-            "uplink departure: nothing, neither tracepoint nor classifier",
-        ),
+        (.., TcHook::None) => {
+            (DepartureHook::None, "uplink departure: nothing, neither tracepoint nor classifier")
+        }
         _ => (
             DepartureHook::TcEgress,
             "uplink departure: classifier at egress, so the wait in the queue counts as WAN",
@@ -191,15 +178,10 @@ mod tests {
 
     #[test]
     fn a_new_kernel_gets_the_best_hooks() {
-        let all = findings(&[
-            (Feature::Tcx, Answer::Yes),
-            (Feature::TpBtfNetDevStartXmit, Answer::Yes),
-        ]);
+        let all =
+            findings(&[(Feature::Tcx, Answer::Yes), (Feature::TpBtfNetDevStartXmit, Answer::Yes)]);
         let plan = Plan::new(&all, true);
-        assert_eq!(
-            (plan.pod_hook, plan.uplink_out),
-            (TcHook::Tcx, DepartureHook::TpBtf)
-        );
+        assert_eq!((plan.pod_hook, plan.uplink_out), (TcHook::Tcx, DepartureHook::TpBtf));
         assert!(plan.queue_hook && plan.missing.is_empty());
         assert!(!Plan::new(&all, false).queue_hook);
     }
@@ -213,10 +195,7 @@ mod tests {
             (Feature::RawTpNetDevStartXmit, Answer::No),
         ];
         let plan = Plan::new(&findings(&old), true);
-        assert_eq!(
-            (plan.uplink_in, plan.uplink_out),
-            (TcHook::Clsact, DepartureHook::TcEgress)
-        );
+        assert_eq!((plan.uplink_in, plan.uplink_out), (TcHook::Clsact, DepartureHook::TcEgress));
         assert!(!plan.queue_hook, "departure is seen before the queue");
     }
 

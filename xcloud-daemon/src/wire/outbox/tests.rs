@@ -48,19 +48,10 @@ struct World {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Push {
-        count: usize,
-        both: bool,
-        undrained: u64,
-        ring: u64,
-    },
-    Send {
-        flush: bool,
-    },
+    Push { count: usize, both: bool, undrained: u64, ring: u64 },
+    Send { flush: bool },
     Merge,
-    Answer {
-        credit: u32,
-    },
+    Answer { credit: u32 },
     Reconnect,
     Refuse,
 }
@@ -81,17 +72,8 @@ fn step() -> impl Strategy<Value = Step> {
 impl World {
     fn apply(&mut self, outbox: &mut Outbox, step: &Step) -> Result<(), TestCaseError> {
         match *step {
-            Step::Push {
-                count,
-                both,
-                undrained,
-                ring,
-            } => {
-                let kinds = if both {
-                    kind::ACK | kind::RESPONSE
-                } else {
-                    kind::ACK
-                };
+            Step::Push { count, both, undrained, ring } => {
+                let kinds = if both { kind::ACK | kind::RESPONSE } else { kind::ACK };
                 let observations = u64::from(kinds.count_ones()) * count as u64;
                 self.drained += observations;
                 self.kernel.ring += ring;
@@ -118,10 +100,7 @@ impl World {
             Step::Reconnect => {
                 self.arrived.clear();
                 let first = outbox.begin_stream();
-                prop_assert!(
-                    first > self.answered,
-                    "what is acknowledged is not announced again"
-                );
+                prop_assert!(first > self.answered, "what is acknowledged is not announced again");
             }
             Step::Refuse => {
                 // Refuses what was not merged: an aggregator does not merge a batch and then call it wrong.
@@ -145,10 +124,7 @@ impl World {
         };
         let observations = out.samples.iter().map(Sample::observations).sum::<u64>();
         let lost = out.totals.lost.expect("set");
-        prop_assert!(
-            out.sequence > self.answered,
-            "what is acknowledged is not sent again"
-        );
+        prop_assert!(out.sequence > self.answered, "what is acknowledged is not sent again");
         prop_assert_eq!(
             out.totals.emitted,
             out.sent_before + observations + lost.ring + lost.queue + out.totals.pending
@@ -218,10 +194,7 @@ fn small_lots_wait_for_the_flush_and_large_ones_do_not() {
     assert!(!outbox.push(&mut acks(10)));
     assert!(outbox.next_to_send(false).is_none());
     assert!(outbox.push(&mut acks(MAX_BATCH)));
-    assert_eq!(
-        outbox.next_to_send(false).expect("full").samples.len(),
-        MAX_BATCH
-    );
+    assert_eq!(outbox.next_to_send(false).expect("full").samples.len(), MAX_BATCH);
     assert_eq!(outbox.next_to_send(true).expect("rest").samples.len(), 10);
     assert!(outbox.next_to_send(true).is_none(), "nothing new");
 }
@@ -245,10 +218,7 @@ fn changed_totals_alone_make_an_empty_batch_once() {
     let mut outbox = Outbox::new(LIMIT);
     outbox.answered(0, 5).expect("fine");
     assert!(outbox.is_settled());
-    outbox.count(KernelTotals {
-        opened: 4,
-        ..KernelTotals::default()
-    });
+    outbox.count(KernelTotals { opened: 4, ..KernelTotals::default() });
     let out = outbox.next_to_send(true).expect("totals");
     assert_eq!((out.samples.len(), out.totals.opened), (0, 4));
     assert!(outbox.next_to_send(true).is_none());
@@ -293,11 +263,7 @@ fn an_acknowledgement_of_what_was_never_sent_is_an_error() {
 fn counters_that_lag_behind_the_ring_do_not_break_the_sum() {
     let mut outbox = Outbox::new(LIMIT);
     outbox.push(&mut acks(5));
-    outbox.count(KernelTotals {
-        emitted: 4,
-        ring: 2,
-        ..KernelTotals::default()
-    });
+    outbox.count(KernelTotals { emitted: 4, ring: 2, ..KernelTotals::default() });
     let totals = outbox.totals();
     assert_eq!((totals.emitted, totals.pending), (7, 5));
 }

@@ -1,0 +1,78 @@
+//! Building the kernel programs and the daemon that carries them.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{command, setup};
+
+const TARGET: &str = "bpfel-unknown-none";
+
+/// A compiler that can build for the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BpfToolchain {
+    /// The cargo to call.
+    pub(crate) cargo: PathBuf,
+    /// The rustc it has to use.
+    pub(crate) rustc: PathBuf,
+}
+
+/// The workspace's root.
+pub(crate) fn root() -> &'static Path {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest)
+}
+
+/// Sets up what is missing, then builds the kernel programs and the release daemon with them in it; returns the daemon.
+pub(crate) fn build_all() -> Result<PathBuf> {
+    setup::run()?;
+    let object = build_bpf(&setup::bpf_toolchain()?)?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build
+        .args(["build", "--quiet", "--release", "-p", "xcloud-daemon"])
+        .current_dir(root())
+        .env("XCLOUD_EBPF_OBJECT", &object);
+    command::watch(&mut build)?;
+    Ok(target().join("release/xcloud"))
+}
+
+/// Builds the kernel programs; returns the object.
+pub(crate) fn build_bpf(toolchain: &BpfToolchain) -> Result<PathBuf> {
+    let target_dir = target().join("bpf");
+    let mut build = Command::new(&toolchain.cargo);
+    build
+        .args(["build", "--quiet", "--release", "-p", "xcloud-ebpf"])
+        .args(["-Z", "build-std=core", "--target", TARGET])
+        .arg("--target-dir")
+        .arg(&target_dir)
+        .current_dir(root())
+        .env("RUSTC", &toolchain.rustc)
+        // Both are needed by -Z build-std outside a nightly toolchain.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTFLAGS", flags())
+        // This program was started by the host's cargo, whose choices must not reach the other one.
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("RUSTC_WRAPPER")
+        .env_remove("RUSTUP_TOOLCHAIN");
+    command::watch(&mut build).context("building the kernel programs")?;
+    let object = target_dir.join(TARGET).join("release/xcloud-ebpf");
+    ensure!(object.exists(), "the build succeeded but left no {}", object.display());
+    Ok(object)
+}
+
+fn flags() -> String {
+    let arch = std::env::consts::ARCH;
+    let linker = setup::bpf_linker();
+    format!(
+        "--cfg=bpf_target_arch=\"{arch}\" -Cdebuginfo=2 -Clink-arg=--btf -Clinker={}",
+        linker.display()
+    )
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}

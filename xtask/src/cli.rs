@@ -1,0 +1,139 @@
+//! What people type after `cargo xtask`, and what it calls.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{
+    bpf, codegen,
+    lab::{
+        self,
+        args::{LabArgs, Output},
+        manage,
+    },
+    load, setup,
+    test::{self, TestArgs},
+    wire,
+};
+
+/// Project tasks.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install what building and testing needs and this machine lacks
+    Setup,
+    /// Build the kernel programs and the xcloud binary with them in it
+    Build,
+    /// Two clouds in network namespaces, agents, aggregator, real traffic, the split
+    Run(RunArgs),
+    /// Everything that can be tested on this machine
+    Test(TestArgs),
+    /// A lab that stays up, for stock tools
+    Lab {
+        #[command(subcommand)]
+        task: LabTask,
+    },
+    /// Generate the Rust side of the wire from proto/
+    Codegen {
+        /// Only say whether what is committed is what would be generated
+        #[arg(long)]
+        check: bool,
+    },
+    /// Parts of the lab, started by the lab
+    #[command(hide = true)]
+    Internal {
+        #[command(subcommand)]
+        task: Internal,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArgs {
+    #[command(flatten)]
+    lab: LabArgs,
+    /// Format of the split
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+enum LabTask {
+    /// Bring a lab up and leave it standing; traffic only with --load
+    Up(Box<LabArgs>),
+    /// Run a command inside a node or pod
+    Exec {
+        /// Name of the lab
+        #[arg(long, default_value = "lab")]
+        name: String,
+        /// A node, such as aws-node, a pod, such as aws-pod1, or mgmt
+        place: String,
+        /// What to run
+        #[arg(last = true, required = true)]
+        words: Vec<String>,
+    },
+    /// Show pods, addresses, interfaces, processes and the wire's own figures
+    Status {
+        /// Name of the lab
+        #[arg(long, default_value = "lab")]
+        name: String,
+        /// Format
+        #[arg(short, long, value_enum, default_value = "table")]
+        output: Output,
+    },
+    /// Take the lab down
+    Down {
+        /// Name of the lab
+        #[arg(long, default_value = "lab")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Internal {
+    /// The wire between the nodes
+    Wire {
+        /// What it consists of
+        config: PathBuf,
+    },
+    /// Serve requests
+    LoadServer(load::ServerArgs),
+    /// Send requests
+    LoadClient(load::ClientArgs),
+}
+
+/// Does what was asked for.
+pub(crate) fn run(cli: Cli) -> Result<()> {
+    match cli.task {
+        Task::Setup => setup::run(),
+        Task::Build => bpf::build_all().map(|path| eprintln!("{}", path.display())),
+        Task::Run(args) => lab::run::run(&args.lab, args.output),
+        Task::Test(args) => test::run(&args),
+        Task::Lab { task } => run_lab(task),
+        Task::Codegen { check } => codegen::run(check),
+        Task::Internal { task } => run_internal(task),
+    }
+}
+
+fn run_lab(task: LabTask) -> Result<()> {
+    match task {
+        LabTask::Up(args) => manage::up(&args),
+        LabTask::Exec { name, place, words } => manage::exec(&name, &place, &words),
+        LabTask::Status { name, output } => manage::status(&name, output),
+        LabTask::Down { name } => manage::down(&name),
+    }
+}
+
+fn run_internal(task: Internal) -> Result<()> {
+    match task {
+        Internal::Wire { config } => wire::run(&config),
+        Internal::LoadServer(args) => load::serve(&args),
+        Internal::LoadClient(args) => load::ask(&args),
+    }
+}

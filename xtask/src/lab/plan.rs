@@ -1,0 +1,319 @@
+//! What a lab consists of: names and addresses, worked out from the flags. No I/O.
+
+use std::{
+    collections::HashSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::args::{LabArgs, Place};
+use crate::{
+    load::LoadKind,
+    wire::{
+        config::{Prefix, StandingQueue},
+        filler::QUEUE_RATE,
+    },
+};
+
+/// Device of a node's way out.
+pub(crate) const UPLINK: &str = "wan0";
+/// Device that delays packets on their way out of the node.
+pub(crate) const EGRESS: &str = "egress0";
+/// Device that delays packets on their way in.
+pub(crate) const INGRESS: &str = "ingress0";
+/// Where the aggregator listens in the management network.
+pub(crate) const AGGREGATOR: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 168, 77, 254)), 7171);
+/// Port of the load's servers.
+pub(crate) const LOAD_PORT: u16 = 8080;
+
+const PODS: u8 = 2;
+const REGIONS: [(&str, &str); 3] =
+    [("aws", "us-east-1"), ("gcp", "europe-west1"), ("azure", "westeurope")];
+
+/// A whole lab.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Plan {
+    /// Its name.
+    pub(crate) name: String,
+    /// Namespace of the management network.
+    pub(crate) mgmt: String,
+    /// One node each.
+    pub(crate) clouds: Vec<Cloud>,
+}
+
+/// One cloud's node.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Cloud {
+    /// Cloud provider.
+    pub(crate) name: String,
+    /// Its region.
+    pub(crate) region: String,
+    /// Name of its node.
+    pub(crate) node: String,
+    /// Namespace of its node.
+    pub(crate) netns: String,
+    /// 1 for the first.
+    pub(crate) number: u8,
+    /// Pods on the node.
+    pub(crate) pods: Vec<Pod>,
+    /// Time added on the node.
+    pub(crate) injected: Injected,
+    /// How far the agent's clock is ahead.
+    pub(crate) clock_offset: Duration,
+    /// How fast the agent's clock runs.
+    pub(crate) clock_ppm: f64,
+}
+
+/// Time added on a node.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Injected {
+    /// Between pod interface and uplink.
+    pub(crate) egress: Option<Duration>,
+    /// Between uplink and pod interface.
+    pub(crate) ingress: Option<Duration>,
+    /// In the pods' application.
+    pub(crate) pod: Option<Duration>,
+    /// A queue that always lasts the same time.
+    pub(crate) queue: Option<StandingQueue>,
+    /// Rate of the uplink's qdisc.
+    pub(crate) rate: Option<u64>,
+}
+
+/// One pod.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Pod {
+    /// Name, unique in the lab.
+    pub(crate) name: String,
+    /// Its namespace.
+    pub(crate) netns: String,
+    /// The node's end of its interface.
+    pub(crate) interface: String,
+    /// IPv4 address.
+    pub(crate) ipv4: Ipv4Addr,
+    /// IPv6 address.
+    pub(crate) ipv6: Ipv6Addr,
+}
+
+impl Plan {
+    /// Works out the lab that the flags ask for.
+    pub(crate) fn new(args: &LabArgs) -> Result<Self> {
+        let names: HashSet<_> = args.clouds.iter().collect();
+        ensure!(names.len() == args.clouds.len(), "--clouds names one twice");
+        ensure!(
+            (1..=5).contains(&args.clouds.len()),
+            "--clouds takes 1 to 5 names, not {}",
+            args.clouds.len()
+        );
+        let clouds = args.clouds.iter().zip(1..);
+        let mut plan = Self {
+            name: args.name.clone(),
+            mgmt: format!("xc-{}-mgmt", args.name),
+            clouds: clouds
+                .map(|(cloud, number)| Cloud::new(&args.name, cloud, number))
+                .collect::<Result<_>>()?,
+        };
+        plan.apply(args)?;
+        Ok(plan)
+    }
+
+    fn apply(&mut self, args: &LabArgs) -> Result<()> {
+        for injection in &args.inject {
+            let cloud = self.cloud_mut(&injection.cloud, "--inject")?;
+            cloud.inject(injection.place)?;
+        }
+        if args.load == Some(LoadKind::Bulk) && self.clouds.iter().any(|c| c.injected.pod.is_some())
+        {
+            bail!(
+                "--inject CLOUD:pod needs answers that can wait: use --load rr or http, not bulk"
+            );
+        }
+        for (cloud, offset) in &args.clock_offset {
+            self.cloud_mut(cloud, "--clock-offset")?.clock_offset = *offset;
+        }
+        for (cloud, ppm) in &args.clock_ppm {
+            self.cloud_mut(cloud, "--clock-ppm")?.clock_ppm = *ppm;
+        }
+        for kill in args.kill.iter().filter(|k| k.who != "aggregator") {
+            self.cloud_mut(&kill.who, "--kill")?;
+        }
+        Ok(())
+    }
+
+    fn cloud_mut(&mut self, name: &str, flag: &str) -> Result<&mut Cloud> {
+        let known: Vec<_> = self.clouds.iter().map(|c| c.name.clone()).collect();
+        self.clouds.iter_mut().find(|c| c.name == name).with_context(|| {
+            format!("{flag}: no cloud {name:?}; --clouds has {}", known.join(", "))
+        })
+    }
+
+    /// Every namespace, in the order in which they are made.
+    pub(crate) fn namespaces(&self) -> Vec<&str> {
+        let nodes = self.clouds.iter().flat_map(|cloud| {
+            let pods = cloud.pods.iter().map(|pod| pod.netns.as_str());
+            std::iter::once(cloud.netns.as_str()).chain(pods)
+        });
+        std::iter::once(self.mgmt.as_str()).chain(nodes).collect()
+    }
+
+    /// Namespace of a node, a pod or the management network, by its name.
+    pub(crate) fn find(&self, name: &str) -> Option<&str> {
+        let clouds = self.clouds.iter();
+        let pods = self.clouds.iter().flat_map(|c| &c.pods);
+        clouds
+            .filter(|c| c.name == name || c.node == name)
+            .map(|c| c.netns.as_str())
+            .chain(pods.filter(|p| p.name == name).map(|p| p.netns.as_str()))
+            .chain((name == "mgmt").then_some(self.mgmt.as_str()))
+            .next()
+    }
+
+    /// Names that `find` knows.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let nodes = self.clouds.iter().flat_map(|cloud| {
+            let pods = cloud.pods.iter().map(|pod| pod.name.as_str());
+            std::iter::once(cloud.node.as_str()).chain(pods)
+        });
+        nodes.chain(["mgmt"]).collect()
+    }
+}
+
+impl Cloud {
+    fn new(lab: &str, name: &str, number: u8) -> Result<Self> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        ensure!(
+            (1..=8).contains(&name.len()) && name.chars().all(plain) && name != "mgmt",
+            "--clouds: {name:?} is not a name of 1 to 8 lower-case letters and digits"
+        );
+        let region = REGIONS.iter().find(|(cloud, _)| *cloud == name);
+        let netns = format!("xc-{lab}-{name}");
+        Ok(Self {
+            name: name.into(),
+            region: region.map_or("region-1", |(_, region)| region).into(),
+            node: format!("{name}-node"),
+            number,
+            pods: (1..=PODS).map(|pod| Pod::new(name, &netns, number, pod)).collect(),
+            netns,
+            injected: Injected::default(),
+            clock_offset: Duration::ZERO,
+            clock_ppm: 0.0,
+        })
+    }
+
+    fn inject(&mut self, place: Place) -> Result<()> {
+        let i = &mut self.injected;
+        let twice = match place {
+            Place::Egress(delay) => i.egress.replace(delay).is_some(),
+            Place::Ingress(delay) => i.ingress.replace(delay).is_some(),
+            Place::Pod(delay) => i.pod.replace(delay).is_some(),
+            Place::Rate(rate) => i.rate.replace(rate).is_some() || i.queue.is_some(),
+            Place::Queue(delay) => i.queue.replace(standing(delay)?).is_some() || i.rate.is_some(),
+        };
+        ensure!(!twice, "--inject: {} has this place twice", self.name);
+        Ok(())
+    }
+
+    /// Address of the uplink.
+    pub(crate) fn uplink_ipv4(&self) -> Ipv4Addr {
+        Ipv4Addr::new(100, 64, 0, self.number)
+    }
+
+    /// Address of the uplink.
+    pub(crate) fn uplink_ipv6(&self) -> Ipv6Addr {
+        Ipv6Addr::new(0xfd00, 0x64, 0, 0, 0, 0, 0, self.number.into())
+    }
+
+    /// Address in the management network.
+    pub(crate) fn mgmt_ipv4(&self) -> Ipv4Addr {
+        Ipv4Addr::new(192, 168, 77, self.number)
+    }
+
+    /// Addresses of the pods.
+    pub(crate) fn pod_prefixes(&self) -> [Prefix; 2] {
+        let v4 = Ipv4Addr::new(10, self.number, 0, 0);
+        let v6 = Ipv6Addr::new(0xfd00, self.number.into(), 0, 0, 0, 0, 0, 0);
+        [(v4.into(), 16), (v6.into(), 64)].map(|(address, bits)| Prefix { address, bits })
+    }
+
+    /// Everything that is reached through the uplink.
+    pub(crate) fn prefixes(&self) -> Vec<Prefix> {
+        let own = [(self.uplink_ipv4().into(), 32), (self.uplink_ipv6().into(), 128)];
+        let own = own.map(|(address, bits)| Prefix { address, bits });
+        self.pod_prefixes().into_iter().chain(own).collect()
+    }
+}
+
+/// A standing queue of `delay`.
+fn standing(delay: Duration) -> Result<StandingQueue> {
+    let range = Duration::from_micros(200)..=Duration::from_millis(100);
+    ensure!(
+        range.contains(&delay),
+        "--inject CLOUD:queue takes 200us to 100ms, or a rate such as 20mbit"
+    );
+    Ok(StandingQueue { delay_ns: u64::try_from(delay.as_nanos())?, rate: QUEUE_RATE })
+}
+
+impl Pod {
+    fn new(cloud: &str, node: &str, cloud_number: u8, number: u8) -> Self {
+        let host = 10 + number;
+        Self {
+            name: format!("{cloud}-pod{number}"),
+            netns: format!("{node}-pod{number}"),
+            interface: format!("vethpod{number}"),
+            ipv4: Ipv4Addr::new(10, cloud_number, 0, host),
+            ipv6: Ipv6Addr::new(0xfd00, cloud_number.into(), 0, 0, 0, 0, 0, host.into()),
+        }
+    }
+
+    /// Address of the family wanted.
+    pub(crate) fn address(&self, ipv6: bool) -> IpAddr {
+        if ipv6 { self.ipv6.into() } else { self.ipv4.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        lab: LabArgs,
+    }
+
+    fn plan(flags: &[&str]) -> Result<Plan> {
+        let all = std::iter::once("lab").chain(flags.iter().copied());
+        Plan::new(&Flags::try_parse_from(all)?.lab)
+    }
+
+    #[test]
+    fn places_land_on_their_cloud() {
+        let plan = plan(&["--inject", "aws:egress=2ms,gcp:queue=2ms"]).unwrap();
+        assert_eq!(plan.clouds[0].injected.egress, Some(Duration::from_millis(2)));
+        assert_eq!(plan.clouds[1].injected.queue.unwrap().delay_ns, 2_000_000);
+        assert_eq!(plan.namespaces().len(), 7);
+        assert_eq!(plan.find("gcp-pod2"), Some("xc-lab-gcp-pod2"));
+        assert_eq!(plan.find("nowhere"), None);
+    }
+
+    #[test]
+    fn wrong_flags_are_named() {
+        let wrong: [(&[&str], &str); 6] = [
+            (&["--inject", "azure:egress=2ms"], "azure"),
+            (&["--clouds", "aws,aws"], "twice"),
+            (&["--clouds", "a,b,c,d,e,f"], "1 to 5"),
+            (&["--clouds", "Big Cloud"], "Big Cloud"),
+            (&["--load", "bulk", "--inject", "gcp:pod=1ms"], "bulk"),
+            (&["--inject", "aws:queue=1ms,aws:queue=20mbit"], "twice"),
+        ];
+        for (flags, word) in wrong {
+            let error = format!("{:#}", plan(flags).unwrap_err());
+            assert!(error.contains(word), "{flags:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! `cargo xtask test`: everything that can be tested on this machine.
+
+use std::{path::PathBuf, process::Command, time::Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::{Args, Parser, ValueEnum};
+use nix::unistd::Uid;
+use serde_json::Value;
+
+use crate::{
+    bpf, command,
+    lab::{args::LabArgs, run::measure},
+    progress::Progress,
+    scenario::{self, Scenario},
+    setup, signals,
+};
+
+/// Flags of `test`.
+#[derive(Args, Debug)]
+pub(crate) struct TestArgs {
+    /// Only this part
+    #[arg(long, value_enum)]
+    only: Option<Part>,
+    /// Only lab scenarios whose name contains this
+    #[arg(long, value_name = "NAME")]
+    scenario: Option<String>,
+    /// Use this xcloud binary in the lab instead of building one
+    #[arg(long, hide = true, value_name = "PATH")]
+    xcloud: Option<PathBuf>,
+}
+
+/// Parts of the tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// `cargo test`, with the kernel's programs where root allows
+    Cargo,
+    /// Scenarios in the lab
+    Lab,
+}
+
+/// The lab's flags, as a scenario writes them.
+#[derive(Debug, Parser)]
+struct Flags {
+    #[command(flatten)]
+    lab: LabArgs,
+}
+
+/// Runs the tests.
+pub(crate) fn run(args: &TestArgs) -> Result<()> {
+    if args.only != Some(Part::Lab) && args.scenario.is_none() {
+        cargo_test()?;
+    }
+    if args.only != Some(Part::Cargo) {
+        lab(args)?;
+    }
+    Ok(())
+}
+
+fn cargo_test() -> Result<()> {
+    setup::run()?;
+    let object = bpf::build_bpf(&setup::bpf_toolchain()?)?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut test = Command::new(cargo);
+    test.args(["test", "--workspace"]).current_dir(bpf::root()).env("XCLOUD_EBPF_OBJECT", object);
+    command::watch(&mut test)
+}
+
+fn lab(args: &TestArgs) -> Result<()> {
+    let mut all = scenario::load_all(&bpf::root().join("xtask/scenarios"))?;
+    if let Some(part) = &args.scenario {
+        all.retain(|name, _| name.contains(part.as_str()));
+        ensure!(!all.is_empty(), "no scenario's name contains {part:?}");
+    }
+    if !Uid::effective().is_root() {
+        eprintln!("lab scenarios need root: skipped");
+        println!("0 passed, 0 failed, {} skipped", all.len());
+        return Ok(());
+    }
+    let xcloud = match &args.xcloud {
+        Some(path) => path.clone(),
+        None => bpf::build_all()?,
+    };
+    let (mut passed, mut failed) = (0, 0);
+    for (name, scenario) in &all {
+        let start = Instant::now();
+        let wrong = play(scenario, &xcloud).with_context(|| format!("scenario {name}"));
+        if signals::stopped() {
+            bail!("interrupted");
+        }
+        let wrong = wrong.unwrap_or_else(|error| vec![format!("{error:#}")]);
+        let verdict = if wrong.is_empty() { "ok" } else { "FAILED" };
+        let seconds = start.elapsed().as_secs_f64();
+        println!("scenario {name} ... {verdict} ({seconds:.0} s): {}", scenario.about);
+        wrong.iter().for_each(|line| println!("    {line}"));
+        if wrong.is_empty() { passed += 1 } else { failed += 1 }
+    }
+    println!("\n{passed} passed, {failed} failed, 0 skipped");
+    ensure!(failed == 0, "{failed} lab scenarios failed");
+    Ok(())
+}
+
+/// Runs the baseline, if there is one, and then the change; returns what is wrong.
+fn play(scenario: &Scenario, xcloud: &std::path::Path) -> Result<Vec<String>> {
+    let compared = !scenario.change.is_empty();
+    let baseline = compared
+        .then(|| split(scenario, &scenario.baseline, xcloud))
+        .transpose()
+        .context("baseline")?;
+    let change = split(scenario, &scenario.change, xcloud)?;
+    Ok(scenario.judge(baseline.as_ref(), &change))
+}
+
+fn split(scenario: &Scenario, more: &[String], xcloud: &std::path::Path) -> Result<Value> {
+    // A name of its own, so that a lab that somebody works in stays.
+    let own = ["lab", "--name=test", "--duration=6s"].map(String::from);
+    let flags = own.iter().chain(&scenario.flags).chain(more);
+    let mut args = Flags::try_parse_from(flags).context("understanding the scenario's flags")?.lab;
+    args.xcloud = Some(xcloud.to_owned());
+    let progress = Progress::new();
+    let lab = measure(&args, &progress)?;
+    progress.done();
+    lab.split_json()
+}
