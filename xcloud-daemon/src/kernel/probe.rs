@@ -204,7 +204,9 @@ fn lockdown() -> Finding {
         Err(error) => finding(
             Feature::LockdownAllows,
             Answer::Unknown,
-            &format!("/sys/kernel/security/lockdown: {error}"),
+            &format!(
+                "/sys/kernel/security/lockdown: {error}; either securityfs is not mounted or there is no lockdown"
+            ),
         ),
     }
 }
