@@ -28,11 +28,15 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Install what building and testing needs and this machine lacks
-    Setup,
+    Setup {
+        /// Also what checking the dependencies needs (cargo-deny)
+        #[arg(long)]
+        deny: bool,
+    },
     /// Build the kernel programs and the xcloud binary with them in it
     Build,
     /// Two clouds in network namespaces, agents, aggregator, real traffic, the split
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Everything that can be tested on this machine
     Test(TestArgs),
     /// A lab that stays up, for stock tools
@@ -58,6 +62,9 @@ enum Task {
 struct RunArgs {
     #[command(flatten)]
     lab: LabArgs,
+    /// Measure this machine's own interfaces instead of a lab, until Ctrl-C or for the duration
+    #[arg(long, conflicts_with_all = ["clouds", "wan_rtt", "inject", "load", "ipv6", "wire_mtu"])]
+    host: bool,
     /// Format of the split
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
@@ -111,8 +118,14 @@ enum Internal {
 /// Does what was asked for.
 pub(crate) fn run(cli: Cli) -> Result<()> {
     match cli.task {
-        Task::Setup => setup::run(),
+        Task::Setup { deny } => setup::run().and_then(|()| {
+            if deny {
+                setup::install_cargo_deny()?;
+            }
+            Ok(())
+        }),
         Task::Build => bpf::build_all().map(|path| eprintln!("{}", path.display())),
+        Task::Run(args) if args.host => lab::host::run(&args.lab, args.output),
         Task::Run(args) => lab::run::run(&args.lab, args.output),
         Task::Test(args) => test::run(&args),
         Task::Lab { task } => run_lab(task),

@@ -150,6 +150,9 @@ impl Scenario {
     }
 
     fn enough_joined(&self, path: &Value) -> Option<String> {
+        if self.joined == 0.0 {
+            return None;
+        }
         let ratio = joined_ratio(path);
         let too_few = ratio.is_none_or(|ratio| ratio < self.joined);
         too_few.then(|| {

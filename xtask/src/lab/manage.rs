@@ -20,7 +20,7 @@ pub(crate) fn up(args: &LabArgs) -> Result<()> {
     super::plan::Plan::new(args)?;
     let mut lab = Lab::up(args, run::xcloud(args)?, true)?;
     if args.load.is_some()
-        && let Err(error) = lab.start_clients(args, args.duration)
+        && let Err(error) = lab.start_clients(args, args.duration())
     {
         lab.keep = false;
         return Err(error);

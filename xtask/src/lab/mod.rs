@@ -1,6 +1,7 @@
 //! Clouds in network namespaces on one machine, joined by a wire with the properties of a WAN.
 
 pub(crate) mod args;
+pub(crate) mod host;
 mod load;
 pub(crate) mod manage;
 pub(crate) mod plan;
@@ -105,7 +106,7 @@ impl Lab {
     }
 
     fn start(&mut self, name: &str, netns: &str, command: Command) -> Result<&mut Child> {
-        let child = process::start(command, netns, &self.log(name), self.keep)?;
+        let child = process::start(command, Some(netns), &self.log(name), self.keep)?;
         let process = Process::new(name, child.id());
         self.children.push((name.into(), child));
         self.state.processes.push(process?);

@@ -63,18 +63,18 @@ pub(crate) fn xcloud(args: &LabArgs) -> Result<PathBuf> {
 impl Lab {
     /// Traffic for the duration asked for, with the kills asked for, until the last sample has arrived.
     fn load(&mut self, args: &LabArgs, progress: &Progress) -> Result<()> {
-        self.start_clients(args, args.duration)?;
+        self.start_clients(args, args.duration())?;
         let start = Instant::now();
         let mut kills: Vec<(Kill, bool)> = args.kill.iter().map(|k| (k.clone(), false)).collect();
         loop {
             let elapsed = start.elapsed();
             kills.retain_mut(|kill| !self.step(kill, elapsed).unwrap_or(true));
-            if elapsed >= args.duration && kills.is_empty() {
+            if elapsed >= args.duration() && kills.is_empty() {
                 break;
             }
             pause()?;
             self.check_alive(&kills)?;
-            let (now, all) = (elapsed.as_secs(), args.duration.as_secs());
+            let (now, all) = (elapsed.as_secs(), args.duration().as_secs());
             progress.say(&format!("traffic: {now} s of {all} s"));
         }
         self.end_clients()?;
@@ -215,7 +215,8 @@ fn process_name(kill: &Kill) -> String {
     }
 }
 
-fn pause() -> Result<()> {
+/// Sleeps a little; an error when a stop was asked for.
+pub(super) fn pause() -> Result<()> {
     if signals::stopped() {
         bail!("interrupted");
     }
