@@ -69,9 +69,7 @@ mod tests {
     #[test]
     fn selection_takes_its_share_of_consecutive_segments() {
         for shift in [0, 1, 4, 8] {
-            let chosen = (0..1u32 << 20)
-                .filter(|i| selected(hash(i * 1448), shift))
-                .count();
+            let chosen = (0..1u32 << 20).filter(|i| selected(hash(i * 1448), shift)).count();
             let want = f64::from(1u32 << 20) / f64::from(1u32 << shift);
             let ratio = chosen as f64 / want;
             assert!((0.95..1.05).contains(&ratio), "shift {shift}: {ratio}");

@@ -22,14 +22,34 @@ pub const STAMP_BITS: u32 = 48;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tuple {
-    /// The pod on this node; IPv4 in its IPv6-mapped form.
-    pub local: [u8; 16],
+    /// The pod on this node, in memory order; IPv4 in its IPv6-mapped form.
+    pub local: [u32; 4],
     /// Its peer.
-    pub remote: [u8; 16],
+    pub remote: [u32; 4],
     /// Pod's port, host byte order.
     pub local_port: u16,
     /// Peer's port, host byte order.
     pub remote_port: u16,
+}
+
+/// The bytes of an address as [`Tuple`] holds it, in network order.
+#[must_use]
+pub fn octets(address: [u32; 4]) -> [u8; 16] {
+    let mut octets = [0; 16];
+    for (bytes, word) in octets.chunks_exact_mut(4).zip(address) {
+        bytes.copy_from_slice(&word.to_ne_bytes());
+    }
+    octets
+}
+
+/// An address from its bytes in network order.
+#[must_use]
+pub fn address(octets: [u8; 16]) -> [u32; 4] {
+    let mut address = [0; 4];
+    for (word, bytes) in address.iter_mut().zip(octets.chunks_exact(4)) {
+        *word = u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    }
+    address
 }
 
 /// First answer.
@@ -64,6 +84,8 @@ pub struct Slot {
     pub uplink_flow: u32,
     /// Interface of the pod.
     pub pod_ifindex: u32,
+    /// Interface the data left by, at the near node.
+    pub uplink_ifindex: u32,
     /// Labels.
     pub tuple: Tuple,
 }
@@ -128,11 +150,7 @@ pub const fn mark(tag: u16, bits: u32) -> u32 {
 #[inline(always)]
 #[must_use]
 pub const fn marked(word: u32, tag: u16) -> u32 {
-    if (word >> 16) as u16 == tag {
-        word & 0xffff
-    } else {
-        0
-    }
+    if (word >> 16) as u16 == tag { word & 0xffff } else { 0 }
 }
 
 const _: () = assert!(size_of::<Slot>() <= 128 && size_of::<Tuple>() == 36);

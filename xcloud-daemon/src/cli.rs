@@ -59,13 +59,9 @@ impl std::str::FromStr for Address {
                 Ok(Self::Unix(path.into()))
             };
         }
-        text.strip_prefix("http://")
-            .unwrap_or(text)
-            .parse()
-            .map(Self::Tcp)
-            .map_err(|_| {
-                format!("{text:?} is neither IP:PORT, as in 127.0.0.1:7171, nor unix:PATH")
-            })
+        text.strip_prefix("http://").unwrap_or(text).parse().map(Self::Tcp).map_err(|_| {
+            format!("{text:?} is neither IP:PORT, as in 127.0.0.1:7171, nor unix:PATH")
+        })
     }
 }
 
@@ -105,12 +101,7 @@ pub struct AgentArgs {
     #[command(flatten)]
     pub interfaces: InterfaceArgs,
     /// Most observations this node sends per second; the sampling share adapts to it
-    #[arg(
-        long,
-        env = "XCLOUD_RATE",
-        default_value_t = 10_000,
-        value_name = "PER_SECOND"
-    )]
+    #[arg(long, env = "XCLOUD_RATE", default_value_t = 10_000, value_name = "PER_SECOND")]
     pub rate: u32,
     /// Observations kept while no aggregator answers; older ones are dropped and counted
     #[arg(long, default_value_t = 500_000, value_name = "OBSERVATIONS")]
@@ -125,12 +116,7 @@ pub struct AgentArgs {
     #[arg(long, hide = true, default_value = "0s", value_parser = humantime::parse_duration)]
     pub pretend_clock_offset: Duration,
     /// Pretend the monotonic clock runs this many parts per million fast
-    #[arg(
-        long,
-        hide = true,
-        default_value_t = 0.0,
-        allow_negative_numbers = true
-    )]
+    #[arg(long, hide = true, default_value_t = 0.0, allow_negative_numbers = true)]
     pub pretend_clock_ppm: f64,
 }
 
@@ -152,12 +138,7 @@ pub struct InterfaceArgs {
 #[derive(Args, Clone, Debug)]
 pub struct AggregatorArgs {
     /// Where to listen; may be repeated
-    #[arg(
-        long,
-        env = "XCLOUD_LISTEN",
-        default_value = "127.0.0.1:7171",
-        value_name = "ADDRESS"
-    )]
+    #[arg(long, env = "XCLOUD_LISTEN", default_value = "127.0.0.1:7171", value_name = "ADDRESS")]
     pub listen: Vec<Address>,
     /// How long one end of an exchange waits for the other
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]

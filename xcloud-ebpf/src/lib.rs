@@ -1,2 +1,6 @@
-//! Packet parsing and slot logic of the kernel programs.
+//! The kernel programs' logic. [`packet`] and [`exchange`] are plain Rust that is tested and fuzzed on the host; the
+//! rest exists only in the kernel.
 #![cfg_attr(target_arch = "bpf", no_std)]
+
+pub mod exchange;
+pub mod packet;

@@ -38,10 +38,7 @@ fn publish(fresh: &Path, target: &Path, check: bool) -> Result<()> {
         let wanted = fs::read(entry.path())?;
         let path = target.join(entry.file_name());
         if check && fs::read(&path).ok().as_ref() != Some(&wanted) {
-            bail!(
-                "{} is stale: run `cargo xtask codegen` and commit the result",
-                path.display()
-            );
+            bail!("{} is stale: run `cargo xtask codegen` and commit the result", path.display());
         }
         if !check {
             fs::write(&path, wanted)?;

@@ -1,0 +1,19 @@
+//! Any bytes are read or refused, and what is read is consistent.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use xcloud_ebpf::packet::{Headers, Link};
+
+fuzz_target!(|input: (bool, u32, &[u8])| {
+    let (bare, len, bytes) = input;
+    let link = if bare { Link::Ip } else { Link::Ethernet };
+    let Ok(headers) = Headers::parse(&bytes, link, len) else { return };
+    assert!(headers.tcp + 20 <= bytes.len());
+    assert!(headers.header_len >= 20);
+    assert!(!headers.payload || headers.is_data());
+    if let Some(facts) = headers.facts(&bytes) {
+        assert_eq!(headers.facts(&bytes), Some(facts));
+        let (there, back) = (headers.tuple(&bytes, true), headers.tuple(&bytes, false));
+        assert_eq!(there.map(|tuple| tuple.local), back.map(|tuple| tuple.remote));
+    }
+});

@@ -1,0 +1,178 @@
+//! What a packet pays at each hook, over an empty program: `cargo xtask bench kernel`.
+//!
+//! Every call is one `BPF_PROG_TEST_RUN` with a packet of new sequence numbers and TSval, so the programs touch new
+//! slots as live traffic makes them, and caches are as cold as a system call leaves them. Rounds of all cases are
+//! interleaved; a case's figure is the median over rounds of (its mean - the empty program's mean) with the range
+//! that holds the middle 95 % of bootstrap medians.
+
+#[path = "../tests/kernel/craft.rs"]
+mod craft;
+#[path = "../tests/kernel/harness.rs"]
+mod harness;
+#[path = "../tests/kernel/raw.rs"]
+mod raw;
+
+use craft::{DATA, Segment};
+use harness::Kernel;
+use xcloud_common::{config::Config, identity};
+
+const ROUNDS: usize = 60;
+const CALLS: u32 = 400;
+
+/// A hook, a kind of packet, and the budget for it.
+struct Case {
+    name: &'static str,
+    hook: &'static str,
+    budget_ns: u32,
+    /// Untimed programs before the timed one, with the same exchange.
+    before: &'static [(&'static str, Which)],
+    packet: Which,
+    /// Whether the exchange is one that sampling selects.
+    selected: bool,
+    ipv6: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Which {
+    Data,
+    Ack,
+    Udp,
+}
+
+use Which::{Ack, Data, Udp};
+
+const fn case(name: &'static str, hook: &'static str, budget_ns: u32, packet: Which) -> Case {
+    Case { name, hook, budget_ns, before: &[], packet, selected: false, ipv6: false }
+}
+
+fn cases() -> Vec<Case> {
+    let sampled = |case: Case, before| Case { selected: true, before, ..case };
+    let opened: &[_] = &[("pod_out", Data)];
+    let left: &[_] = &[("pod_out", Data), ("uplink_out", Data)];
+    let back: &[_] = &[("pod_out", Data), ("uplink_out", Data), ("uplink_in", Ack)];
+    vec![
+        case("UDP", "pod_out", 25, Udp),
+        case("unsampled data", "pod_out", 25, Data),
+        Case { ipv6: true, ..case("unsampled data, IPv6", "pod_out", 25, Data) },
+        case("unsampled data", "uplink_queue", 25, Data),
+        case("unsampled data", "uplink_out", 25, Data),
+        case("unsampled ACK", "uplink_in", 25, Ack),
+        case("unsampled ACK", "pod_in", 25, Ack),
+        sampled(case("sampled data", "pod_out", 80, Data), &[]),
+        sampled(Case { ipv6: true, ..case("sampled data, IPv6", "pod_out", 80, Data) }, &[]),
+        sampled(case("sampled data", "uplink_queue", 80, Data), opened),
+        sampled(case("sampled data", "uplink_out", 80, Data), opened),
+        sampled(case("sampled ACK, hit", "uplink_in", 80, Ack), left),
+        sampled(case("sampled ACK, miss", "uplink_in", 80, Ack), &[]),
+        sampled(case("sampled ACK, hit, emits", "pod_in", 110, Ack), back),
+        sampled(case("sampled ACK, miss", "pod_in", 80, Ack), &[]),
+    ]
+}
+
+/// Sequence numbers never used before, on the wanted side of the sampling decision.
+struct Fresh {
+    seq: u32,
+}
+
+impl Fresh {
+    /// A segment whose end is selected or not, and whose own acknowledgement number is not.
+    fn next(&mut self, case: &Case) -> Segment {
+        let chosen = |seq| identity::selected(identity::hash(seq), SHIFT);
+        loop {
+            self.seq = self.seq.wrapping_add(1_448);
+            let segment = Segment {
+                seq: self.seq,
+                ack: self.seq ^ 0x5555_0000,
+                tsval: self.seq / 7,
+                ipv6: case.ipv6,
+                ..DATA
+            };
+            if chosen(segment.end()) == case.selected && !chosen(segment.ack) {
+                return segment;
+            }
+        }
+    }
+}
+
+/// One exchange in eight is selected, so that both sorts are quickly found.
+const SHIFT: u32 = 3;
+
+fn frame(which: Which, data: Segment) -> Vec<u8> {
+    match which {
+        Data => data.frame(),
+        Ack => data.answered().frame(),
+        Udp => craft::udp(),
+    }
+}
+
+fn mean_ns(kernel: &mut Kernel, case: &Case, fresh: &mut Fresh) -> f64 {
+    let mut times: Vec<u32> = (0..CALLS)
+        .map(|_| {
+            let data = fresh.next(case);
+            for (hook, which) in case.before {
+                kernel.run(hook, &frame(*which, data));
+            }
+            u32::try_from(kernel.run(case.hook, &frame(case.packet, data)).duration.as_nanos())
+                .unwrap_or(u32::MAX)
+        })
+        .collect();
+    kernel.samples();
+    trimmed(&mut times)
+}
+
+/// Mean without the highest 5 %, which are interrupts.
+fn trimmed(times: &mut [u32]) -> f64 {
+    times.sort_unstable();
+    let kept = &times[..times.len() * 95 / 100];
+    kept.iter().map(|&time| f64::from(time)).sum::<f64>() / kept.len() as f64
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Middle 95 % of the medians of resampled rounds.
+fn interval(values: &[f64], random: &mut u64) -> (f64, f64) {
+    let mut draw = || {
+        *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (*random >> 33) as usize % values.len()
+    };
+    let mut medians: Vec<f64> = (0..1000)
+        .map(|_| median(&mut (0..values.len()).map(|_| values[draw()]).collect::<Vec<_>>()))
+        .collect();
+    medians.sort_unstable_by(f64::total_cmp);
+    (medians[25], medians[975])
+}
+
+fn main() {
+    if !harness::available() {
+        return;
+    }
+    let mut kernel = Kernel::load();
+    kernel.configure(Config { shift: SHIFT, ..Config::default() });
+    let empty = raw::Program::empty();
+    let cases = cases();
+    let mut fresh = Fresh { seq: 1 };
+    let mut over = vec![Vec::new(); cases.len()];
+    for _ in 0..ROUNDS {
+        for (case, over) in cases.iter().zip(&mut over) {
+            let packet = frame(case.packet, fresh.next(case));
+            let mut times: Vec<u32> = (0..CALLS).map(|_| empty.run(&packet)).collect();
+            over.push(mean_ns(&mut kernel, case, &mut fresh) - trimmed(&mut times));
+        }
+    }
+    let stats = std::fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled").unwrap_or_default();
+    println!("bpf_stats_enabled: {}; {ROUNDS} rounds of {CALLS} calls", stats.trim());
+    println!("{:<14} {:<26} {:>6}  {:>15}  budget", "hook", "packet", "ns", "95 %");
+    let mut random = 1;
+    for (case, over) in cases.iter().zip(&mut over) {
+        let (low, high) = interval(over, &mut random);
+        let ns = median(over);
+        let verdict = if ns <= f64::from(case.budget_ns) { "" } else { "  OVER" };
+        println!(
+            "{:<14} {:<26} {ns:>6.1}  {low:>6.1} .. {high:>5.1}  {}{verdict}",
+            case.hook, case.name, case.budget_ns
+        );
+    }
+}

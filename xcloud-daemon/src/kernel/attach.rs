@@ -1,0 +1,291 @@
+//! Puts the programs on interfaces and takes them off. Dropping [`Programs`] takes all of them off.
+
+use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt as _};
+
+use anyhow::{Context as _, Result, bail};
+use aya::{
+    Btf, Ebpf,
+    maps::{Array, MapData, PerCpuArray},
+    programs::{
+        BtfTracePoint, LinkOrder, ProgramError, RawTracePoint, SchedClassifier, TcAttachType,
+        links::LinkError,
+        tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions, TcError, TcHandle},
+    },
+};
+use xcloud_common::{config::{Config, MAX_UPLINKS}, counter::COUNTERS};
+
+use super::{
+    drain::Ring,
+    ifaces::{Interface, LinkLayer, Role},
+    object,
+    probe::{Plan, TcHook, UplinkOut},
+};
+
+const XMIT: &str = "net_dev_start_xmit";
+
+/// The filter handle used where TCX cannot be had: never 1, which automatic numbering takes, so that no CNI's own
+/// filter is mistaken for ours or ours for its.
+const CLSACT_HANDLE: u32 = 0xc0fe;
+
+/// The loaded programs and where they are attached.
+#[derive(Debug)]
+pub struct Programs {
+    ebpf: Ebpf,
+    plan: Plan,
+    config: Config,
+    control: Array<MapData, Config>,
+    counts: PerCpuArray<MapData, u64>,
+    attached: BTreeMap<u32, Attached>,
+}
+
+#[derive(Debug)]
+struct Attached {
+    interface: Interface,
+    links: Vec<(&'static str, SchedClassifierLinkId)>,
+}
+
+impl Programs {
+    /// Loads what the plan needs and hooks the uplinks' departure; interfaces come later.
+    ///
+    /// # Errors
+    /// The kernel refuses a map, a program or the tracepoint.
+    pub fn load(plan: &Plan, own_port: u16) -> Result<Self> {
+        let mut ebpf = object::load()?;
+        let control = Array::try_from(ebpf.take_map("CONFIG").context("no map CONFIG")?)?;
+        let counts = PerCpuArray::try_from(ebpf.take_map("COUNTS").context("no map COUNTS")?)?;
+        let netns = fs::metadata("/proc/thread-self/ns/net")
+            .context("finding this thread's network namespace")?
+            .ino();
+        let config = Config {
+            netns: u32::try_from(netns).context("namespace numbers have 32 bits")?,
+            own_port: own_port.into(),
+            ..Config::default()
+        };
+        let mut programs =
+            Self { ebpf, plan: plan.clone(), config, control, counts, attached: BTreeMap::new() };
+        programs.apply()?;
+        programs.load_classifiers()?;
+        programs.hook_departure()?;
+        Ok(programs)
+    }
+
+    fn load_classifiers(&mut self) -> Result<()> {
+        for role in [Role::Pod, Role::Uplink] {
+            for layer in [LinkLayer::Ethernet, LinkLayer::L3] {
+                for (name, _) in wanted(&self.plan, role, layer) {
+                    let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
+                    program.load().with_context(|| refused(name))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn hook_departure(&mut self) -> Result<()> {
+        match self.plan.uplink_out {
+            UplinkOut::TpBtf => {
+                let program: &mut BtfTracePoint = program(&mut self.ebpf, "uplink_xmit")?;
+                program
+                    .load(XMIT, &Btf::from_sys_fs()?)
+                    .with_context(|| refused("uplink_xmit"))?;
+                program.attach().with_context(|| format!("attaching to tracepoint {XMIT}"))?;
+            }
+            UplinkOut::RawTp => {
+                let program: &mut RawTracePoint = program(&mut self.ebpf, "uplink_xmit_raw")?;
+                program.load().with_context(|| refused("uplink_xmit_raw"))?;
+                program.attach(XMIT).with_context(|| format!("attaching to tracepoint {XMIT}"))?;
+            }
+            UplinkOut::TcEgress | UplinkOut::None => {}
+        }
+        Ok(())
+    }
+
+    /// Attaches to one interface; again is fine.
+    ///
+    /// # Errors
+    /// The interface is gone or the kernel refuses; then nothing is left on it.
+    pub fn attach(&mut self, interface: &Interface) -> Result<()> {
+        if self.attached.get(&interface.index).is_some_and(|known| known.interface == *interface) {
+            return Ok(());
+        }
+        self.detach(interface.index)?;
+        if interface.role == Role::Uplink && self.uplinks().count() == MAX_UPLINKS {
+            bail!("{}: {MAX_UPLINKS} uplinks are watched already, no more fit", interface.name);
+        }
+        let mut attached = Attached { interface: interface.clone(), links: Vec::new() };
+        let result = self.attach_all(&mut attached);
+        self.attached.insert(interface.index, attached);
+        if result.is_err() {
+            self.detach(interface.index)?;
+        }
+        result?;
+        self.apply()
+    }
+
+    fn attach_all(&mut self, attached: &mut Attached) -> Result<()> {
+        let Interface { name, role, link_layer, .. } = &attached.interface;
+        for (program_name, direction) in wanted(&self.plan, *role, *link_layer) {
+            let backend = match role {
+                Role::Pod => self.plan.pod_hook,
+                Role::Uplink => self.plan.uplink_in,
+            };
+            let program: &mut SchedClassifier = program(&mut self.ebpf, program_name)?;
+            let link = attach_one(program, name, direction, backend)
+                .with_context(|| format!("attaching {program_name} to {name}"))?;
+            attached.links.push((program_name, link));
+        }
+        Ok(())
+    }
+
+    /// Detaches from one interface; it may be gone already.
+    ///
+    /// # Errors
+    /// The kernel refuses to detach or to take the new configuration.
+    pub fn detach(&mut self, ifindex: u32) -> Result<()> {
+        let Some(attached) = self.attached.remove(&ifindex) else { return Ok(()) };
+        for (name, link) in attached.links {
+            let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
+            match program.detach(link) {
+                // With the interface its hooks went too.
+                Ok(()) | Err(ProgramError::LinkError(LinkError::SyscallError(_))) => {}
+                Err(error) => log::debug!(
+                    "detaching {name} from {}: {error:#}",
+                    attached.interface.name
+                ),
+            }
+        }
+        self.apply()
+    }
+
+    /// Selects one exchange in `2^shift` from now on.
+    ///
+    /// # Errors
+    /// The kernel refuses the map update.
+    pub fn set_shift(&mut self, shift: u32) -> Result<()> {
+        self.config.shift = shift;
+        self.apply()
+    }
+
+    /// Counters since load, in the order of [`xcloud_common::counter::Counter`], summed over CPUs.
+    ///
+    /// # Errors
+    /// The kernel refuses the map lookup.
+    pub fn counters(&self) -> Result<[u64; COUNTERS as usize]> {
+        sum_counters(&self.counts)
+    }
+
+    /// The ring of samples; can be taken once.
+    ///
+    /// # Errors
+    /// It was taken before.
+    pub fn take_ring(&mut self) -> Result<Ring> {
+        Ring::take(&mut self.ebpf)
+    }
+
+    /// Gives the kernel programs' own log to the process's; `None` when they have none.
+    pub fn logger(&mut self) -> Option<aya_log::EbpfLogger<&'static dyn log::Log>> {
+        aya_log::EbpfLogger::init(&mut self.ebpf).ok()
+    }
+
+    /// What is hooked where, for status.
+    #[must_use]
+    pub fn hooks(&self) -> Vec<String> {
+        let departure = match self.plan.uplink_out {
+            UplinkOut::TpBtf => vec![format!("uplink_out=tp_btf/{XMIT}")],
+            UplinkOut::RawTp => vec![format!("uplink_out=raw_tp/{XMIT}")],
+            UplinkOut::TcEgress | UplinkOut::None => Vec::new(),
+        };
+        let interfaces = self.attached.values().flat_map(|attached| {
+            attached.links.iter().map(|(program, _)| format!("{program}@{}", attached.interface.name))
+        });
+        departure.into_iter().chain(interfaces).collect()
+    }
+
+    fn uplinks(&self) -> impl Iterator<Item = u32> {
+        self.attached
+            .values()
+            .filter(|attached| attached.interface.role == Role::Uplink)
+            .map(|attached| attached.interface.index)
+    }
+
+    fn apply(&mut self) -> Result<()> {
+        let mut uplinks = [0; MAX_UPLINKS];
+        let mut count = 0;
+        for (slot, ifindex) in uplinks.iter_mut().zip(self.uplinks()) {
+            *slot = ifindex;
+            count += 1;
+        }
+        self.config = Config { uplinks, uplink_count: count, ..self.config };
+        self.control.set(0, self.config, 0).context("configuring the kernel programs")
+    }
+}
+
+/// Sums a per-CPU counter map.
+pub(super) fn sum_counters(counts: &PerCpuArray<MapData, u64>) -> Result<[u64; COUNTERS as usize]> {
+    let mut totals = [0; COUNTERS as usize];
+    for (index, total) in (0u32..).zip(&mut totals) {
+        *total = counts.get(&index, 0).context("reading the kernel counters")?.iter().sum();
+    }
+    Ok(totals)
+}
+
+/// Programs for an interface, with their direction as the node's side of the interface sees it: what leaves a pod
+/// comes in.
+fn wanted(plan: &Plan, role: Role, layer: LinkLayer) -> Vec<(&'static str, TcAttachType)> {
+    use TcAttachType::{Egress, Ingress};
+    let ethernet = layer == LinkLayer::Ethernet;
+    let pick = |framed, bare| if ethernet { framed } else { bare };
+    match role {
+        Role::Pod => vec![
+            (pick("pod_out", "pod_out_ip"), Ingress),
+            (pick("pod_in", "pod_in_ip"), Egress),
+        ],
+        Role::Uplink => {
+            let mut programs = vec![(pick("uplink_in", "uplink_in_ip"), Ingress)];
+            if plan.uplink_out == UplinkOut::TcEgress {
+                programs.push((pick("uplink_out", "uplink_out_ip"), Egress));
+            } else if plan.queue_hook {
+                programs.push((pick("uplink_queue", "uplink_queue_ip"), Egress));
+            }
+            programs
+        }
+    }
+}
+
+fn attach_one(
+    program: &mut SchedClassifier,
+    interface: &str,
+    direction: TcAttachType,
+    backend: TcHook,
+) -> Result<SchedClassifierLinkId> {
+    let options = match backend {
+        TcHook::Tcx => TcAttachOptions::TcxOrder(LinkOrder::first()),
+        TcHook::Clsact => {
+            match tc::qdisc_add_clsact(interface) {
+                Ok(()) | Err(TcError::AlreadyAttached) => {}
+                Err(error) => return Err(error).context("adding a clsact qdisc"),
+            }
+            TcAttachOptions::Netlink(NlOptions {
+                priority: 1,
+                handle: TcHandle::from(CLSACT_HANDLE),
+                ..NlOptions::default()
+            })
+        }
+        TcHook::None => bail!("this kernel offers neither TCX nor clsact"),
+    };
+    Ok(program.attach_with_options(interface, direction, options)?)
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+{
+    let program = ebpf
+        .program_mut(name)
+        .with_context(|| format!("the kernel object has no program {name}"))?;
+    Ok(program.try_into()?)
+}
+
+fn refused(name: &str) -> String {
+    format!("the kernel refused program {name}")
+}

@@ -1,0 +1,51 @@
+//! Loads the kernel object: checks that it is there, tells it where the kernel's fields lie.
+
+use anyhow::{Context as _, Result, bail};
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
+
+use super::btf::Btf;
+
+static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/xcloud-ebpf"));
+
+/// Globals of the programs and the fields whose offsets they hold.
+const OFFSETS: [(&str, &str, &str); 7] = [
+    ("SKB_HEAD", "sk_buff", "head"),
+    ("SKB_NETWORK_HEADER", "sk_buff", "network_header"),
+    ("SKB_TAIL", "sk_buff", "tail"),
+    ("SKB_LEN", "sk_buff", "len"),
+    ("DEV_IFINDEX", "net_device", "ifindex"),
+    ("DEV_NET", "net_device", "nd_net.net"),
+    ("NET_INUM", "net", "ns.inum"),
+];
+
+/// Whether this binary was built without the kernel programs.
+#[must_use]
+pub fn is_stub() -> bool {
+    OBJECT.is_empty()
+}
+
+/// Creates maps and makes the programs ready; none is loaded yet.
+///
+/// # Errors
+/// The binary holds no kernel object, the kernel has no BTF, or it refuses a map.
+pub fn load() -> Result<Ebpf> {
+    if is_stub() {
+        bail!(
+            "this binary was built without its kernel programs: build it with `cargo xtask build`, or start it with \
+             `cargo xtask run`"
+        );
+    }
+    let btf = Btf::running()?;
+    let offsets = OFFSETS
+        .iter()
+        .map(|(_, structure, field)| btf.offset(structure, field))
+        .collect::<Result<Vec<u32>>>()
+        .context("finding the kernel's fields")?;
+    let mut loader = EbpfLoader::new();
+    for ((global, ..), offset) in OFFSETS.iter().zip(&offsets) {
+        loader.override_global(global, offset, true);
+    }
+    loader.load(OBJECT).context(
+        "creating the maps of the kernel programs (this needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, or root)",
+    )
+}

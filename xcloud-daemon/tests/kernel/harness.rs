@@ -1,0 +1,103 @@
+//! The programs in the running kernel, driven by `BPF_PROG_TEST_RUN` instead of traffic.
+
+use aya::{
+    Ebpf, TestRunOptions,
+    maps::{Array, MapData, PerCpuArray},
+    programs::{SchedClassifier, TestRun as _},
+};
+use xcloud::kernel::{drain::Ring, object};
+use xcloud_common::{config::Config, counter::Counter, sample::Sample};
+
+/// Every TC program of the object.
+pub(crate) const CLASSIFIERS: [&str; 10] = [
+    "pod_out",
+    "pod_in",
+    "uplink_in",
+    "uplink_queue",
+    "uplink_out",
+    "pod_out_ip",
+    "pod_in_ip",
+    "uplink_in_ip",
+    "uplink_queue_ip",
+    "uplink_out_ip",
+];
+
+/// Whether kernel tests can run; says why not, and fails in CI, where they must.
+pub(crate) fn available() -> bool {
+    let why = if !nix::unistd::geteuid().is_root() {
+        "needs root"
+    } else if object::is_stub() {
+        "built without the kernel programs: run `cargo xtask test`"
+    } else {
+        return true;
+    };
+    assert!(std::env::var_os("CI").is_none(), "kernel tests must run in CI: {why}");
+    eprintln!("SKIPPED: {why}");
+    false
+}
+
+/// The loaded object.
+pub(crate) struct Kernel {
+    pub(crate) ebpf: Ebpf,
+    ring: Ring,
+    config: Array<MapData, Config>,
+    counts: PerCpuArray<MapData, u64>,
+}
+
+impl Kernel {
+    /// Loads all TC programs, selecting every exchange.
+    pub(crate) fn load() -> Self {
+        let mut ebpf = object::load().expect("loading the kernel object");
+        for name in CLASSIFIERS {
+            classifier(&mut ebpf, name).load().unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        }
+        let ring = Ring::take(&mut ebpf).expect("the ring");
+        let config = Array::try_from(ebpf.take_map("CONFIG").expect("CONFIG")).expect("an array");
+        let counts = PerCpuArray::try_from(ebpf.take_map("COUNTS").expect("COUNTS")).expect("one");
+        Self { ebpf, ring, config, counts }
+    }
+
+    /// Replaces the configuration.
+    pub(crate) fn configure(&mut self, config: Config) {
+        self.config.set(0, config, 0).expect("setting the configuration");
+    }
+
+    /// Runs a program once on a packet: its verdict, what it made of the packet and the kernel's time for it.
+    pub(crate) fn run(&mut self, program: &str, packet: &[u8]) -> Run {
+        let mut after = vec![0; packet.len() + 64];
+        let options = TestRunOptions {
+            data_in: Some(packet),
+            data_out: Some(&mut after),
+            repeat: 1,
+            ..TestRunOptions::default()
+        };
+        let result = classifier(&mut self.ebpf, program)
+            .test_run(options)
+            .unwrap_or_else(|error| panic!("{program}: {error:?}"));
+        after.truncate(result.data_size_out as usize);
+        Run { verdict: result.return_value.cast_signed(), packet: after, duration: result.duration }
+    }
+
+    /// Samples since the last call.
+    pub(crate) fn samples(&mut self) -> Vec<Sample> {
+        let mut samples = Vec::new();
+        self.ring.drain(&mut samples, usize::MAX);
+        samples
+    }
+
+    /// A counter, summed over CPUs.
+    pub(crate) fn count(&self, counter: Counter) -> u64 {
+        self.counts.get(&(counter as u32), 0).expect("a counter").iter().sum()
+    }
+}
+
+/// What a run gave.
+pub(crate) struct Run {
+    pub(crate) verdict: i32,
+    pub(crate) packet: Vec<u8>,
+    pub(crate) duration: std::time::Duration,
+}
+
+fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut SchedClassifier {
+    ebpf.program_mut(name).expect(name).try_into().expect("a TC program")
+}

@@ -1,0 +1,127 @@
+//! The ways to a packet's bytes.
+
+use core::arch::asm;
+
+use aya_ebpf::{
+    helpers::{bpf_probe_read_kernel_buf, generated::bpf_skb_load_bytes},
+    programs::TcContext,
+};
+use xcloud_ebpf::packet::{Bytes, View};
+
+use crate::maps::{self, SCRATCH_BYTES};
+
+/// The linear part of a packet, read in place.
+#[derive(Clone, Copy)]
+pub struct Linear {
+    start: usize,
+    end: usize,
+}
+
+impl Linear {
+    /// What a TC program may read directly.
+    #[inline(always)]
+    pub fn new(ctx: &TcContext) -> Self {
+        Self { start: ctx.data(), end: ctx.data_end() }
+    }
+}
+
+impl Bytes for Linear {
+    type View = Checked;
+
+    const THOROUGH: bool = false;
+
+    #[inline(always)]
+    fn view<const N: usize>(&self, offset: usize) -> Option<Checked> {
+        let address = opaque(self.start + offset);
+        (address + N <= self.end).then_some(Checked(address))
+    }
+}
+
+/// Bytes that were just found to be there.
+#[derive(Clone, Copy)]
+pub struct Checked(usize);
+
+impl Checked {
+    #[inline(always)]
+    fn at<T: Copy>(&self, at: usize) -> T {
+        // SAFETY: whoever made this checked the bytes; the verifier does so again. BPF allows any alignment where the
+        // machine does, which those it runs on here do.
+        unsafe { *((self.0 + at) as *const T) }
+    }
+}
+
+impl View for Checked {
+    #[inline(always)]
+    fn u8(&self, at: usize) -> u8 {
+        self.at(at)
+    }
+
+    #[inline(always)]
+    fn u16(&self, at: usize) -> u16 {
+        u16::from_be(self.at(at))
+    }
+
+    #[inline(always)]
+    fn u32(&self, at: usize) -> u32 {
+        u32::from_be(self.at(at))
+    }
+}
+
+/// Keeps the compiler from computing a value twice: the verifier trusts the very register that was compared with a
+/// bound, not another that happens to hold the same.
+#[inline(always)]
+fn opaque(mut value: usize) -> usize {
+    // SAFETY: a register moved to itself. An empty string would do for the compiler, but then two source lines share
+    // an instruction, which the kernel refuses in the line information.
+    unsafe { asm!("{0} = {0}", inout(reg) value, options(nomem, nostack, preserves_flags)) };
+    value
+}
+
+/// Headers from the IP header on, copied to this CPU's scratch room.
+#[derive(Clone, Copy)]
+pub struct Copied {
+    start: *const u8,
+    len: usize,
+}
+
+impl Copied {
+    /// Copies what follows the link header by helper: for headers outside the linear part, or out of the ordinary.
+    #[inline(always)]
+    pub fn from_skb(ctx: &TcContext, link_header: u32) -> Option<Self> {
+        let scratch = maps::scratch()?;
+        let len = opaque((ctx.len().checked_sub(link_header)? as usize).min(SCRATCH_BYTES));
+        if len == 0 || len > SCRATCH_BYTES {
+            return None;
+        }
+        // SAFETY: the scratch room is this CPU's and holds at least `len` bytes.
+        let result = unsafe {
+            bpf_skb_load_bytes(ctx.skb.skb.cast(), link_header, scratch.cast(), len as u32)
+        };
+        (result == 0).then_some(Self { start: scratch.cast(), len })
+    }
+
+    /// Copies headers from kernel memory. Reading past the packet's linear part is harmless: the skb's shared info
+    /// follows it in the same allocation; `len` keeps it from being taken for headers.
+    #[inline(always)]
+    pub fn from_kernel(address: u64, len: u32) -> Option<Self> {
+        let scratch = maps::scratch()?;
+        // SAFETY: the helper checks the source; the destination is this CPU's.
+        unsafe { bpf_probe_read_kernel_buf(address as *const u8, &mut *scratch) }.ok()?;
+        Some(Self { start: scratch.cast(), len: len as usize })
+    }
+}
+
+impl Bytes for Copied {
+    type View = Checked;
+
+    const THOROUGH: bool = true;
+
+    #[inline(always)]
+    fn view<const N: usize>(&self, offset: usize) -> Option<Checked> {
+        let offset = opaque(offset);
+        if offset > SCRATCH_BYTES - N || offset + N > self.len {
+            return None;
+        }
+        Some(Checked(opaque(self.start as usize + offset)))
+    }
+}

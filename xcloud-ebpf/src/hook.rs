@@ -1,0 +1,308 @@
+//! From a hook to the slots: select, find the slot, take the hook's step, emit.
+
+use core::ptr::NonNull;
+
+use aya_ebpf::{
+    helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel},
+    programs::{BtfTracePointContext, RawTracePointContext, TcContext},
+};
+use xcloud_common::{
+    config::{Config, MAX_UPLINKS},
+    counter::Counter,
+    identity,
+    sample::Sample,
+    slot::Slot,
+};
+use xcloud_ebpf::{
+    exchange::{self, End, Seen, SlotRef},
+    packet::{Bytes, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Headers, Link, Skip},
+};
+
+use crate::{
+    access::{Copied, Linear},
+    maps,
+};
+
+/// `BPF_RB_NO_WAKEUP`: user space looks at its own pace.
+const NO_WAKEUP: u64 = 1;
+
+/// Where a packet is seen.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// `P_out`: it leaves the pod.
+    PodOut,
+    /// `U_tc`: before the uplink's queue.
+    UplinkQueue,
+    /// `U_out`: handed to the uplink's driver.
+    UplinkOut,
+    /// `U_in`: received by the uplink.
+    UplinkIn,
+    /// `P_in`: it enters the pod.
+    PodIn,
+}
+
+impl Hook {
+    /// The table of exchanges whose data passes here.
+    #[inline(always)]
+    fn data_slot(self, hash: u32) -> Option<NonNull<Slot>> {
+        match self {
+            Self::PodOut | Self::UplinkQueue | Self::UplinkOut => maps::near(hash),
+            Self::UplinkIn | Self::PodIn => maps::far(hash),
+        }
+    }
+
+    /// Whether data passing here opens an exchange.
+    #[inline(always)]
+    fn opens(self) -> bool {
+        matches!(self, Self::PodOut | Self::UplinkIn)
+    }
+
+    /// The table of exchanges whose answers pass here.
+    #[inline(always)]
+    fn answer_slot(self, hash: u32) -> Option<NonNull<Slot>> {
+        match self {
+            Self::PodOut | Self::UplinkQueue | Self::UplinkOut => maps::far(hash),
+            Self::UplinkIn | Self::PodIn => maps::near(hash),
+        }
+    }
+}
+
+/// A TC program's work.
+#[inline(always)]
+pub fn tc(ctx: &TcContext, hook: Hook, link: Link) {
+    // SAFETY: the context is valid while the program runs.
+    let ifindex = unsafe { (*ctx.skb.skb).ifindex };
+    let linear = Linear::new(ctx);
+    match run(&linear, hook, link, ctx.len(), ifindex) {
+        Ok(()) | Err(Skip::Other) => {}
+        Err(Skip::Fragment) => maps::count(Counter::Fragment, 1),
+        Err(Skip::Malformed) => copied(ctx, hook, link, ifindex),
+    }
+}
+
+/// Second try on a copy, where headers outside the linear part and unusual ones can be read.
+#[inline(always)]
+fn copied(ctx: &TcContext, hook: Hook, link: Link, ifindex: u32) {
+    let header = match link {
+        Link::Ip => 0,
+        Link::Ethernet => link_header(ctx),
+    };
+    match Copied::from_skb(ctx, header) {
+        Some(copy) => report(run(&copy, hook, Link::Ip, ctx.len() - header, ifindex)),
+        None => maps::count(Counter::Malformed, 1),
+    }
+}
+
+/// Length of the Ethernet header with its VLAN tags, at most two.
+#[inline(always)]
+fn link_header(ctx: &TcContext) -> u32 {
+    let is_tag = |offset| {
+        let kind = ctx.load::<u16>(offset).map_or(0, u16::from_be);
+        kind == ETHERTYPE_VLAN || kind == ETHERTYPE_QINQ
+    };
+    match (is_tag(12), is_tag(16)) {
+        (true, true) => 22,
+        (true, false) => 18,
+        (false, _) => 14,
+    }
+}
+
+#[inline(always)]
+fn report(result: Result<(), Skip>) {
+    match result {
+        Ok(()) | Err(Skip::Other) => {}
+        Err(Skip::Fragment) => maps::count(Counter::Fragment, 1),
+        Err(Skip::Malformed) => maps::count(Counter::Malformed, 1),
+    }
+}
+
+/// `net_dev_start_xmit` with pointers the verifier knows the type of: plain loads.
+#[inline(always)]
+pub fn xmit_typed(ctx: &BtfTracePointContext) {
+    let (skb, dev): (*const u8, *const u8) = (ctx.arg(0), ctx.arg(1));
+    // SAFETY: the verifier checks each load against the kernel's BTF, and faults read as zero.
+    unsafe {
+        let ifindex = dev.add(maps::DEV_IFINDEX.load() as usize).cast::<u32>().read_volatile();
+        let Some(config) = watched(ifindex) else {
+            return;
+        };
+        let net = dev.add(maps::DEV_NET.load() as usize).cast::<*const u8>().read_volatile();
+        let inum = net.add(maps::NET_INUM.load() as usize).cast::<u32>().read_volatile();
+        if inum != config.netns {
+            return;
+        }
+        let head = skb.add(maps::SKB_HEAD.load() as usize).cast::<u64>().read_volatile();
+        let network =
+            skb.add(maps::SKB_NETWORK_HEADER.load() as usize).cast::<u16>().read_volatile();
+        let tail = skb.add(maps::SKB_TAIL.load() as usize).cast::<u32>().read_volatile();
+        let len = skb.add(maps::SKB_LEN.load() as usize).cast::<u32>().read_volatile();
+        xmit(head, network, tail, len, ifindex);
+    }
+}
+
+/// The same through checked reads.
+#[inline(always)]
+pub fn xmit_raw(ctx: &RawTracePointContext) {
+    let (skb, dev): (*const u8, *const u8) = (ctx.arg(0), ctx.arg(1));
+    let _ = xmit_read(skb, dev);
+}
+
+#[inline(always)]
+fn xmit_read(skb: *const u8, dev: *const u8) -> Result<(), i32> {
+    // SAFETY: the helper checks every address.
+    unsafe {
+        let ifindex = read::<u32>(dev, maps::DEV_IFINDEX.load())?;
+        let Some(config) = watched(ifindex) else {
+            return Ok(());
+        };
+        let net = read::<u64>(dev, maps::DEV_NET.load())? as *const u8;
+        if read::<u32>(net, maps::NET_INUM.load())? != config.netns {
+            return Ok(());
+        }
+        let head = read::<u64>(skb, maps::SKB_HEAD.load())?;
+        let network = read::<u16>(skb, maps::SKB_NETWORK_HEADER.load())?;
+        let tail = read::<u32>(skb, maps::SKB_TAIL.load())?;
+        let len = read::<u32>(skb, maps::SKB_LEN.load())?;
+        xmit(head, network, tail, len, ifindex);
+    }
+    Ok(())
+}
+
+/// # Safety
+/// None beyond the helper's: it refuses addresses that are not kernel memory.
+#[inline(always)]
+unsafe fn read<T>(base: *const u8, offset: u32) -> Result<T, i32> {
+    // SAFETY: as above.
+    unsafe { bpf_probe_read_kernel(base.wrapping_add(offset as usize).cast()) }
+}
+
+/// The configuration when this interface number is an uplink's.
+#[inline(always)]
+fn watched(ifindex: u32) -> Option<&'static Config> {
+    let config = maps::config()?;
+    let mut index = 0;
+    while index < MAX_UPLINKS && (index as u32) < config.uplink_count {
+        if config.uplinks[index] == ifindex {
+            return Some(config);
+        }
+        index += 1;
+    }
+    None
+}
+
+#[inline(always)]
+fn xmit(head: u64, network: u16, tail: u32, len: u32, ifindex: u32) {
+    let network = u32::from(network);
+    let linear = tail.wrapping_sub(network).min(maps::SCRATCH_BYTES as u32);
+    if let Some(copy) = Copied::from_kernel(head + u64::from(network), linear) {
+        report(run(&copy, Hook::UplinkOut, Link::Ip, len, ifindex));
+    }
+}
+
+#[inline(always)]
+fn run<B: Bytes>(bytes: &B, hook: Hook, link: Link, len: u32, ifindex: u32) -> Result<(), Skip> {
+    let headers = Headers::parse(bytes, link, len)?;
+    let Some(config) = maps::config() else {
+        return Ok(());
+    };
+    let (data, answer) = (identity::hash(headers.end_seq), identity::hash(headers.ack));
+    let data_slot = if headers.is_data() && identity::selected(data, config.shift) {
+        hook.data_slot(data).filter(|slot| hook.opens() || holds(*slot, headers.end_seq))
+    } else {
+        None
+    };
+    let answer_slot = if headers.is_answer() && identity::selected(answer, config.shift) {
+        hook.answer_slot(answer).filter(|slot| holds(*slot, headers.ack))
+    } else {
+        None
+    };
+    if data_slot.is_none() && answer_slot.is_none() || headers.has_port(config.own_port) {
+        return Ok(());
+    }
+    let facts = headers.facts(bytes).ok_or(Skip::Malformed)?;
+    // SAFETY: the helper has no preconditions.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let seen = Seen { headers, facts, now_ns, ifindex };
+    if let Some(slot) = data_slot {
+        on_data(bytes, hook, slot, &seen);
+    }
+    if let Some(slot) = answer_slot {
+        on_answer(hook, slot, &seen, config.shift);
+    }
+    Ok(())
+}
+
+/// Whether the slot's exchange is about this sequence number.
+#[inline(always)]
+fn holds(slot: NonNull<Slot>, end_seq: u32) -> bool {
+    // SAFETY: a pointer into a map's value.
+    unsafe { SlotRef::new(slot) }.end_seq() == end_seq
+}
+
+#[inline(always)]
+fn on_data<B: Bytes>(bytes: &B, hook: Hook, slot: NonNull<Slot>, seen: &Seen) {
+    // SAFETY: a pointer into a map's value.
+    let slot = unsafe { SlotRef::new(slot) };
+    match hook {
+        Hook::PodOut => {
+            counted(exchange::open(slot, seen, End::Near));
+            label(bytes, slot, seen, true);
+        }
+        Hook::UplinkIn => counted(exchange::open(slot, seen, End::Far)),
+        Hook::UplinkQueue => exchange::queue_data(slot, seen),
+        Hook::UplinkOut => counted([exchange::pass(slot, seen, End::Near), None]),
+        Hook::PodIn => {
+            counted([exchange::pass(slot, seen, End::Far), None]);
+            label(bytes, slot, seen, false);
+        }
+    }
+}
+
+/// Only the pod's own hooks see its connection as it does.
+#[inline(always)]
+fn label<B: Bytes>(bytes: &B, slot: SlotRef, seen: &Seen, outbound: bool) {
+    if let Some(tuple) = seen.headers.tuple(bytes, outbound) {
+        slot.label(&tuple);
+    }
+}
+
+#[inline(always)]
+fn counted(counters: [Option<Counter>; 2]) {
+    for counter in counters.into_iter().flatten() {
+        maps::count(counter, 1);
+    }
+}
+
+#[inline(always)]
+fn on_answer(hook: Hook, slot: NonNull<Slot>, seen: &Seen, shift: u32) {
+    // SAFETY: a pointer into a map's value.
+    let slot = unsafe { SlotRef::new(slot) };
+    match hook {
+        Hook::PodOut => counted([exchange::answer(slot, seen, End::Far), None]),
+        Hook::UplinkQueue => exchange::queue_answer(slot, seen),
+        Hook::UplinkIn => counted([exchange::answer(slot, seen, End::Near), None]),
+        Hook::UplinkOut => emit(slot, seen, End::Far, shift),
+        Hook::PodIn => emit(slot, seen, End::Near, shift),
+    }
+}
+
+#[inline(always)]
+fn emit(slot: SlotRef, seen: &Seen, end: End, shift: u32) {
+    let Some(ending) = exchange::finish(slot, seen, end) else {
+        return;
+    };
+    let Some(mut entry) = maps::samples().reserve::<Sample>(0) else {
+        maps::count(Counter::Emitted, ending.observations());
+        maps::count(Counter::RingFull, ending.observations());
+        return;
+    };
+    // SAFETY: write fills every field before anybody reads one.
+    let sample = unsafe { &mut *entry.as_mut_ptr() };
+    if ending.write(slot, seen, shift, sample) {
+        entry.submit(NO_WAKEUP);
+        maps::count(Counter::Emitted, ending.observations());
+    } else {
+        entry.discard(NO_WAKEUP);
+        maps::count(Counter::Torn, ending.observations());
+    }
+}
