@@ -60,11 +60,7 @@ pub(crate) fn build_bpf(toolchain: &BpfToolchain) -> Result<PathBuf> {
         .env_remove("RUSTUP_TOOLCHAIN");
     command::watch(&mut build).context("building the kernel programs")?;
     let object = target_dir.join(TARGET).join("release/xcloud-ebpf");
-    ensure!(
-        object.exists(),
-        "the build succeeded but left no {}",
-        object.display()
-    );
+    ensure!(object.exists(), "the build succeeded but left no {}", object.display());
     Ok(object)
 }
 

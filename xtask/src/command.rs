@@ -22,10 +22,8 @@ pub(crate) fn watch(command: &mut Command) -> Result<()> {
 
 /// Runs a program and returns what it printed.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("starting {command:?}"))?;
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("starting {command:?}"))?;
     checked(command, &output)
 }
 
@@ -41,9 +39,7 @@ pub(crate) fn feed(command: &mut Command, input: &str) -> Result<String> {
         // A program that stops reading says why in its own words, shown below.
         let _ = stdin.write_all(input.as_bytes());
     }
-    let output = child
-        .wait_with_output()
-        .with_context(|| format!("waiting for {command:?}"))?;
+    let output = child.wait_with_output().with_context(|| format!("waiting for {command:?}"))?;
     checked(command, &output)
 }
 

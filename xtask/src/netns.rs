@@ -24,9 +24,7 @@ pub(crate) fn within<T: Send>(name: &str, work: impl FnOnce() -> Result<T> + Sen
                 .with_context(|| format!("entering namespace {name} (needs root)"))?;
             work()
         });
-        thread
-            .join()
-            .map_err(|_| anyhow!("panicked in namespace {name}"))?
+        thread.join().map_err(|_| anyhow!("panicked in namespace {name}"))?
     })
 }
 

@@ -15,10 +15,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// Nothing said yet.
     pub(crate) fn new() -> Self {
-        Self {
-            terminal: stderr().is_terminal(),
-            last: RefCell::default(),
-        }
+        Self { terminal: stderr().is_terminal(), last: RefCell::default() }
     }
 
     /// Says `text`. Off a terminal only the first of lines that begin alike is shown: up to a colon they are one step.

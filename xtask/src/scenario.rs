@@ -101,11 +101,7 @@ pub(crate) fn load_all(directory: &Path) -> Result<BTreeMap<String, Scenario>> {
         let scenario: Scenario =
             toml::from_str(&text).with_context(|| format!("understanding {}", path.display()))?;
         for may in &scenario.may_move {
-            ensure!(
-                !may.because.is_empty(),
-                "{}: may_move without a reason",
-                path.display()
-            );
+            ensure!(!may.because.is_empty(), "{}: may_move without a reason", path.display());
         }
         let name = path.file_stem().unwrap_or_default();
         all.insert(name.to_string_lossy().into_owned(), scenario);
@@ -157,11 +153,7 @@ impl Scenario {
         let too_few = ratio.is_none_or(|ratio| ratio < self.joined);
         too_few.then(|| {
             let got = ratio.map_or_else(|| "unknown".into(), |r| format!("{r:.4}"));
-            format!(
-                "{}: share joined is {got}, wanted {}",
-                title(path),
-                self.joined
-            )
+            format!("{}: share joined is {got}, wanted {}", title(path), self.joined)
         })
     }
 
@@ -266,10 +258,7 @@ fn tail_adds_up(path: &Value) -> Option<String> {
     let sum: u64 = parts.into_iter().map(part).sum();
     let total = part("total_ns");
     (sum != total).then(|| {
-        format!(
-            "{}: the tail's parts sum to {sum} ns, its total is {total} ns",
-            title(path)
-        )
+        format!("{}: the tail's parts sum to {sum} ns, its total is {total} ns", title(path))
     })
 }
 
@@ -323,15 +312,8 @@ mod tests {
         );
         let before = split(5_000, 40_000_000);
         let none: [String; 0] = [];
-        assert_eq!(
-            told.judge(Some(&before), &split(2_070_000, 40_000_000)),
-            none
-        );
-        assert_eq!(
-            told.judge(Some(&before), &split(2_080_000, 40_000_000))
-                .len(),
-            8
-        );
+        assert_eq!(told.judge(Some(&before), &split(2_070_000, 40_000_000)), none);
+        assert_eq!(told.judge(Some(&before), &split(2_080_000, 40_000_000)).len(), 8);
         let wan_too = split(2_005_000, 40_060_000);
         assert_eq!(told.judge(Some(&before), &wan_too).len(), 8);
     }

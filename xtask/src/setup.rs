@@ -79,9 +79,7 @@ pub(crate) fn bpf_toolchain() -> Result<BpfToolchain> {
 
 fn toolchain(rustc: &str) -> Result<BpfToolchain> {
     let version = command::output(Command::new(rustc).arg("-vV"))?;
-    let llvm = version
-        .lines()
-        .find_map(|l| l.strip_prefix("LLVM version: "));
+    let llvm = version.lines().find_map(|l| l.strip_prefix("LLVM version: "));
     let llvm = llvm.context("does not say which LLVM it has")?;
     if llvm.split('.').next() != Some(LLVM) {
         bail!("has LLVM {llvm}, but bpf-linker {BPF_LINKER} is built with LLVM {LLVM}");
@@ -91,10 +89,7 @@ fn toolchain(rustc: &str) -> Result<BpfToolchain> {
     if !sysroot.join("lib/rustlib/src/rust/library/core").exists() {
         bail!("its own source (rust-src) is not installed");
     }
-    Ok(BpfToolchain {
-        cargo: sysroot.join("bin/cargo"),
-        rustc: sysroot.join("bin/rustc"),
-    })
+    Ok(BpfToolchain { cargo: sysroot.join("bin/cargo"), rustc: sysroot.join("bin/rustc") })
 }
 
 /// Tries to get the active toolchain's source; that needs rustup and its servers.
@@ -145,11 +140,7 @@ struct AptGet<'a>(&'a [&'a str]);
 impl fmt::Display for AptGet<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let packages = self.0.join(" ");
-        write!(
-            f,
-            "  apt-get update\n  apt-get {} {packages}",
-            INSTALL.join(" ")
-        )
+        write!(f, "  apt-get update\n  apt-get {} {packages}", INSTALL.join(" "))
     }
 }
 
@@ -179,14 +170,7 @@ fn install_linker() -> Result<()> {
     let mut command = Command::new("cargo");
     command
         .env("LLVM_PREFIX", LLVM_PREFIX)
-        .args([
-            "install",
-            "--quiet",
-            "--force",
-            "bpf-linker",
-            "--version",
-            BPF_LINKER,
-        ])
+        .args(["install", "--quiet", "--force", "bpf-linker", "--version", BPF_LINKER])
         .args(["--no-default-features", "--features", &feature]);
     command::watch(&mut command).with_context(|| {
         format!("installing bpf-linker failed: it needs LLVM {LLVM} at {LLVM_PREFIX} and the crate registry")

@@ -19,11 +19,7 @@ extern "C" fn on_signal(_: libc::c_int) {
 /// From now on Ctrl-C, SIGTERM and SIGHUP set the flag that is returned, and do nothing else.
 pub(crate) fn stop_flag() -> Result<Arc<AtomicBool>> {
     let flag = STOP.get_or_init(|| Arc::new(AtomicBool::new(false)));
-    let action = SigAction::new(
-        SigHandler::Handler(on_signal),
-        SaFlags::empty(),
-        SigSet::empty(),
-    );
+    let action = SigAction::new(SigHandler::Handler(on_signal), SaFlags::empty(), SigSet::empty());
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: the handler only stores to an atomic that exists by now.
         unsafe { sigaction(signal, &action) }.with_context(|| format!("catching {signal}"))?;

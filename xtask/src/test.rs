@@ -61,9 +61,7 @@ fn cargo_test() -> Result<()> {
     let object = bpf::build_bpf(&setup::bpf_toolchain()?)?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut test = Command::new(cargo);
-    test.args(["test", "--workspace"])
-        .current_dir(bpf::root())
-        .env("XCLOUD_EBPF_OBJECT", object);
+    test.args(["test", "--workspace"]).current_dir(bpf::root()).env("XCLOUD_EBPF_OBJECT", object);
     command::watch(&mut test)
 }
 
@@ -92,16 +90,9 @@ fn lab(args: &TestArgs) -> Result<()> {
         let wrong = wrong.unwrap_or_else(|error| vec![format!("{error:#}")]);
         let verdict = if wrong.is_empty() { "ok" } else { "FAILED" };
         let seconds = start.elapsed().as_secs_f64();
-        println!(
-            "scenario {name} ... {verdict} ({seconds:.0} s): {}",
-            scenario.about
-        );
+        println!("scenario {name} ... {verdict} ({seconds:.0} s): {}", scenario.about);
         wrong.iter().for_each(|line| println!("    {line}"));
-        if wrong.is_empty() {
-            passed += 1
-        } else {
-            failed += 1
-        }
+        if wrong.is_empty() { passed += 1 } else { failed += 1 }
     }
     println!("\n{passed} passed, {failed} failed, 0 skipped");
     ensure!(failed == 0, "{failed} lab scenarios failed");
@@ -123,9 +114,7 @@ fn split(scenario: &Scenario, more: &[String], xcloud: &std::path::Path) -> Resu
     // A name of its own, so that a lab that somebody works in stays.
     let own = ["lab", "--name=test", "--duration=6s"].map(String::from);
     let flags = own.iter().chain(&scenario.flags).chain(more);
-    let mut args = Flags::try_parse_from(flags)
-        .context("understanding the scenario's flags")?
-        .lab;
+    let mut args = Flags::try_parse_from(flags).context("understanding the scenario's flags")?.lab;
     args.xcloud = Some(xcloud.to_owned());
     let progress = Progress::new();
     let lab = measure(&args, &progress)?;

@@ -62,12 +62,7 @@ pub(crate) struct LabArgs {
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
     /// Kill a process and start it again, as aggregator@3s+20s: after 3 s, for 20 s; nodes' agents as aws@3s+2s
-    #[arg(
-        long,
-        hide = true,
-        value_name = "WHO@WHEN+HOW_LONG",
-        value_delimiter = ','
-    )]
+    #[arg(long, hide = true, value_name = "WHO@WHEN+HOW_LONG", value_delimiter = ',')]
     pub(crate) kill: Vec<Kill>,
     /// Use this xcloud binary instead of building one
     #[arg(long, hide = true, value_name = "PATH")]
@@ -128,30 +123,22 @@ impl FromStr for Injection {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text
-            .split_once(':')
-            .and_then(|(cloud, rest)| Some((cloud, rest.split_once('=')?)));
+        let parts =
+            text.split_once(':').and_then(|(cloud, rest)| Some((cloud, rest.split_once('=')?)));
         let Some((cloud, (place, value))) = parts else {
-            return Err(format!(
-                "{text:?} is not CLOUD:PLACE=VALUE, as in aws:egress=2ms"
-            ));
+            return Err(format!("{text:?} is not CLOUD:PLACE=VALUE, as in aws:egress=2ms"));
         };
         let time = || humantime::parse_duration(value).map_err(|e| format!("{value:?}: {e}"));
         let place = match place {
             "egress" => Place::Egress(time()?),
             "ingress" => Place::Ingress(time()?),
             "pod" => Place::Pod(time()?),
-            "queue" => parse_rate(value)
-                .map(Place::Rate)
-                .or_else(|_| time().map(Place::Queue))?,
+            "queue" => parse_rate(value).map(Place::Rate).or_else(|_| time().map(Place::Queue))?,
             other => {
                 return Err(format!("no place {other:?}: egress, ingress, pod or queue"));
             }
         };
-        Ok(Self {
-            cloud: cloud.into(),
-            place,
-        })
+        Ok(Self { cloud: cloud.into(), place })
     }
 }
 
@@ -173,11 +160,7 @@ impl FromStr for Kill {
         let (who, times) = text.split_once('@').ok_or("not WHO@WHEN+HOW_LONG")?;
         let (after, away) = times.split_once('+').ok_or("not WHO@WHEN+HOW_LONG")?;
         let time = |t| humantime::parse_duration(t).map_err(|e| format!("{t:?}: {e}"));
-        Ok(Self {
-            who: who.into(),
-            after: time(after)?,
-            away: time(away)?,
-        })
+        Ok(Self { who: who.into(), after: time(after)?, away: time(away)? })
     }
 }
 
@@ -188,20 +171,13 @@ fn parse_share(text: &str) -> Result<f64, String> {
     };
     match share {
         Ok(share) if (0.0..=0.5).contains(&share) => Ok(share),
-        _ => Err(format!(
-            "{text:?} is not a share from 0 to 50%, as in 1% or 0.01"
-        )),
+        _ => Err(format!("{text:?} is not a share from 0 to 50%, as in 1% or 0.01")),
     }
 }
 
 /// Bits per second: a number with bit, kbit, mbit or gbit.
 pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
-    let units = [
-        ("gbit", 1_000_000_000),
-        ("mbit", 1_000_000),
-        ("kbit", 1_000),
-        ("bit", 1),
-    ];
+    let units = [("gbit", 1_000_000_000), ("mbit", 1_000_000), ("kbit", 1_000), ("bit", 1)];
     let parsed = units.iter().find_map(|(unit, factor)| {
         let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
         number.checked_mul(*factor).filter(|rate| *rate > 0)
@@ -243,13 +219,7 @@ mod tests {
         assert_eq!(parsed.place, Place::Rate(20_000_000));
         let parsed: Injection = "aws:queue=2ms".parse().unwrap();
         assert_eq!(parsed.place, Place::Queue(Duration::from_millis(2)));
-        for bad in [
-            "aws",
-            "aws:egress",
-            "aws:nowhere=1ms",
-            "aws:egress=fast",
-            "",
-        ] {
+        for bad in ["aws", "aws:egress", "aws:nowhere=1ms", "aws:egress=fast", ""] {
             assert!(bad.parse::<Injection>().is_err(), "{bad}");
         }
     }

@@ -32,10 +32,7 @@ struct Host {
 /// Measures until Ctrl-C or for the duration, and prints the split: every few seconds as a table, or once as JSON.
 pub(crate) fn run(args: &LabArgs, output: Output) -> Result<()> {
     let stop = signals::stop_flag()?;
-    ensure!(
-        Uid::effective().is_root(),
-        "measuring needs root: it loads kernel programs"
-    );
+    ensure!(Uid::effective().is_root(), "measuring needs root: it loads kernel programs");
     let xcloud = run::xcloud(args)?;
     let progress = Progress::new();
     progress.say("measuring this machine's interfaces: Ctrl-C ends it");
@@ -65,29 +62,13 @@ impl Host {
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory)
             .with_context(|| format!("creating {}", directory.display()))?;
-        let mut host = Self {
-            xcloud,
-            directory,
-            children: Vec::new(),
-            _lock: lock,
-        };
+        let mut host = Self { xcloud, directory, children: Vec::new(), _lock: lock };
         let socket = host.directory.join("aggregator.sock");
         let local = host.socket();
-        host.spawn(
-            "aggregator",
-            &["--listen", LISTEN, "--listen", &local],
-            &socket,
-        )?;
+        host.spawn("aggregator", &["--listen", LISTEN, "--listen", &local], &socket)?;
         let ready = host.directory.join("agent.ready");
         let ready_text = ready.to_string_lossy().into_owned();
-        let agent = [
-            "--aggregator",
-            &local,
-            "--cloud",
-            "host",
-            "--ready-file",
-            &ready_text,
-        ];
+        let agent = ["--aggregator", &local, "--cloud", "host", "--ready-file", &ready_text];
         host.spawn("agent", &agent, &ready)?;
         Ok(host)
     }

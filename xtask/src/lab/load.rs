@@ -19,11 +19,7 @@ impl Lab {
     /// Starts a server in every pod of every cloud but the first.
     pub(super) fn start_servers(&mut self, args: &LabArgs) -> Result<()> {
         // In a lab that stays up without traffic of its own, the servers are there for curl.
-        let idle = if self.keep {
-            LoadKind::Http
-        } else {
-            LoadKind::Rr
-        };
+        let idle = if self.keep { LoadKind::Http } else { LoadKind::Rr };
         let kind = args.load.unwrap_or(idle);
         for cloud in self.plan().clouds.clone().iter().skip(1) {
             for pod in &cloud.pods {
@@ -60,10 +56,7 @@ impl Lab {
             }
             let mut command = internal("load-client", kind)?;
             command.arg(format!("--connections={count}"));
-            command.arg(format!(
-                "--duration={}",
-                humantime::format_duration(duration)
-            ));
+            command.arg(format!("--duration={}", humantime::format_duration(duration)));
             command.arg(format!("--think={}", humantime::format_duration(think)));
             if let Some(rate) = args.stream_rate {
                 command.arg(format!("--rate={rate}"));

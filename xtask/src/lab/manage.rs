@@ -118,11 +118,7 @@ fn cloud(cloud: &Cloud) -> Value {
 
 fn table(status: &Value) -> String {
     let mut out = String::new();
-    let text = |value: &Value| {
-        value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned)
-    };
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut row = |cells: [&Value; 5]| {
         let cells = cells.map(text);
         let _ = writeln!(
@@ -135,40 +131,15 @@ fn table(status: &Value) -> String {
     row([&head[0], &head[1], &head[2], &head[3], &head[4]]);
     for cloud in status["clouds"].as_array().into_iter().flatten() {
         let up = &cloud["uplink"];
-        row([
-            &cloud["node"],
-            &cloud["netns"],
-            &up["interface"],
-            &up["ipv4"],
-            &up["ipv6"],
-        ]);
+        row([&cloud["node"], &cloud["netns"], &up["interface"], &up["ipv4"], &up["ipv6"]]);
         for pod in cloud["pods"].as_array().into_iter().flatten() {
-            row([
-                &pod["name"],
-                &pod["netns"],
-                &pod["interface"],
-                &pod["ipv4"],
-                &pod["ipv6"],
-            ]);
+            row([&pod["name"], &pod["netns"], &pod["interface"], &pod["ipv4"], &pod["ipv6"]]);
         }
     }
-    let _ = writeln!(
-        out,
-        "\naggregator: unix:{}",
-        text(&status["aggregator"]["unix"])
-    );
+    let _ = writeln!(out, "\naggregator: unix:{}", text(&status["aggregator"]["unix"]));
     for process in status["processes"].as_array().into_iter().flatten() {
-        let state = if process["alive"] == true {
-            "runs"
-        } else {
-            "ended"
-        };
-        let _ = writeln!(
-            out,
-            "{:<16}{state:<8}{}",
-            text(&process["name"]),
-            text(&process["log"])
-        );
+        let state = if process["alive"] == true { "runs" } else { "ended" };
+        let _ = writeln!(out, "{:<16}{state:<8}{}", text(&process["name"]), text(&process["log"]));
     }
     if let Ok(report) = serde_json::from_value(status["wire"].clone()) {
         let _ = writeln!(out, "{}", run::describe(&report));

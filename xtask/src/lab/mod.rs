@@ -43,10 +43,7 @@ impl Lab {
     /// name left behind is removed first.
     pub(crate) fn up(args: &LabArgs, xcloud: PathBuf, keep: bool) -> Result<Self> {
         let plan = Plan::new(args)?;
-        ensure!(
-            Uid::effective().is_root(),
-            "the lab needs root: it makes network namespaces"
-        );
+        ensure!(Uid::effective().is_root(), "the lab needs root: it makes network namespaces");
         let lock = state::lock(&args.name)?;
         if let Some(old) = state::load(&args.name)? {
             old.tear_down()?;
@@ -54,18 +51,9 @@ impl Lab {
         let directory = state::directory(&args.name);
         fs::create_dir_all(&directory)
             .with_context(|| format!("creating {}", directory.display()))?;
-        let state = State {
-            plan,
-            processes: Vec::new(),
-        };
+        let state = State { plan, processes: Vec::new() };
         state.save()?;
-        let mut lab = Self {
-            state,
-            children: Vec::new(),
-            xcloud,
-            keep: false,
-            _lock: lock,
-        };
+        let mut lab = Self { state, children: Vec::new(), xcloud, keep: false, _lock: lock };
         lab.keep = keep;
         if let Err(error) = lab.bring_up(args) {
             lab.keep = false;
@@ -111,10 +99,7 @@ impl Lab {
         self.children.push((name.into(), child));
         self.state.processes.push(process?);
         self.state.save()?;
-        self.children
-            .last_mut()
-            .map(|(_, child)| child)
-            .context("no child")
+        self.children.last_mut().map(|(_, child)| child).context("no child")
     }
 
     /// Starts a process and waits until `file` exists.
@@ -158,11 +143,7 @@ impl Lab {
                 rate: args.wan_rate,
             },
             uplinks: clouds.iter().map(uplink).collect(),
-            detours: clouds
-                .iter()
-                .map(detours)
-                .collect::<Result<Vec<_>>>()?
-                .concat(),
+            detours: clouds.iter().map(detours).collect::<Result<Vec<_>>>()?.concat(),
         })
     }
 
@@ -181,12 +162,7 @@ impl Lab {
         let mut command = Command::new(&self.xcloud);
         command
             .args(["agent", "--cloud", &cloud.name, "--region", &cloud.region])
-            .args([
-                "--node",
-                &cloud.node,
-                "--aggregator",
-                &AGGREGATOR.to_string(),
-            ])
+            .args(["--node", &cloud.node, "--aggregator", &AGGREGATOR.to_string()])
             .arg("--ready-file")
             .arg(&ready);
         if !cloud.clock_offset.is_zero() {

@@ -31,11 +31,8 @@ pub(crate) const AGGREGATOR: SocketAddr =
 pub(crate) const LOAD_PORT: u16 = 8080;
 
 const PODS: u8 = 2;
-const REGIONS: [(&str, &str); 3] = [
-    ("aws", "us-east-1"),
-    ("gcp", "europe-west1"),
-    ("azure", "westeurope"),
-];
+const REGIONS: [(&str, &str); 3] =
+    [("aws", "us-east-1"), ("gcp", "europe-west1"), ("azure", "westeurope")];
 
 /// A whole lab.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -148,15 +145,9 @@ impl Plan {
 
     fn cloud_mut(&mut self, name: &str, flag: &str) -> Result<&mut Cloud> {
         let known: Vec<_> = self.clouds.iter().map(|c| c.name.clone()).collect();
-        self.clouds
-            .iter_mut()
-            .find(|c| c.name == name)
-            .with_context(|| {
-                format!(
-                    "{flag}: no cloud {name:?}; --clouds has {}",
-                    known.join(", ")
-                )
-            })
+        self.clouds.iter_mut().find(|c| c.name == name).with_context(|| {
+            format!("{flag}: no cloud {name:?}; --clouds has {}", known.join(", "))
+        })
     }
 
     /// Every namespace, in the order in which they are made.
@@ -204,9 +195,7 @@ impl Cloud {
             region: region.map_or("region-1", |(_, region)| region).into(),
             node: format!("{name}-node"),
             number,
-            pods: (1..=PODS)
-                .map(|pod| Pod::new(name, &netns, number, pod))
-                .collect(),
+            pods: (1..=PODS).map(|pod| Pod::new(name, &netns, number, pod)).collect(),
             netns,
             injected: Injected::default(),
             clock_offset: Duration::ZERO,
@@ -251,10 +240,7 @@ impl Cloud {
 
     /// Everything that is reached through the uplink.
     pub(crate) fn prefixes(&self) -> Vec<Prefix> {
-        let own = [
-            (self.uplink_ipv4().into(), 32),
-            (self.uplink_ipv6().into(), 128),
-        ];
+        let own = [(self.uplink_ipv4().into(), 32), (self.uplink_ipv6().into(), 128)];
         let own = own.map(|(address, bits)| Prefix { address, bits });
         self.pod_prefixes().into_iter().chain(own).collect()
     }
@@ -267,10 +253,7 @@ fn standing(delay: Duration) -> Result<StandingQueue> {
         range.contains(&delay),
         "--inject CLOUD:queue takes 200us to 100ms, or a rate such as 20mbit"
     );
-    Ok(StandingQueue {
-        delay_ns: u64::try_from(delay.as_nanos())?,
-        rate: QUEUE_RATE,
-    })
+    Ok(StandingQueue { delay_ns: u64::try_from(delay.as_nanos())?, rate: QUEUE_RATE })
 }
 
 impl Pod {
@@ -287,11 +270,7 @@ impl Pod {
 
     /// Address of the family wanted.
     pub(crate) fn address(&self, ipv6: bool) -> IpAddr {
-        if ipv6 {
-            self.ipv6.into()
-        } else {
-            self.ipv4.into()
-        }
+        if ipv6 { self.ipv6.into() } else { self.ipv4.into() }
     }
 }
 
@@ -315,10 +294,7 @@ mod tests {
     #[test]
     fn places_land_on_their_cloud() {
         let plan = plan(&["--inject", "aws:egress=2ms,gcp:queue=2ms"]).unwrap();
-        assert_eq!(
-            plan.clouds[0].injected.egress,
-            Some(Duration::from_millis(2))
-        );
+        assert_eq!(plan.clouds[0].injected.egress, Some(Duration::from_millis(2)));
         assert_eq!(plan.clouds[1].injected.queue.unwrap().delay_ns, 2_000_000);
         assert_eq!(plan.namespaces().len(), 7);
         assert_eq!(plan.find("gcp-pod2"), Some("xc-lab-gcp-pod2"));

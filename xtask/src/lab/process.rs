@@ -66,11 +66,7 @@ pub(crate) fn wait_ready(
             bail!("interrupted");
         }
         if Instant::now() > deadline {
-            bail!(
-                "{name} was not ready after {} s. It said:\n{}",
-                START.as_secs(),
-                tail(log)
-            );
+            bail!("{name} was not ready after {} s. It said:\n{}", START.as_secs(), tail(log));
         }
         thread::sleep(Duration::from_millis(10));
     }
@@ -89,7 +85,5 @@ pub(crate) fn ourselves() -> Result<PathBuf> {
     let path = std::env::current_exe().context("finding this program's own file")?;
     // A rebuild replaces the file; Linux then marks the old name.
     let text = path.to_string_lossy();
-    Ok(text
-        .strip_suffix(" (deleted)")
-        .map_or_else(|| path.clone(), PathBuf::from))
+    Ok(text.strip_suffix(" (deleted)").map_or_else(|| path.clone(), PathBuf::from))
 }

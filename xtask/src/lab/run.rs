@@ -23,10 +23,7 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// Runs a lab with traffic and prints the split.
 pub(crate) fn run(args: &LabArgs, output: Output) -> Result<()> {
-    ensure!(
-        args.clouds.len() > 1,
-        "--clouds: traffic needs at least two"
-    );
+    ensure!(args.clouds.len() > 1, "--clouds: traffic needs at least two");
     let progress = Progress::new();
     let mut lab = measure(args, &progress)?;
     progress.done();
@@ -53,9 +50,7 @@ pub(crate) fn measure(args: &LabArgs, progress: &Progress) -> Result<Lab> {
 /// The binary to use: built, unless one is given.
 pub(crate) fn xcloud(args: &LabArgs) -> Result<PathBuf> {
     match &args.xcloud {
-        Some(path) => path
-            .canonicalize()
-            .with_context(|| format!("--xcloud {}", path.display())),
+        Some(path) => path.canonicalize().with_context(|| format!("--xcloud {}", path.display())),
         None => crate::bpf::build_all(),
     }
 }
@@ -91,13 +86,7 @@ impl Lab {
         if !*killed || elapsed < kill.after + kill.away {
             return Ok(false);
         }
-        match self
-            .plan()
-            .clouds
-            .iter()
-            .find(|c| c.name == kill.who)
-            .cloned()
-        {
+        match self.plan().clouds.iter().find(|c| c.name == kill.who).cloned() {
             Some(cloud) => self.start_agent(&cloud)?,
             None => self.start_aggregator()?,
         }
@@ -193,26 +182,18 @@ pub(crate) fn describe(report: &WireReport) -> String {
     let us = |ns: u64| ns as f64 / 1000.0;
     format!(
         "wire: {} packets carried, {} lost on purpose; handed over late by {:.1} us (p50), {:.1} us (p99); \
-         reading takes {:.1} us (p50), which is taken off{}",
+         reading takes {:.1} us (p50), taken off up to 200{}",
         report.packets,
         report.lost,
         us(late.p50_ns),
         us(late.p99_ns),
         us(report.handoff.p50_ns),
-        if report.real_time {
-            ""
-        } else {
-            "; without real-time priority"
-        },
+        if report.real_time { "" } else { "; without real-time priority" },
     )
 }
 
 fn process_name(kill: &Kill) -> String {
-    if kill.who == "aggregator" {
-        "aggregator".into()
-    } else {
-        format!("agent-{}", kill.who)
-    }
+    if kill.who == "aggregator" { "aggregator".into() } else { format!("agent-{}", kill.who) }
 }
 
 /// Sleeps a little; an error when a stop was asked for.

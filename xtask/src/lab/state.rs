@@ -49,11 +49,7 @@ impl Process {
     pub(crate) fn new(name: &str, pid: u32) -> Result<Self> {
         let pid = i32::try_from(pid)?;
         let started = start_time(pid).with_context(|| format!("{name} ended at once"))?;
-        Ok(Self {
-            name: name.into(),
-            pid,
-            started,
-        })
+        Ok(Self { name: name.into(), pid, started })
     }
 
     /// Whether it still runs.
@@ -137,11 +133,8 @@ impl State {
     /// Ends the lab's processes and removes its namespaces and its directory.
     pub(crate) fn tear_down(&self) -> Result<()> {
         // The agents last but one: they take their hooks off while their devices still exist.
-        let (wire, others): (Vec<_>, Vec<_>) = self
-            .processes
-            .iter()
-            .cloned()
-            .partition(|p| p.name == "wire");
+        let (wire, others): (Vec<_>, Vec<_>) =
+            self.processes.iter().cloned().partition(|p| p.name == "wire");
         end(&others);
         end(&wire);
         let mut failures = Vec::new();

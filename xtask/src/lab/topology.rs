@@ -46,10 +46,7 @@ pub(crate) fn build(plan: &Plan) -> Result<()> {
 /// A namespace may only choose among what the whole machine allows; this adds to that and changes nothing in use.
 fn allow_congestion_control() -> Result<()> {
     let allowed = fs::read_to_string(ALLOWED).with_context(|| format!("reading {ALLOWED}"))?;
-    if allowed
-        .split_whitespace()
-        .any(|name| name == CONGESTION_CONTROL)
-    {
+    if allowed.split_whitespace().any(|name| name == CONGESTION_CONTROL) {
         return Ok(());
     }
     fs::write(ALLOWED, format!("{} {CONGESTION_CONTROL}", allowed.trim())).with_context(|| {
@@ -157,9 +154,7 @@ fn node_v6(plan: &Plan, cloud: &Cloud) -> String {
 
 fn detours(cloud: &Cloud) -> impl Iterator<Item = &'static str> {
     let egress = cloud.injected.egress.map(|_| EGRESS);
-    egress
-        .into_iter()
-        .chain(cloud.injected.ingress.map(|_| INGRESS))
+    egress.into_iter().chain(cloud.injected.ingress.map(|_| INGRESS))
 }
 
 /// Sends packets between pods and uplink through the detours; when they come back, the main table applies.
@@ -167,18 +162,11 @@ fn detour_routes(plan: &Plan, cloud: &Cloud, ipv6: bool) -> String {
     let mut script = String::new();
     if cloud.injected.egress.is_some() {
         for pod in &cloud.pods {
-            let _ = writeln!(
-                script,
-                "rule add iif {} lookup {EGRESS_TABLE}",
-                pod.interface
-            );
+            let _ = writeln!(script, "rule add iif {} lookup {EGRESS_TABLE}", pod.interface);
         }
         for other in plan.clouds.iter().filter(|c| c.number != cloud.number) {
             let prefix = other.pod_prefixes()[usize::from(ipv6)];
-            let _ = writeln!(
-                script,
-                "route add {prefix} dev {EGRESS} table {EGRESS_TABLE}"
-            );
+            let _ = writeln!(script, "route add {prefix} dev {EGRESS} table {EGRESS_TABLE}");
         }
     }
     if cloud.injected.ingress.is_some() {
@@ -216,26 +204,13 @@ fn shape(cloud: &Cloud) -> Result<()> {
     let injected = &cloud.injected;
     let (rate, burst, limit) = match (injected.queue, injected.rate) {
         // The burst only lets the qdisc catch up after a late timer: a standing queue never saves up tokens.
-        (Some(queue), _) => (
-            queue.rate,
-            256 << 10,
-            queue_limit(queue.delay_ns, queue.rate),
-        ),
+        (Some(queue), _) => (queue.rate, 256 << 10, queue_limit(queue.delay_ns, queue.rate)),
         // 200 ms of packets, in bursts of two.
         (None, Some(rate)) => (rate, 3200, (rate / 8 / 5).max(64 << 10)),
         (None, None) => return Ok(()),
     };
     let mut tc = Command::new("tc");
-    tc.args([
-        "-n",
-        &cloud.netns,
-        "qdisc",
-        "add",
-        "dev",
-        UPLINK,
-        "root",
-        "tbf",
-    ]);
+    tc.args(["-n", &cloud.netns, "qdisc", "add", "dev", UPLINK, "root", "tbf"]);
     tc.args(["rate", &format!("{rate}bit"), "burst", &burst.to_string()]);
     tc.args(["limit", &limit.to_string()]);
     command::output(&mut tc).map(|_| ())

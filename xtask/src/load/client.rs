@@ -53,10 +53,8 @@ pub(crate) fn run(args: &ClientArgs) -> Result<()> {
             scope.spawn(|| shared.keep_asking(*target));
         }
     });
-    let (mut report, histogram) = shared
-        .report
-        .into_inner()
-        .map_err(|_| anyhow!("a connection's thread panicked"))?;
+    let (mut report, histogram) =
+        shared.report.into_inner().map_err(|_| anyhow!("a connection's thread panicked"))?;
     report.p50_ns = histogram.value_at_quantile(0.5);
     report.p99_ns = histogram.value_at_quantile(0.99);
     report.mean_ns = histogram.mean();

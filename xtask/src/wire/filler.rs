@@ -35,11 +35,7 @@ impl Filler {
     /// Prepares the queue of `device` in `netns`.
     pub(crate) fn new(netns: &str, device: &str, queue: StandingQueue) -> Result<Self> {
         let wanted = usize::try_from(queue.delay_ns.div_ceil(SPACING_NS))?;
-        ensure!(
-            wanted > 1,
-            "a standing queue of {} ns is too short",
-            queue.delay_ns
-        );
+        ensure!(wanted > 1, "a standing queue of {} ns is too short", queue.delay_ns);
         let bytes = queue.delay_ns as f64 * queue.rate as f64 / 8e9;
         Ok(Self {
             socket: probe::socket(netns, device, probe::FILLER)?,
@@ -80,9 +76,7 @@ impl Filler {
             clippy::cast_sign_loss,
             reason = "clamped to 64..LARGEST"
         )]
-        let length = (self.size as usize)
-            .saturating_sub(HEADERS)
-            .clamp(8, LARGEST);
+        let length = (self.size as usize).saturating_sub(HEADERS).clamp(8, LARGEST);
         self.buffer[..8].copy_from_slice(&clock::now().to_ne_bytes());
         let sent = self.socket.send(&self.buffer[..length]).is_ok();
         self.flying += usize::from(sent);

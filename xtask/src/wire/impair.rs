@@ -61,12 +61,7 @@ pub(crate) struct Direction {
 impl Direction {
     /// An idle direction.
     pub(crate) fn new(impairment: Impairment, seed: u64) -> Self {
-        Self {
-            impairment,
-            random: Random::new(seed),
-            free_at: 0,
-            last_due: 0,
-        }
+        Self { impairment, random: Random::new(seed), free_at: 0, last_due: 0 }
     }
 
     /// Decides about a packet of `bytes` that entered the wire at `entered`.
@@ -111,10 +106,7 @@ mod tests {
     use super::*;
 
     fn wan(delay_ns: u64) -> Impairment {
-        Impairment {
-            delay_ns,
-            ..Impairment::default()
-        }
+        Impairment { delay_ns, ..Impairment::default() }
     }
 
     proptest! {
@@ -140,10 +132,7 @@ mod tests {
 
     #[test]
     fn rate_spaces_packets_and_overflows() {
-        let limited = Impairment {
-            rate: Some(12_000_000),
-            ..wan(0)
-        };
+        let limited = Impairment { rate: Some(12_000_000), ..wan(0) };
         let mut direction = Direction::new(limited, 1);
         assert_eq!(direction.send(0, 1500), Fate::Due(1_000_000));
         assert_eq!(direction.send(0, 1500), Fate::Due(2_000_000));
@@ -153,11 +142,7 @@ mod tests {
 
     #[test]
     fn loss_and_reordering_come_at_their_share() {
-        let bad = Impairment {
-            loss: 0.1,
-            reorder: 0.1,
-            ..wan(1_000)
-        };
+        let bad = Impairment { loss: 0.1, reorder: 0.1, ..wan(1_000) };
         let mut direction = Direction::new(bad, 7);
         let fates: Vec<_> = (0..100_000_u64).map(|t| direction.send(t, 100)).collect();
         let lost = fates.iter().filter(|f| **f == Fate::Lost).count();

@@ -48,12 +48,7 @@ impl Line {
     /// Sends a packet on its way.
     pub(crate) fn push(&mut self, due: u64, port: usize, frame: Vec<u8>) {
         self.count += 1;
-        self.heap.push(Reverse(Flying {
-            due,
-            order: self.count,
-            port,
-            frame,
-        }));
+        self.heap.push(Reverse(Flying { due, order: self.count, port, frame }));
     }
 
     /// When the next packet is due.
@@ -81,9 +76,7 @@ mod tests {
             line.push(due, id, Vec::new());
         }
         assert_eq!(line.pop_due(9).map(|f| f.port), None);
-        let order: Vec<_> = std::iter::from_fn(|| line.pop_due(30))
-            .map(|f| f.port)
-            .collect();
+        let order: Vec<_> = std::iter::from_fn(|| line.pop_due(30)).map(|f| f.port).collect();
         assert_eq!(order, [2, 4, 1, 3]);
         assert_eq!(line.next_due(), None);
     }

@@ -27,6 +27,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use self::{
+    clock::Budget,
     config::{Prefix, Uplink, WireConfig},
     filler::Filler,
     impair::{Direction, Fate},
@@ -38,8 +39,8 @@ use self::{
 };
 use crate::signals;
 
-/// Polling instead of sleeping this long before a packet is due.
-const AWAKE_NS: u64 = 60_000;
+/// What is taken off as hand-off time at most: a wire that lags further is overloaded, and shows it.
+const MOST_HANDOFF_NS: u64 = 200_000;
 /// Packets read from one device before looking at the clock again.
 const BATCH: usize = 32;
 const SECOND_NS: u64 = 1_000_000_000;
@@ -100,19 +101,13 @@ impl Wire {
         let mut tuns = Vec::new();
         let mut ports = Vec::new();
         for (index, uplink) in config.uplinks.iter().enumerate() {
-            tuns.push(Tun::attach(
-                &uplink.netns,
-                &uplink.device,
-                config.mtu.is_some(),
-            )?);
+            tuns.push(Tun::attach(&uplink.netns, &uplink.device, config.mtu.is_some())?);
             ports.push(Port::uplink(config, index, uplink)?);
         }
         for detour in &config.detours {
             tuns.push(Tun::attach(&detour.netns, &detour.device, false)?);
             ports.push(Port {
-                role: Role::Detour {
-                    delay_ns: detour.delay_ns,
-                },
+                role: Role::Detour { delay_ns: detour.delay_ns },
                 prefixes: Vec::new(),
                 filler: None,
             });
@@ -131,6 +126,7 @@ impl Wire {
         let mut buffer = vec![0; LARGEST];
         let mut ready = Vec::new();
         let mut tick = clock::now();
+        let mut budget = Budget::new(tick);
         self.fillers().for_each(Filler::top_up);
         while !stop.load(Ordering::Relaxed) {
             let now = clock::now();
@@ -140,7 +136,8 @@ impl Wire {
                 self.stats.write(report)?;
             }
             let next = self.line.next_due().map_or(tick, |due| due.min(tick));
-            let asleep = next.saturating_sub(clock::now()).saturating_sub(AWAKE_NS);
+            let left = next.saturating_sub(clock::now());
+            let asleep = left.saturating_sub(budget.awake(now));
             clock::wait(&self.tuns, asleep, &mut ready);
             for port in ready.drain(..) {
                 self.read(port, &mut buffer);
@@ -189,7 +186,7 @@ impl Wire {
             self.measure(port, now.saturating_sub(sent), destination == probe::FILLER);
             return;
         }
-        let entered = now - self.handoff.median().min(now);
+        let entered = now - self.handoff.median().min(MOST_HANDOFF_NS);
         if let Role::Detour { delay_ns } = self.ports[port].role {
             self.line.push(entered + delay_ns, port, frame.to_vec());
             return;
@@ -243,9 +240,7 @@ impl Port {
             Direction::new(config.wan, seed)
         };
         Ok(Self {
-            role: Role::Uplink {
-                to: (0..config.uplinks.len()).map(direction).collect(),
-            },
+            role: Role::Uplink { to: (0..config.uplinks.len()).map(direction).collect() },
             prefixes: uplink.prefixes.clone(),
             filler: uplink
                 .queue

@@ -34,9 +34,7 @@ pub(crate) fn socket(netns: &str, device: &str, address: Ipv4Addr) -> Result<Udp
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).context("binding")?;
         setsockopt(&socket, sockopt::BindToDevice, &device.into()).context("SO_BINDTODEVICE")?;
         setsockopt(&socket, sockopt::SndBufForce, &(64 << 20)).context("SO_SNDBUFFORCE")?;
-        socket
-            .connect(SocketAddrV4::new(address, DISCARD))
-            .context("connecting")?;
+        socket.connect(SocketAddrV4::new(address, DISCARD)).context("connecting")?;
         socket.set_nonblocking(true)?;
         Ok(socket)
     })

@@ -95,11 +95,7 @@ fn set_lengths(packet: &mut [u8], v6: bool, index: u16) -> Option<()> {
 
 fn tcp_checksum(packet: &mut [u8], layout: &Layout) {
     let length = packet.len() - layout.tcp;
-    let addresses = if layout.v6 {
-        &packet[8..40]
-    } else {
-        &packet[12..20]
-    };
+    let addresses = if layout.v6 { &packet[8..40] } else { &packet[12..20] };
     // The pseudo header: addresses, length and protocol number.
     let pseudo = sum(addresses, 6 + length as u64);
     let at = layout.tcp + 16;
@@ -119,8 +115,7 @@ fn finish_checksum(frame: &[u8], vnet: VnetHeader) -> Option<Vec<u8>> {
         let value = !fold(sum(out.get(start..)?, 0));
         // Zero means "no checksum" in UDP; the other form of zero is sent instead.
         let value = if value == 0 { u16::MAX } else { value };
-        out.get_mut(at..at + 2)?
-            .copy_from_slice(&value.to_be_bytes());
+        out.get_mut(at..at + 2)?.copy_from_slice(&value.to_be_bytes());
     }
     Some(out)
 }
@@ -134,9 +129,7 @@ fn add_u32(field: &mut [u8], value: u32) {
 fn sum(bytes: &[u8], start: u64) -> u64 {
     let words = bytes.chunks_exact(2);
     let odd = words.remainder().first().map_or(0, |b| u64::from(*b) << 8);
-    words.fold(start + odd, |sum, w| {
-        sum + u64::from(u16::from_be_bytes([w[0], w[1]]))
-    })
+    words.fold(start + odd, |sum, w| sum + u64::from(u16::from_be_bytes([w[0], w[1]])))
 }
 
 fn fold(mut sum: u64) -> u16 {

@@ -65,10 +65,7 @@ impl Stats {
         let histogram =
             || Histogram::<u64>::new_with_max(LONGEST_NS, 3).context("making a histogram");
         Ok(Self {
-            counts: WireReport {
-                real_time,
-                ..WireReport::default()
-            },
+            counts: WireReport { real_time, ..WireReport::default() },
             late: histogram()?,
             handoff: histogram()?,
             queue: histogram()?,

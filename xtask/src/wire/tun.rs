@@ -49,11 +49,7 @@ impl Tun {
         ensure!(set == 0, "TUNSETIFF: {}", std::io::Error::last_os_error());
         // SAFETY: this request takes its argument by value.
         let set = unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD, OFFLOADS) };
-        ensure!(
-            set == 0,
-            "TUNSETOFFLOAD: {}",
-            std::io::Error::last_os_error()
-        );
+        ensure!(set == 0, "TUNSETOFFLOAD: {}", std::io::Error::last_os_error());
         Ok(Self(file))
     }
 
