@@ -46,12 +46,17 @@ impl Lab {
         ensure!(Uid::effective().is_root(), "the lab needs root: it makes network namespaces");
         let lock = state::lock(&args.name)?;
         if let Some(old) = state::load(&args.name)? {
+            ensure!(
+                !old.keep || !old.processes.iter().any(Process::alive),
+                "the lab {:?} is up: cargo xtask lab down first, or use another --name",
+                args.name
+            );
             old.tear_down()?;
         }
         let directory = state::directory(&args.name);
         fs::create_dir_all(&directory)
             .with_context(|| format!("creating {}", directory.display()))?;
-        let state = State { plan, processes: Vec::new() };
+        let state = State { plan, keep, processes: Vec::new() };
         state.save()?;
         let mut lab = Self { state, children: Vec::new(), xcloud, keep: false, _lock: lock };
         lab.keep = keep;

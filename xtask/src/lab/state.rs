@@ -29,6 +29,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct State {
     /// The lab.
     pub(crate) plan: Plan,
+    /// Whether it was made to stay.
+    pub(crate) keep: bool,
     /// Processes started.
     pub(crate) processes: Vec<Process>,
 }
