@@ -127,13 +127,13 @@ impl Wire {
         let mut ready = Vec::new();
         let mut tick = clock::now();
         let mut budget = Budget::new(tick);
-        self.fillers().for_each(Filler::top_up);
         while !stop.load(Ordering::Relaxed) {
             let now = clock::now();
             self.release(now);
             if now >= tick {
                 tick = now + SECOND_NS;
                 self.stats.write(report)?;
+                self.fillers().for_each(Filler::tick);
             }
             let next = self.line.next_due().map_or(tick, |due| due.min(tick));
             let left = next.saturating_sub(clock::now());
@@ -182,8 +182,7 @@ impl Wire {
             return;
         };
         if destination == probe::PROBE || destination == probe::FILLER {
-            let sent = probe::sent_at(&frame[VNET..]).unwrap_or(now);
-            self.measure(port, now.saturating_sub(sent), destination == probe::FILLER);
+            self.measure(port, &frame[VNET..], now);
             return;
         }
         let entered = now - self.handoff.median().min(MOST_HANDOFF_NS);
@@ -222,13 +221,14 @@ impl Wire {
     }
 
     /// A probe or a filler has come through.
-    fn measure(&mut self, port: usize, waited: u64, filler: bool) {
-        if !filler {
+    fn measure(&mut self, port: usize, ip: &[u8], now: u64) {
+        let waited = now.saturating_sub(probe::sent_at(ip).unwrap_or(now));
+        if let (Some(filler), Some(number)) = (&mut self.ports[port].filler, probe::number(ip)) {
+            self.stats.queue(waited);
+            filler.came_out(number, waited, self.handoff.median());
+        } else {
             self.stats.handoff(waited);
             self.handoff.add(waited);
-        } else if let Some(filler) = &mut self.ports[port].filler {
-            self.stats.queue(waited);
-            filler.came_out(waited, self.handoff.median());
         }
     }
 }
