@@ -5,6 +5,7 @@
     unreachable_pub,
     unused_qualifications,
     clippy::allow_attributes_without_reason,
+    clippy::large_enum_variant,
     clippy::or_fun_call,
     reason = "generated code"
 )]

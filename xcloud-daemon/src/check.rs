@@ -1,10 +1,189 @@
-//! Not written yet.
+//! `xcloud check`: what this kernel and this node allow, and what would attach where.
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
+use tokio::runtime;
 
-use crate::cli::CheckArgs;
+use crate::{
+    agent::identity::kernel_release,
+    cli::{CheckArgs, InterfaceArgs, Output},
+    kernel::{
+        ifaces::{self, Decision, Role},
+        probe::{self, Answer, DepartureHook, Finding, Plan, TcHook},
+    },
+};
 
-/// Runs it.
-pub fn run(_args: CheckArgs) -> Result<()> {
-    bail!("not written yet")
+#[cfg(test)]
+mod tests;
+
+/// All that was found out. Serialised names are stable.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// Release of the running kernel.
+    pub kernel: String,
+    /// Whether nothing stands against measuring here.
+    pub ready: bool,
+    /// What the kernel answered.
+    pub features: Vec<Finding>,
+    /// Which hooks would be used.
+    pub plan: Plan,
+    /// Every interface, and what would attach to it.
+    pub interfaces: Vec<Watched>,
+    /// What stands against measuring, and what to do about it.
+    pub missing: Vec<String>,
+    /// What could not be found out.
+    pub unknown: Vec<String>,
+}
+
+/// An interface, and what would attach to it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Watched {
+    /// The decision about it.
+    #[serde(flatten)]
+    pub decision: Decision,
+    /// Hooks, as `hook=back_end`.
+    pub hooks: Vec<String>,
+}
+
+/// Prints it; fails when this node cannot measure.
+///
+/// # Errors
+/// Something needed is missing, an interface named is not there, or nothing could be printed.
+pub fn run(args: CheckArgs) -> Result<()> {
+    let check = look(&args.interfaces)?;
+    print!("{}", render(&check, args.output)?);
+    if !check.ready {
+        bail!("this node cannot measure: {}", check.missing.join("; "));
+    }
+    Ok(())
+}
+
+fn look(wanted: &InterfaceArgs) -> Result<Check> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the asynchronous runtime")?;
+    let facts = runtime.block_on(ifaces::read())?;
+    ifaces::check_names(&facts, wanted)?;
+    let features = probe::probe();
+    let plan = Plan::new(&features, wanted.queue_hook);
+    Ok(judge(kernel_release(), features, plan, ifaces::decide(&facts, wanted)))
+}
+
+fn judge(kernel: String, features: Vec<Finding>, plan: Plan, decisions: Vec<Decision>) -> Check {
+    let mut missing = plan.missing.clone();
+    if !decisions.iter().any(|d| d.role == Some(Role::Uplink)) {
+        missing.push("no uplink was found: the reasons are above; name one with --uplink".into());
+    }
+    let unknown = features
+        .iter()
+        .filter(|finding| finding.answer == Answer::Unknown)
+        .map(|finding| format!("{}: {}", name(&finding.feature), finding.detail))
+        .collect();
+    let interfaces = decisions
+        .into_iter()
+        .map(|decision| Watched { hooks: hooks(&plan, decision.role), decision })
+        .collect();
+    Check { kernel, ready: missing.is_empty(), features, plan, interfaces, missing, unknown }
+}
+
+fn hooks(plan: &Plan, role: Option<Role>) -> Vec<String> {
+    let tc =
+        |hook: &str, how: TcHook| (how != TcHook::None).then(|| format!("{hook}={}", name(&how)));
+    let hooks = match role {
+        None => vec![],
+        Some(Role::Pod) => vec![tc("pod_out", plan.pod_hook), tc("pod_in", plan.pod_hook)],
+        Some(Role::Uplink) => vec![
+            tc("uplink_in", plan.uplink_in),
+            (plan.uplink_out != DepartureHook::None)
+                .then(|| format!("uplink_out={}", name(&plan.uplink_out))),
+            plan.queue_hook.then(|| tc("uplink_queue", plan.uplink_in)).flatten(),
+        ],
+    };
+    hooks.into_iter().flatten().collect()
+}
+
+/// The stable name of a fieldless variant.
+fn name(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => String::new(),
+    }
+}
+
+fn render(check: &Check, output: Output) -> Result<String> {
+    match output {
+        Output::Table => Ok(table(check)),
+        Output::Json => Ok(serde_json::to_string_pretty(check)? + "\n"),
+        Output::Csv => csv(check),
+    }
+}
+
+/// One list of four columns; `section` tells what a row is about.
+fn rows(check: &Check) -> Vec<[String; 4]> {
+    let features = check
+        .features
+        .iter()
+        .map(|f| ["feature".into(), name(&f.feature), name(&f.answer), f.detail.clone()]);
+    let interfaces = check.interfaces.iter().map(|watched| {
+        let Watched { decision, hooks } = watched;
+        let role = decision.role.map_or_else(|| "left out".into(), |r| name(&r));
+        let why = if hooks.is_empty() {
+            decision.reason.clone()
+        } else {
+            format!("{}; {}", decision.reason, hooks.join(" "))
+        };
+        ["interface".into(), decision.name.clone(), role, why]
+    });
+    let plain = |section: &'static str, text: &String| {
+        [section.into(), String::new(), String::new(), text.clone()]
+    };
+    let plan = check.plan.reasons.iter().map(|text| plain("plan", text));
+    let missing = check.missing.iter().map(|text| plain("missing", text));
+    features.chain(interfaces).chain(plan).chain(missing).collect()
+}
+
+fn csv(check: &Check) -> Result<String> {
+    let mut writer = csv::Writer::from_writer(vec![]);
+    writer.write_record(["section", "name", "answer", "detail"])?;
+    for row in rows(check) {
+        writer.write_record(row)?;
+    }
+    Ok(String::from_utf8(writer.into_inner()?)?)
+}
+
+fn table(check: &Check) -> String {
+    let rows = rows(check);
+    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max();
+    let (names, answers) = (width(1).unwrap_or(0), width(2).unwrap_or(0));
+    let mut text = format!("kernel {}\n", check.kernel);
+    let mut section = "";
+    for row in &rows {
+        if row[0] != section {
+            section = &row[0];
+            text += &format!("\n{}\n", heading(section));
+        }
+        if row[1].is_empty() {
+            text += &format!("  {}\n", row[3]);
+        } else {
+            text += &format!("  {:names$}  {:answers$}  {}\n", row[1], row[2], row[3]);
+        }
+    }
+    text + match (check.ready, check.unknown.is_empty()) {
+        (false, _) => "\nThis node cannot measure until that is done.\n",
+        (true, true) => "\nThis node can measure.\n",
+        (true, false) => {
+            "\nNothing is known to stand against measuring, but some things could not be found out: run as root to \
+             know.\n"
+        }
+    }
+}
+
+fn heading(section: &str) -> &'static str {
+    match section {
+        "feature" => "What the kernel allows",
+        "interface" => "Interfaces",
+        "plan" => "What would be used",
+        _ => "What is missing",
+    }
 }

@@ -112,6 +112,9 @@ pub struct AgentArgs {
     /// Write this file once all hooks are on
     #[arg(long, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
+    /// BPF file system where counters are kept across a kill of the agent
+    #[arg(long, env = "XCLOUD_BPFFS", default_value = "/sys/fs/bpf", value_name = "PATH")]
+    pub bpffs: PathBuf,
     /// Pretend the monotonic clock is this far ahead, to prove that no synchronisation is needed
     #[arg(long, hide = true, default_value = "0s", value_parser = humantime::parse_duration)]
     pub pretend_clock_offset: Duration,

@@ -34,6 +34,10 @@ pub(crate) struct Scenario {
     /// Segments that may move, with the reason why.
     #[serde(default)]
     pub(crate) may_move: Vec<MayMove>,
+    /// Whether the wire must have been on time: a run in which this machine was busy elsewhere says nothing, and is
+    /// made again. Not for traffic that is meant to be as much as goes.
+    #[serde(default = "yes")]
+    pub(crate) calm: bool,
     /// Kinds of exchange looked at.
     #[serde(default = "usual_kinds")]
     pub(crate) kinds: Vec<String>,
@@ -79,6 +83,10 @@ pub(crate) struct MayMove {
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     humantime::parse_duration(&text).map_err(D::Error::custom)
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn usual_kinds() -> Vec<String> {

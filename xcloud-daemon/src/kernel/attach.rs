@@ -1,24 +1,24 @@
 //! Puts the programs on interfaces and takes them off. Dropping [`Programs`] takes all of them off.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt as _};
+use std::{collections::BTreeMap, fmt};
 
 use anyhow::{Context as _, Result, bail};
 use aya::{
     Btf, Ebpf,
-    maps::{Array, MapData, PerCpuArray},
+    maps::{Array, Map, MapData, PerCpuArray},
     programs::{
         BtfTracePoint, LinkOrder, ProgramError, RawTracePoint, SchedClassifier, TcAttachType,
-        links::LinkError,
         tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions, TcError, TcHandle},
     },
 };
-use xcloud_common::{config::{Config, MAX_UPLINKS}, counter::COUNTERS};
+use xcloud_common::{config::Config, counter::COUNTERS};
 
 use super::{
     drain::Ring,
     ifaces::{Interface, LinkLayer, Role},
     object,
-    probe::{Plan, TcHook, UplinkOut},
+    pin::{Owner, Pin, Predecessor},
+    probe::{DepartureHook, Plan, TcHook},
 };
 
 const XMIT: &str = "net_dev_start_xmit";
@@ -28,14 +28,13 @@ const XMIT: &str = "net_dev_start_xmit";
 const CLSACT_HANDLE: u32 = 0xc0fe;
 
 /// The loaded programs and where they are attached.
-#[derive(Debug)]
 pub struct Programs {
     ebpf: Ebpf,
     plan: Plan,
-    config: Config,
     control: Array<MapData, Config>,
     counts: PerCpuArray<MapData, u64>,
     attached: BTreeMap<u32, Attached>,
+    pin: Option<Pin>,
 }
 
 #[derive(Debug)]
@@ -44,26 +43,33 @@ struct Attached {
     links: Vec<(&'static str, SchedClassifierLinkId)>,
 }
 
+impl fmt::Debug for Programs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Programs").field("attached", &self.attached).finish_non_exhaustive()
+    }
+}
+
 impl Programs {
     /// Loads what the plan needs and hooks the uplinks' departure; interfaces come later.
     ///
     /// # Errors
     /// The kernel refuses a map, a program or the tracepoint.
-    pub fn load(plan: &Plan, own_port: u16) -> Result<Self> {
+    pub fn load(plan: &Plan, config: Config, owner: &Owner) -> Result<Self> {
         let mut ebpf = object::load()?;
         let control = Array::try_from(ebpf.take_map("CONFIG").context("no map CONFIG")?)?;
-        let counts = PerCpuArray::try_from(ebpf.take_map("COUNTS").context("no map COUNTS")?)?;
-        let netns = fs::metadata("/proc/thread-self/ns/net")
-            .context("finding this thread's network namespace")?
-            .ino();
-        let config = Config {
-            netns: u32::try_from(netns).context("namespace numbers have 32 bits")?,
-            own_port: own_port.into(),
-            ..Config::default()
+        let counts = ebpf.take_map("COUNTS").context("no map COUNTS")?;
+        let pin = match &counts {
+            Map::PerCpuArray(data) => Pin::new(owner, data)
+                .inspect_err(|error| {
+                    log::warn!("a kill of this agent will lose its last figures: {error:#}");
+                })
+                .ok(),
+            _ => None,
         };
+        let counts = PerCpuArray::try_from(counts)?;
         let mut programs =
-            Self { ebpf, plan: plan.clone(), config, control, counts, attached: BTreeMap::new() };
-        programs.apply()?;
+            Self { ebpf, plan: plan.clone(), control, counts, attached: BTreeMap::new(), pin };
+        programs.set_config(config)?;
         programs.load_classifiers()?;
         programs.hook_departure()?;
         Ok(programs)
@@ -83,43 +89,36 @@ impl Programs {
 
     fn hook_departure(&mut self) -> Result<()> {
         match self.plan.uplink_out {
-            UplinkOut::TpBtf => {
+            DepartureHook::TpBtf => {
                 let program: &mut BtfTracePoint = program(&mut self.ebpf, "uplink_xmit")?;
-                program
-                    .load(XMIT, &Btf::from_sys_fs()?)
-                    .with_context(|| refused("uplink_xmit"))?;
+                program.load(XMIT, &Btf::from_sys_fs()?).with_context(|| refused("uplink_xmit"))?;
                 program.attach().with_context(|| format!("attaching to tracepoint {XMIT}"))?;
             }
-            UplinkOut::RawTp => {
+            DepartureHook::RawTp => {
                 let program: &mut RawTracePoint = program(&mut self.ebpf, "uplink_xmit_raw")?;
                 program.load().with_context(|| refused("uplink_xmit_raw"))?;
                 program.attach(XMIT).with_context(|| format!("attaching to tracepoint {XMIT}"))?;
             }
-            UplinkOut::TcEgress | UplinkOut::None => {}
+            DepartureHook::TcEgress | DepartureHook::None => {}
         }
         Ok(())
     }
 
-    /// Attaches to one interface; again is fine.
+    /// Puts the hooks of its role on an interface and says which; what was there of ours is replaced.
     ///
     /// # Errors
     /// The interface is gone or the kernel refuses; then nothing is left on it.
-    pub fn attach(&mut self, interface: &Interface) -> Result<()> {
-        if self.attached.get(&interface.index).is_some_and(|known| known.interface == *interface) {
-            return Ok(());
-        }
-        self.detach(interface.index)?;
-        if interface.role == Role::Uplink && self.uplinks().count() == MAX_UPLINKS {
-            bail!("{}: {MAX_UPLINKS} uplinks are watched already, no more fit", interface.name);
-        }
+    pub fn attach(&mut self, interface: &Interface) -> Result<Vec<String>> {
+        self.detach(interface.index);
         let mut attached = Attached { interface: interface.clone(), links: Vec::new() };
         let result = self.attach_all(&mut attached);
+        let names = attached.links.iter().map(|(program, _)| (*program).to_owned()).collect();
         self.attached.insert(interface.index, attached);
-        if result.is_err() {
-            self.detach(interface.index)?;
+        if let Err(error) = result {
+            self.detach(interface.index);
+            return Err(error);
         }
-        result?;
-        self.apply()
+        Ok(names)
     }
 
     fn attach_all(&mut self, attached: &mut Attached) -> Result<()> {
@@ -137,33 +136,30 @@ impl Programs {
         Ok(())
     }
 
-    /// Detaches from one interface; it may be gone already.
-    ///
-    /// # Errors
-    /// The kernel refuses to detach or to take the new configuration.
-    pub fn detach(&mut self, ifindex: u32) -> Result<()> {
-        let Some(attached) = self.attached.remove(&ifindex) else { return Ok(()) };
+    /// Takes the hooks off an interface; none there is no error, and with an interface its hooks go too.
+    pub fn detach(&mut self, ifindex: u32) {
+        let Some(attached) = self.attached.remove(&ifindex) else { return };
         for (name, link) in attached.links {
-            let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
-            match program.detach(link) {
-                // With the interface its hooks went too.
-                Ok(()) | Err(ProgramError::LinkError(LinkError::SyscallError(_))) => {}
-                Err(error) => log::debug!(
-                    "detaching {name} from {}: {error:#}",
-                    attached.interface.name
-                ),
+            let result = program::<SchedClassifier>(&mut self.ebpf, name)
+                .and_then(|program| Ok(program.detach(link)?));
+            if let Err(error) = result {
+                log::debug!("detaching {name} from {}: {error:#}", attached.interface.name);
             }
         }
-        self.apply()
     }
 
-    /// Selects one exchange in `2^shift` from now on.
+    /// Replaces what the programs are told.
     ///
     /// # Errors
     /// The kernel refuses the map update.
-    pub fn set_shift(&mut self, shift: u32) -> Result<()> {
-        self.config.shift = shift;
-        self.apply()
+    pub fn set_config(&mut self, config: Config) -> Result<()> {
+        self.control.set(0, config, 0).context("configuring the kernel programs")
+    }
+
+    /// Boot id and final counters of an earlier life that was killed.
+    #[must_use]
+    pub fn predecessor(&self) -> Option<Predecessor> {
+        self.pin.as_ref().and_then(|pin| pin.predecessor)
     }
 
     /// Counters since load, in the order of [`xcloud_common::counter::Counter`], summed over CPUs.
@@ -191,32 +187,17 @@ impl Programs {
     #[must_use]
     pub fn hooks(&self) -> Vec<String> {
         let departure = match self.plan.uplink_out {
-            UplinkOut::TpBtf => vec![format!("uplink_out=tp_btf/{XMIT}")],
-            UplinkOut::RawTp => vec![format!("uplink_out=raw_tp/{XMIT}")],
-            UplinkOut::TcEgress | UplinkOut::None => Vec::new(),
+            DepartureHook::TpBtf => vec![format!("uplink_out=tp_btf/{XMIT}")],
+            DepartureHook::RawTp => vec![format!("uplink_out=raw_tp/{XMIT}")],
+            DepartureHook::TcEgress | DepartureHook::None => Vec::new(),
         };
         let interfaces = self.attached.values().flat_map(|attached| {
-            attached.links.iter().map(|(program, _)| format!("{program}@{}", attached.interface.name))
+            attached
+                .links
+                .iter()
+                .map(|(program, _)| format!("{program}@{}", attached.interface.name))
         });
         departure.into_iter().chain(interfaces).collect()
-    }
-
-    fn uplinks(&self) -> impl Iterator<Item = u32> {
-        self.attached
-            .values()
-            .filter(|attached| attached.interface.role == Role::Uplink)
-            .map(|attached| attached.interface.index)
-    }
-
-    fn apply(&mut self) -> Result<()> {
-        let mut uplinks = [0; MAX_UPLINKS];
-        let mut count = 0;
-        for (slot, ifindex) in uplinks.iter_mut().zip(self.uplinks()) {
-            *slot = ifindex;
-            count += 1;
-        }
-        self.config = Config { uplinks, uplink_count: count, ..self.config };
-        self.control.set(0, self.config, 0).context("configuring the kernel programs")
     }
 }
 
@@ -236,13 +217,12 @@ fn wanted(plan: &Plan, role: Role, layer: LinkLayer) -> Vec<(&'static str, TcAtt
     let ethernet = layer == LinkLayer::Ethernet;
     let pick = |framed, bare| if ethernet { framed } else { bare };
     match role {
-        Role::Pod => vec![
-            (pick("pod_out", "pod_out_ip"), Ingress),
-            (pick("pod_in", "pod_in_ip"), Egress),
-        ],
+        Role::Pod => {
+            vec![(pick("pod_out", "pod_out_ip"), Ingress), (pick("pod_in", "pod_in_ip"), Egress)]
+        }
         Role::Uplink => {
             let mut programs = vec![(pick("uplink_in", "uplink_in_ip"), Ingress)];
-            if plan.uplink_out == UplinkOut::TcEgress {
+            if plan.uplink_out == DepartureHook::TcEgress {
                 programs.push((pick("uplink_out", "uplink_out_ip"), Egress));
             } else if plan.queue_hook {
                 programs.push((pick("uplink_queue", "uplink_queue_ip"), Egress));

@@ -102,7 +102,7 @@ impl Btf {
         }
         let info = u32_at(&self.data, self.types[id] + 4)?;
         for member in 0..info & 0xffff {
-            let at = self.types[id] + TYPE_BYTES + MEMBER_BYTES * member as usize;
+            let at = self.types[id] + TYPE_BYTES + MEMBER_BYTES * member;
             let kind = u32_at(&self.data, at + 4)?;
             // With the kind flag set the upper 8 bits are the size of a bit field.
             let mask = if info >> 31 != 0 { 0x00ff_ffff } else { u32::MAX };

@@ -1,14 +1,19 @@
 //! From the ring to samples.
 
-use std::ptr;
+use std::{fmt, ptr};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
 use xcloud_common::sample::Sample;
 
 /// The user side of the ring.
-#[expect(missing_debug_implementations, reason = "aya's ring buffer has none")]
 pub struct Ring(RingBuf<MapData>);
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring").finish_non_exhaustive()
+    }
+}
 
 impl Ring {
     /// Takes the ring out of a loaded object.

@@ -3,7 +3,7 @@
 //! to a raw tracepoint program as its argument.
 
 use std::{
-    io, mem,
+    io,
     os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
 };
 
@@ -129,6 +129,6 @@ pub(crate) const VALUE_WORDS: usize = 1024;
 
 fn bpf<T>(command: libc::c_int, attr: *mut T) -> io::Result<libc::c_long> {
     // SAFETY: the attribute is the layout the command reads and outlives the call.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attr, mem::size_of::<T>()) };
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attr, size_of::<T>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

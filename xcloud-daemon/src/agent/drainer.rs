@@ -1,0 +1,130 @@
+//! The thread that empties the ring, reads the counters and keeps the sampling share.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use log::debug;
+use tokio::sync::oneshot;
+use xcloud_common::sample::Sample;
+
+use super::{clock::Pretend, hooks::SharedHooks, sampling::Controller};
+use crate::{
+    kernel::drain::Ring,
+    wire::{
+        client::SharedOutbox,
+        outbox::{KernelTotals, MAX_BATCH},
+    },
+};
+
+/// How often the ring is emptied.
+const PERIOD: Duration = Duration::from_millis(10);
+/// Counters are read every this many passes: a dozen system calls.
+const PASSES_PER_COUNT: u32 = 10;
+/// Most rounds in one pass, so that a flood cannot keep the counters from being read.
+const MAX_ROUNDS: usize = 64;
+
+/// What the thread works on.
+#[derive(Debug)]
+pub struct Drainer {
+    /// Where samples come from.
+    pub ring: Ring,
+    /// Counters and sampling share.
+    pub hooks: SharedHooks,
+    /// Where samples go.
+    pub outbox: SharedOutbox,
+    /// What the sampling share should be.
+    pub controller: Controller,
+    /// The clock that is pretended.
+    pub clock: Pretend,
+    /// Steady time of the controller.
+    pub started: Instant,
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub struct Draining {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Result<()>>,
+    /// Closed when it ends, for whatever reason.
+    pub ended: oneshot::Receiver<()>,
+}
+
+impl Drainer {
+    /// Starts the thread.
+    pub fn spawn(mut self) -> Result<Draining> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (running, ended) = oneshot::channel();
+        let stopped = stop.clone();
+        let thread = thread::Builder::new()
+            .name("drain".into())
+            .spawn(move || {
+                let _dropped_at_the_end: oneshot::Sender<()> = running;
+                self.run(&stopped)
+            })
+            .context("starting the thread that drains the ring")?;
+        Ok(Draining { stop, thread, ended })
+    }
+
+    fn run(&mut self, stop: &AtomicBool) -> Result<()> {
+        let mut samples = Vec::with_capacity(MAX_BATCH);
+        for pass in 0u32.. {
+            let last = stop.load(Ordering::Acquire);
+            let observations = self.drain(&mut samples);
+            if last || pass % PASSES_PER_COUNT == 0 {
+                self.count()?;
+            }
+            if last {
+                break;
+            }
+            if let Some(shift) = self.controller.observe(observations, self.started.elapsed()) {
+                debug!("one exchange in {} is selected from now on", 1u64 << shift);
+                self.hooks.lock().set_shift(shift)?;
+            }
+            thread::sleep(PERIOD);
+        }
+        Ok(())
+    }
+
+    /// Empties the ring; returns how many observations there were.
+    fn drain(&mut self, samples: &mut Vec<Sample>) -> u64 {
+        let mut observations = 0;
+        for _ in 0..MAX_ROUNDS {
+            let got = self.ring.drain(samples, MAX_BATCH);
+            if self.clock.differs() {
+                samples.iter_mut().for_each(|sample| self.clock.restamp(sample));
+            }
+            observations += samples.iter().map(Sample::observations).sum::<u64>();
+            if got > 0 && self.outbox.lock().push(samples) {
+                self.outbox.full.notify_one();
+            }
+            if got < MAX_BATCH {
+                break;
+            }
+        }
+        observations
+    }
+
+    fn count(&self) -> Result<()> {
+        let counters = self.hooks.lock().counters()?;
+        self.outbox.lock().count(KernelTotals::from(&counters));
+        Ok(())
+    }
+}
+
+impl Draining {
+    /// Drains a last time and ends the thread.
+    pub fn finish(self) -> Result<()> {
+        self.stop.store(true, Ordering::Release);
+        match self.thread.join() {
+            Ok(result) => result,
+            Err(_) => bail!("the thread that does it panicked"),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! How much is sampled: keeps the observations per second under the rate asked for.
+
+use std::time::Duration;
+
+use xcloud_common::identity::MAX_SHIFT;
+
+/// How long observations are counted before the share is lowered or raised.
+const WINDOW: Duration = Duration::from_secs(1);
+/// The shortest count that may raise the shift: a burst over the whole second's rate need not wait for its end.
+const SHORTEST: Duration = Duration::from_millis(100);
+/// Most steps towards more samples at once: traffic that comes back must not flood.
+const STEPS_DOWN: u32 = 2;
+
+/// The shift that fits `observed` observations per second, seen with shift `current`, under `target`. It rises at
+/// once to what fits, and falls only when the result stays at half the target or less.
+#[must_use]
+pub fn next_shift(current: u32, observed: u64, target: u64) -> u32 {
+    let mut shift = current.min(MAX_SHIFT);
+    let mut rate = observed;
+    while rate > target && shift < MAX_SHIFT {
+        rate = rate.div_ceil(2);
+        shift += 1;
+    }
+    let lowest = current.saturating_sub(STEPS_DOWN);
+    while shift > lowest && rate < target / 4 {
+        rate = rate.saturating_mul(2);
+        shift -= 1;
+    }
+    shift
+}
+
+/// Counts observations and says when the shift changes.
+#[derive(Debug)]
+pub struct Controller {
+    target: u64,
+    shift: u32,
+    started: Duration,
+    counted: u64,
+}
+
+impl Controller {
+    /// Starts at shift 0 for `target` observations per second, at a moment of some steady clock.
+    #[must_use]
+    pub fn new(target: u64, now: Duration) -> Self {
+        Self { target, shift: 0, started: now, counted: 0 }
+    }
+
+    /// Takes in `observations` seen since the last call; returns the new shift when it changes.
+    pub fn observe(&mut self, observations: u64, now: Duration) -> Option<u32> {
+        self.counted += observations;
+        let elapsed = now.saturating_sub(self.started);
+        let burst = self.counted > self.target && elapsed >= SHORTEST;
+        if elapsed < WINDOW && !burst {
+            return None;
+        }
+        let per_second = u128::from(self.counted) * 1_000_000_000 / elapsed.as_nanos().max(1);
+        let next =
+            next_shift(self.shift, u64::try_from(per_second).unwrap_or(u64::MAX), self.target);
+        (self.started, self.counted) = (now, 0);
+        (next != std::mem::replace(&mut self.shift, next)).then_some(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn steady_traffic_settles_under_the_target(all in 0u64..1 << 40, target in 1_000u64..1_000_000) {
+            let mut shift = 0;
+            for _ in 0..20 {
+                shift = next_shift(shift, all >> shift, target);
+            }
+            prop_assert_eq!(next_shift(shift, all >> shift, target), shift, "settled");
+            prop_assert!(all >> shift <= target || shift == MAX_SHIFT);
+            prop_assert!(shift == 0 || (all >> shift) >= target / 4);
+        }
+
+        #[test]
+        fn shift_stays_in_its_range(current: u32, observed: u64, target in 1u64..=1_000_000) {
+            prop_assert!(next_shift(current, observed, target) <= MAX_SHIFT);
+        }
+    }
+
+    #[test]
+    fn rises_at_once_and_falls_by_steps() {
+        assert_eq!(next_shift(0, 80_000, 10_000), 3);
+        assert_eq!(next_shift(8, 0, 10_000), 6);
+        assert_eq!(next_shift(3, 5_000, 10_000), 3, "hysteresis");
+        assert_eq!(next_shift(3, 2_499, 10_000), 2);
+    }
+
+    #[test]
+    fn a_burst_does_not_wait_for_the_second_to_end() {
+        let ms = Duration::from_millis;
+        let mut controller = Controller::new(10_000, ms(0));
+        assert_eq!(controller.observe(20_000, ms(50)), None);
+        assert_eq!(controller.observe(20_000, ms(100)), Some(6));
+        assert_eq!(controller.observe(900, ms(900)), None);
+        assert_eq!(controller.observe(600, ms(1_100)), Some(5));
+        assert_eq!(controller.observe(0, ms(1_500)), None);
+    }
+}

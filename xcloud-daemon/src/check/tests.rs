@@ -1,0 +1,71 @@
+use insta::assert_snapshot;
+
+use super::*;
+use crate::kernel::{ifaces::LinkLayer, probe::Feature};
+
+fn finding(feature: Feature, answer: Answer, detail: &str) -> Finding {
+    Finding { feature, answer, detail: detail.into() }
+}
+
+fn decision(index: u32, name: &str, kind: &str, role: Option<Role>, reason: &str) -> Decision {
+    Decision {
+        index,
+        name: name.into(),
+        kind: kind.into(),
+        link_layer: LinkLayer::Ethernet,
+        role,
+        reason: reason.into(),
+    }
+}
+
+fn able() -> Check {
+    let features = vec![
+        finding(Feature::Btf, Answer::Yes, "kernel types are readable"),
+        finding(Feature::Tcx, Answer::Yes, "tried"),
+        finding(Feature::TpBtfNetDevStartXmit, Answer::Yes, "tried"),
+        finding(
+            Feature::LockdownAllows,
+            Answer::Unknown,
+            "/sys/kernel/security/lockdown: No such file or directory",
+        ),
+    ];
+    let plan = Plan::new(&features, true);
+    let decisions = vec![
+        decision(1, "lo", "loopback", None, "loopback"),
+        decision(2, "eth0", "physical", Some(Role::Uplink), "carries the default route"),
+        decision(5, "cali8", "veth", Some(Role::Pod), "leads to the one host 10.1.0.2"),
+    ];
+    judge("6.18.44".into(), features, plan, decisions)
+}
+
+fn unable() -> Check {
+    let features = vec![
+        finding(Feature::CapBpf, Answer::No, "CAP_BPF is not held"),
+        finding(Feature::Tcx, Answer::No, "the kernel refused"),
+        finding(Feature::Clsact, Answer::Yes, "tried"),
+        finding(Feature::TpBtfNetDevStartXmit, Answer::No, "needs btf"),
+        finding(Feature::RawTpNetDevStartXmit, Answer::No, "refused"),
+    ];
+    let plan = Plan::new(&features, true);
+    judge("5.15.0".into(), features, plan, vec![])
+}
+
+#[test]
+fn table_of_a_node_that_can_measure() {
+    assert_snapshot!(render(&able(), Output::Table).expect("renders"));
+}
+
+#[test]
+fn json_of_a_node_that_can_measure() {
+    assert_snapshot!(render(&able(), Output::Json).expect("renders"));
+}
+
+#[test]
+fn table_of_a_node_that_cannot() {
+    assert_snapshot!(render(&unable(), Output::Table).expect("renders"));
+}
+
+#[test]
+fn csv_of_a_node_that_cannot() {
+    assert_snapshot!(render(&unable(), Output::Csv).expect("renders"));
+}

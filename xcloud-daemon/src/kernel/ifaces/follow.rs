@@ -1,0 +1,153 @@
+//! Follows interfaces as they come and go.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use futures_util::StreamExt as _;
+use rtnetlink::{
+    MulticastGroup,
+    packet_core::{NetlinkMessage, NetlinkPayload},
+    packet_route::RouteNetlinkMessage,
+};
+use tokio::{
+    sync::mpsc::Sender,
+    time::{Instant, timeout_at},
+};
+
+use super::{Interface, check_names, decide, netlink};
+use crate::cli::InterfaceArgs;
+
+/// What became of the interfaces to watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// This one is to be watched from now on.
+    Added(Interface),
+    /// The one with this index is gone, or to be watched no more.
+    Removed(u32),
+    /// Something changed, and all additions and removals that follow from it have been told.
+    Changed,
+}
+
+/// How long messages are collected before the namespace is read again: they come in dozens.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+/// How long at most between two reads, in case a message was lost without a sign.
+const REFRESH: Duration = Duration::from_secs(60);
+
+/// Tells `events` the interfaces there are, then every change. Ends when nobody listens any more.
+///
+/// Every message only prompts a new read of the whole, so messages lost to an overrun cost nothing but that read.
+pub async fn follow(wanted: InterfaceArgs, events: Sender<Event>) -> Result<()> {
+    let (connection, _handle, mut messages) = rtnetlink::new_multicast_connection(&[
+        MulticastGroup::Link,
+        MulticastGroup::Ipv4Ifaddr,
+        MulticastGroup::Ipv6Ifaddr,
+        MulticastGroup::Ipv4Route,
+        MulticastGroup::Ipv6Route,
+    ])
+    .context("subscribing to netlink link, address and route changes")?;
+    let _connection = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(connection));
+    let mut known = BTreeMap::new();
+    let mut deleted = HashSet::new();
+    let mut first = true;
+    loop {
+        let facts = netlink::read().await?;
+        if std::mem::take(&mut first) {
+            check_names(&facts, &wanted)?;
+        }
+        let found = decide(&facts, &wanted)
+            .iter()
+            .filter_map(super::Decision::interface)
+            .map(|interface| (interface.index, interface))
+            .collect();
+        for event in difference(&known, &found, &deleted) {
+            if events.send(event).await.is_err() {
+                return Ok(());
+            }
+        }
+        known = found;
+        deleted.clear();
+        let mut until = Instant::now() + REFRESH;
+        let mut prompted = false;
+        while let Ok(message) = timeout_at(until, messages.next()).await {
+            let Some((message, _)) = message else {
+                bail!("the netlink socket that tells interface changes was closed");
+            };
+            deleted.extend(deleted_link(&message));
+            if !std::mem::replace(&mut prompted, true) {
+                until = Instant::now() + DEBOUNCE;
+            }
+        }
+    }
+}
+
+fn deleted_link(message: &NetlinkMessage<RouteNetlinkMessage>) -> Option<u32> {
+    match &message.payload {
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => Some(link.header.index),
+        _ => None,
+    }
+}
+
+/// What turns `known` into `found`. An index in `deleted` was given up in between, so even an equal interface is new.
+fn difference(
+    known: &BTreeMap<u32, Interface>,
+    found: &BTreeMap<u32, Interface>,
+    deleted: &HashSet<u32>,
+) -> Vec<Event> {
+    let same = |index: &u32| found.get(index) == known.get(index) && !deleted.contains(index);
+    let gone = known.keys().filter(|index| !same(index)).map(|index| Event::Removed(*index));
+    let new = found
+        .iter()
+        .filter(|(index, _)| !same(index))
+        .map(|(_, interface)| Event::Added(interface.clone()));
+    gone.chain(new).chain([Event::Changed]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{LinkLayer, Role},
+        *,
+    };
+
+    fn interface(index: u32, name: &str) -> (u32, Interface) {
+        let interface = Interface {
+            index,
+            name: name.into(),
+            role: Role::Pod,
+            link_layer: LinkLayer::Ethernet,
+            kind: "veth".into(),
+        };
+        (index, interface)
+    }
+
+    #[test]
+    fn existing_interfaces_are_replayed_as_added() {
+        let found = BTreeMap::from([interface(3, "a"), interface(4, "b")]);
+        let events = difference(&BTreeMap::new(), &found, &HashSet::new());
+        assert_eq!(
+            events,
+            [Event::Added(found[&3].clone()), Event::Added(found[&4].clone()), Event::Changed]
+        );
+        assert_eq!(difference(&found, &found, &HashSet::new()), [Event::Changed]);
+    }
+
+    #[test]
+    fn a_reused_index_is_removed_and_added() {
+        let known = BTreeMap::from([interface(3, "a"), interface(4, "b")]);
+        let found = BTreeMap::from([interface(3, "c"), interface(4, "b")]);
+        let events = difference(&known, &found, &HashSet::from([4]));
+        assert_eq!(
+            events,
+            [
+                Event::Removed(3),
+                Event::Removed(4),
+                Event::Added(found[&3].clone()),
+                Event::Added(found[&4].clone()),
+                Event::Changed
+            ]
+        );
+    }
+}

@@ -1,0 +1,216 @@
+//! Which hooks to use, from what the kernel can do.
+
+use serde::Serialize;
+
+use super::{Answer, Feature, Finding};
+
+/// How classifiers are attached. Serialised names are stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TcHook {
+    /// TCX, first in the chain.
+    Tcx,
+    /// The clsact qdisc, priority 1, a handle of our own.
+    Clsact,
+    /// Not at all.
+    None,
+}
+
+/// How a packet's hand-over to the driver is seen. Serialised names are stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DepartureHook {
+    /// Typed tracepoint `net_dev_start_xmit`.
+    TpBtf,
+    /// Raw tracepoint `net_dev_start_xmit`.
+    RawTp,
+    /// Classifier at egress, before the queue: its wait then counts as WAN.
+    TcEgress,
+    /// Not at all.
+    None,
+}
+
+/// The hooks to use on this kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// At pod interfaces, both directions.
+    pub pod_hook: TcHook,
+    /// At uplinks, packets received.
+    pub uplink_in: TcHook,
+    /// At uplinks, packets handed to the driver.
+    pub uplink_out: DepartureHook,
+    /// Whether packets are also seen before the uplink queue.
+    pub queue_hook: bool,
+    /// Why, one sentence a choice.
+    pub reasons: Vec<String>,
+    /// What makes measuring impossible, and what to do; empty when it is possible.
+    pub missing: Vec<String>,
+}
+
+/// Features without which nothing can be measured, and what to do when one is missing.
+const NEEDED: [(Feature, &str); 7] = [
+    (
+        Feature::CapBpf,
+        "CAP_BPF is missing: run as root, or grant CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
+    ),
+    (
+        Feature::CapNetAdmin,
+        "CAP_NET_ADMIN is missing: run as root, or grant CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
+    ),
+    (
+        Feature::CapPerfmon,
+        "CAP_PERFMON is missing: run as root, or grant CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
+    ),
+    (
+        Feature::Btf,
+        "this kernel does not tell its types: use one built with CONFIG_DEBUG_INFO_BTF=y",
+    ),
+    (Feature::RingBuffer, "this kernel has no BPF ring buffer: use Linux 5.8 or newer"),
+    (
+        Feature::SchedCls,
+        "this kernel loads no classifiers: use one built with CONFIG_BPF_SYSCALL=y and CONFIG_NET_CLS_BPF",
+    ),
+    (
+        Feature::Memlock,
+        "the limit on locked memory is too small for the maps: raise it, e.g. with ulimit -l unlimited",
+    ),
+];
+
+impl Plan {
+    /// Chooses, given the findings and whether the uplink queue should be timed.
+    #[must_use]
+    pub fn new(findings: &[Finding], want_queue: bool) -> Self {
+        let answer = |feature| {
+            findings
+                .iter()
+                .find(|finding| finding.feature == feature)
+                .map_or(Answer::Unknown, |finding| finding.answer)
+        };
+        let (tc, tc_why) = tc_hook(answer(Feature::Tcx), answer(Feature::Clsact));
+        let (out, out_why) = departure(
+            answer(Feature::TpBtfNetDevStartXmit),
+            answer(Feature::RawTpNetDevStartXmit),
+            tc,
+        );
+        let queue = want_queue
+            && tc != TcHook::None
+            && matches!(out, DepartureHook::TpBtf | DepartureHook::RawTp);
+        let queue_why = match (queue, want_queue) {
+            (true, _) => "queue: a classifier at uplink egress stamps packets before the queue",
+            (false, true) => "queue: not timed, it takes both a classifier and a tracepoint",
+            (false, false) => "queue: not timed, as --queue-hook=false asks",
+        };
+        let mut missing: Vec<String> = NEEDED
+            .iter()
+            .filter(|(feature, _)| answer(*feature) == Answer::No)
+            .map(|(_, remedy)| (*remedy).to_owned())
+            .collect();
+        if tc == TcHook::None {
+            missing.push(
+                "classifiers cannot be attached: the kernel needs TCX (Linux 6.6 or newer) or CONFIG_NET_SCH_INGRESS"
+                    .into(),
+            );
+        }
+        Self {
+            pod_hook: tc,
+            uplink_in: tc,
+            uplink_out: out,
+            queue_hook: queue,
+            reasons: vec![tc_why.into(), out_why.into(), queue_why.into()],
+            missing,
+        }
+    }
+}
+
+fn tc_hook(tcx: Answer, clsact: Answer) -> (TcHook, &'static str) {
+    match (tcx, clsact) {
+        (Answer::Yes, _) => (TcHook::Tcx, "pods and uplink ingress: TCX, first in the chain"),
+        (Answer::No, Answer::Yes) => {
+            (TcHook::Clsact, "pods and uplink ingress: clsact, as this kernel has no TCX")
+        }
+        (Answer::Unknown, Answer::Yes) => {
+            (TcHook::Clsact, "pods and uplink ingress: clsact, as TCX could not be tried")
+        }
+        // Where nothing can be tried, the better one is planned; attaching will tell.
+        (Answer::Unknown, Answer::Unknown) => {
+            (TcHook::Tcx, "pods and uplink ingress: TCX if it can be had, nothing could be tried")
+        }
+        _ => (TcHook::None, "pods and uplink ingress: nothing, neither TCX nor clsact"),
+    }
+}
+
+fn departure(typed: Answer, raw: Answer, tc: TcHook) -> (DepartureHook, &'static str) {
+    match (typed, raw, tc) {
+        (Answer::Yes, ..) => (
+            DepartureHook::TpBtf,
+            "uplink departure: typed tracepoint net_dev_start_xmit, after the queue",
+        ),
+        (_, Answer::Yes, _) => (
+            DepartureHook::RawTp,
+            "uplink departure: raw tracepoint net_dev_start_xmit, as the typed one is not to be had",
+        ),
+        (Answer::Unknown, Answer::Unknown, _) => (
+            DepartureHook::TpBtf,
+            "uplink departure: typed tracepoint if it can be had, nothing could be tried",
+        ),
+        (.., TcHook::None) => {
+            (DepartureHook::None, "uplink departure: nothing, neither tracepoint nor classifier")
+        }
+        _ => (
+            DepartureHook::TcEgress,
+            "uplink departure: classifier at egress, so the wait in the queue counts as WAN",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(answers: &[(Feature, Answer)]) -> Vec<Finding> {
+        let finding = |(feature, answer): &(Feature, Answer)| Finding {
+            feature: *feature,
+            answer: *answer,
+            detail: String::new(),
+        };
+        answers.iter().map(finding).collect()
+    }
+
+    #[test]
+    fn a_new_kernel_gets_the_best_hooks() {
+        let all =
+            findings(&[(Feature::Tcx, Answer::Yes), (Feature::TpBtfNetDevStartXmit, Answer::Yes)]);
+        let plan = Plan::new(&all, true);
+        assert_eq!((plan.pod_hook, plan.uplink_out), (TcHook::Tcx, DepartureHook::TpBtf));
+        assert!(plan.queue_hook && plan.missing.is_empty());
+        assert!(!Plan::new(&all, false).queue_hook);
+    }
+
+    #[test]
+    fn an_old_kernel_falls_back() {
+        let old = [
+            (Feature::Tcx, Answer::No),
+            (Feature::Clsact, Answer::Yes),
+            (Feature::TpBtfNetDevStartXmit, Answer::No),
+            (Feature::RawTpNetDevStartXmit, Answer::No),
+        ];
+        let plan = Plan::new(&findings(&old), true);
+        assert_eq!((plan.uplink_in, plan.uplink_out), (TcHook::Clsact, DepartureHook::TcEgress));
+        assert!(!plan.queue_hook, "departure is seen before the queue");
+    }
+
+    #[test]
+    fn what_is_missing_is_named_and_unknown_is_not_missing() {
+        let none = [
+            (Feature::Tcx, Answer::No),
+            (Feature::Clsact, Answer::No),
+            (Feature::Btf, Answer::No),
+            (Feature::CapBpf, Answer::No),
+        ];
+        let plan = Plan::new(&findings(&none), true);
+        assert_eq!(plan.pod_hook, TcHook::None);
+        assert_eq!(plan.missing.len(), 3, "{:?}", plan.missing);
+        assert!(plan.missing[0].contains("CAP_BPF"));
+        assert!(Plan::new(&[], true).missing.is_empty());
+    }
+}

@@ -1,0 +1,286 @@
+//! Agent to aggregator: streams the outbox within the credit granted, and comes back when the stream breaks.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use hyper_util::rt::TokioIo;
+use log::{info, warn};
+use tokio::{
+    net::UnixStream,
+    sync::{Notify, mpsc},
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Code, Status,
+    transport::{Channel, Endpoint, Error, Uri},
+};
+use tower::service_fn;
+use xcloud_proto::ingest::v1::{
+    Hello, SampleBatch, StreamBatchesRequest, ingest_service_client::IngestServiceClient,
+    stream_batches_request::Message,
+};
+
+use super::{
+    convert,
+    outbox::{Outbox, Outgoing},
+};
+use crate::cli::Address;
+
+/// Shortest and longest time between two attempts.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A peer that vanished without a word is noticed after this and the timeout.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// How often the same trouble is told.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+/// Messages between the outbox and the socket; few, so that their sending time is true.
+const STREAM_BUFFER: usize = 2;
+
+/// The outbox, shared between who drains the kernel and who sends.
+#[derive(Clone, Debug)]
+pub struct SharedOutbox {
+    outbox: Arc<Mutex<Outbox>>,
+    /// Rung when a full batch waits.
+    pub full: Arc<Notify>,
+}
+
+impl SharedOutbox {
+    /// Shares an outbox.
+    #[must_use]
+    pub fn new(outbox: Outbox) -> Self {
+        Self { outbox: Arc::new(Mutex::new(outbox)), full: Arc::new(Notify::new()) }
+    }
+
+    /// Locks it; never held across an await. A panic elsewhere leaves its counts usable for the closing report.
+    pub fn lock(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Streams to one aggregator.
+#[derive(Debug)]
+pub struct Client<Clock> {
+    /// Where it is.
+    pub address: Address,
+    /// First message of every stream, but for `first_sequence`.
+    pub hello: Hello,
+    /// What to send.
+    pub outbox: SharedOutbox,
+    /// How often what there is goes out, full batch or not.
+    pub flush: Duration,
+    /// The clock that stamps the samples, in nanoseconds.
+    pub clock: Clock,
+}
+
+/// Why a stream ended.
+enum End {
+    Settled,
+    Broken(Status),
+}
+
+impl<Clock: Fn() -> u64> Client<Clock> {
+    /// Runs until `stop` is cancelled and everything was sent and acknowledged; the caller limits how long that may
+    /// take. Loss of the aggregator is no error.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut attempt = 0;
+        let mut last_warning: Option<Instant> = None;
+        loop {
+            let first = self.outbox.lock().begin_stream();
+            let error = match self.stream(&stop, first, &mut attempt).await {
+                End::Settled => return,
+                End::Broken(status) => status,
+            };
+            let dropped = self.give_up_refused(&error);
+            let pause = backoff(attempt, random());
+            attempt += 1;
+            if last_warning.is_none_or(|at| at.elapsed() >= WARN_EVERY) || dropped > 0 {
+                last_warning = Some(Instant::now());
+                warn!(
+                    "aggregator {}: {}; observations are kept up to the limit of --queue and sent again, next attempt \
+                     in {pause:.1?}",
+                    self.address,
+                    describe(&error)
+                );
+            }
+            if stop.is_cancelled() {
+                sleep(BACKOFF.0).await;
+            } else {
+                tokio::select! {
+                    () = sleep(pause) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+        }
+    }
+
+    /// The aggregator's refusal of a batch must not be met by sending it for ever.
+    fn give_up_refused(&self, status: &Status) -> u64 {
+        if !matches!(status.code(), Code::InvalidArgument | Code::OutOfRange) {
+            return 0;
+        }
+        let dropped = self.outbox.lock().refused().unwrap_or(0);
+        if dropped > 0 {
+            warn!("a batch was refused: its {dropped} observations are counted as lost.queue");
+        }
+        dropped
+    }
+
+    async fn stream(&self, stop: &CancellationToken, first: u64, attempt: &mut u32) -> End {
+        let channel = match connect(&self.address).await {
+            Ok(channel) => channel,
+            Err(error) => return End::Broken(Status::from_error(Box::new(error))),
+        };
+        let (requests, receiver) = mpsc::channel(STREAM_BUFFER);
+        let hello = Hello { first_sequence: first, ..self.hello.clone() };
+        // The channel is new, so it has room.
+        let _ = requests.try_send(request(Message::Hello(hello)));
+        let call =
+            IngestServiceClient::new(channel).stream_batches(ReceiverStream::new(receiver)).await;
+        match call {
+            Ok(responses) => self.converse(stop, &requests, responses.into_inner(), attempt).await,
+            Err(status) => End::Broken(status),
+        }
+    }
+
+    async fn converse(
+        &self,
+        stop: &CancellationToken,
+        requests: &mpsc::Sender<StreamBatchesRequest>,
+        mut responses: tonic::Streaming<xcloud_proto::ingest::v1::StreamBatchesResponse>,
+        attempt: &mut u32,
+    ) -> End {
+        let mut ticks = interval(self.flush);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut greeted = false;
+        loop {
+            let mut flush = stop.is_cancelled();
+            tokio::select! {
+                message = responses.message() => {
+                    let response = match message {
+                        Ok(Some(response)) => response,
+                        Ok(None) => return End::Broken(Status::unavailable("it ended the stream")),
+                        Err(status) => return End::Broken(status),
+                    };
+                    let answer = self.outbox.lock().answered(response.acked_sequence, response.credit_batches);
+                    if let Err(error) = answer {
+                        return End::Broken(Status::internal(error));
+                    }
+                    if !std::mem::replace(&mut greeted, true) {
+                        info!("aggregator {}: connected", self.address);
+                        *attempt = 0;
+                    }
+                }
+                _ = ticks.tick() => flush = true,
+                () = self.outbox.full.notified() => {}
+                () = stop.cancelled(), if !flush => flush = true,
+            }
+            self.send(requests, flush);
+            if stop.is_cancelled() && self.outbox.lock().is_settled() {
+                return End::Settled;
+            }
+        }
+    }
+
+    /// Hands the stream what credit and its buffer allow; what does not fit goes at the next answer or tick.
+    fn send(&self, requests: &mpsc::Sender<StreamBatchesRequest>, flush: bool) {
+        let mut outbox = self.outbox.lock();
+        while requests.capacity() > 0 {
+            let Some(outgoing) = outbox.next_to_send(flush) else {
+                return;
+            };
+            let batch = self.batch(&outgoing);
+            // A closed stream is noticed by its answers; the batch stays in the outbox.
+            let _ = requests.try_send(request(Message::Batch(batch)));
+        }
+    }
+
+    fn batch(&self, outgoing: &Outgoing<'_>) -> SampleBatch {
+        SampleBatch {
+            sequence: outgoing.sequence,
+            sent_monotonic_ns: (self.clock)(),
+            sent_before: outgoing.sent_before,
+            totals: Some(outgoing.totals),
+            ..convert::encode(outgoing.samples)
+        }
+    }
+}
+
+fn request(message: Message) -> StreamBatchesRequest {
+    StreamBatchesRequest { message: Some(message) }
+}
+
+async fn connect(address: &Address) -> Result<Channel, Error> {
+    let uri = match address {
+        Address::Tcp(address) => format!("http://{address}"),
+        // Only the path counts; HTTP/2 wants an authority all the same.
+        Address::Unix(_) => "http://localhost".into(),
+    };
+    let endpoint = Endpoint::from_shared(uri)?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_while_idle(true);
+    match address {
+        Address::Tcp(_) => endpoint.connect().await,
+        Address::Unix(path) => {
+            let path = path.clone();
+            let connector = service_fn(move |_: Uri| {
+                let path = path.clone();
+                async move { UnixStream::connect(path).await.map(TokioIo::new) }
+            });
+            endpoint.connect_with_connector(connector).await
+        }
+    }
+}
+
+/// A status with its innermost cause, which says most: "connection refused", not "transport error".
+fn describe(status: &Status) -> String {
+    let mut cause: &dyn std::error::Error = status;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    if std::ptr::addr_eq(cause, std::ptr::from_ref(status)) {
+        format!("{:?}: {}", status.code(), status.message())
+    } else {
+        cause.to_string()
+    }
+}
+
+/// Doubles from the shortest to the longest pause, then takes a random part off so that agents do not come at once;
+/// `random` is from 0 to 1.
+fn backoff(attempt: u32, random: f64) -> Duration {
+    let (shortest, longest) = BACKOFF;
+    let full = shortest.saturating_mul(1u32.checked_shl(attempt).unwrap_or(u32::MAX)).min(longest);
+    full.mul_f64(1.0 - random / 2.0).max(shortest)
+}
+
+/// From 0 to 1. The standard library's hasher keys are its only source of randomness, and good enough to spread.
+fn random() -> f64 {
+    use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+    RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn backoff_stays_in_its_bounds(attempt: u32, random in 0.0..=1.0) {
+            let pause = backoff(attempt, random);
+            prop_assert!((BACKOFF.0..=BACKOFF.1).contains(&pause));
+        }
+    }
+
+    #[test]
+    fn backoff_doubles() {
+        assert_eq!(backoff(0, 0.0), Duration::from_millis(100));
+        assert_eq!(backoff(3, 0.0), Duration::from_millis(800));
+        assert_eq!(backoff(40, 0.0), Duration::from_secs(5));
+    }
+}
