@@ -72,6 +72,7 @@ impl Lab {
             topology::add_namespace(namespace)?;
         }
         topology::build(self.plan())?;
+        state::mount_bpffs(&self.plan().name)?;
         self.start_wire(args)?;
         self.start_aggregator()?;
         for cloud in self.plan().clouds.clone() {
@@ -168,6 +169,8 @@ impl Lab {
         command
             .args(["agent", "--cloud", &cloud.name, "--region", &cloud.region])
             .args(["--node", &cloud.node, "--aggregator", &AGGREGATOR.to_string()])
+            .arg("--bpffs")
+            .arg(state::bpffs(&self.plan().name))
             .arg("--ready-file")
             .arg(&ready);
         if !cloud.clock_offset.is_zero() {

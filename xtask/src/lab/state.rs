@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
+    mount::{MntFlags, MsFlags, mount, umount2},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -97,6 +98,20 @@ pub(crate) fn directory(name: &str) -> PathBuf {
     PathBuf::from(format!("/run/xcloud-{name}"))
 }
 
+/// Where the lab's agents pin what must survive a kill: a BPF file system of its own, so that nothing of an earlier
+/// lab is taken for theirs.
+pub(crate) fn bpffs(name: &str) -> PathBuf {
+    directory(name).join("bpf")
+}
+
+/// Mounts it.
+pub(crate) fn mount_bpffs(name: &str) -> Result<()> {
+    let path = bpffs(name);
+    fs::create_dir_all(&path)
+        .and_then(|()| Ok(mount(Some("bpf"), &path, Some("bpf"), MsFlags::empty(), None::<&str>)?))
+        .with_context(|| format!("mounting a BPF file system on {}", path.display()))
+}
+
 /// Makes sure that one command at a time works on the lab `name`.
 pub(crate) fn lock(name: &str) -> Result<Flock<fs::File>> {
     let path = format!("/run/xcloud-{name}.lock");
@@ -150,6 +165,12 @@ impl State {
         }
         if !failures.is_empty() {
             bail!("cleaning up the lab: {}", failures.join("; "));
+        }
+        let bpffs = bpffs(&self.plan.name);
+        if let Err(errno) = umount2(&bpffs, MntFlags::MNT_DETACH)
+            && !matches!(errno, Errno::EINVAL | Errno::ENOENT)
+        {
+            bail!("unmounting {}: {errno}", bpffs.display());
         }
         let directory = directory(&self.plan.name);
         fs::remove_dir_all(&directory).with_context(|| format!("removing {}", directory.display()))
