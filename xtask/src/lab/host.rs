@@ -99,7 +99,7 @@ impl Drop for Host {
     fn drop(&mut self) {
         // The agent, started last, first: it sends what it has and takes its hooks off.
         for (process, child) in self.children.iter_mut().rev() {
-            state::end(std::slice::from_ref(process));
+            state::end(&[process]);
             let _ = child.wait();
         }
         let _ = fs::remove_dir_all(&self.directory);

@@ -201,7 +201,7 @@ impl Lab {
             .into_iter()
             .partition(|p: &Process| ours(&p.name));
         self.state.processes = staying;
-        state::end(&ending);
+        state::end(&ending.iter().collect::<Vec<_>>());
         self.collect(ours);
     }
 

@@ -80,12 +80,12 @@ fn start_time(pid: i32) -> Option<u64> {
 }
 
 /// Ends processes in order: asks, waits, insists.
-pub(crate) fn end(processes: &[Process]) {
+pub(crate) fn end(processes: &[&Process]) {
     for process in processes {
         process.signal(Signal::SIGTERM);
     }
     let deadline = Instant::now() + GRACE;
-    while processes.iter().any(Process::alive) && Instant::now() < deadline {
+    while processes.iter().any(|p| p.alive()) && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(10));
     }
     for process in processes {
@@ -149,11 +149,12 @@ impl State {
 
     /// Ends the lab's processes and removes its namespaces and its directory.
     pub(crate) fn tear_down(&self) -> Result<()> {
-        // The agents last but one: they take their hooks off while their devices still exist.
-        let (wire, others): (Vec<_>, Vec<_>) =
-            self.processes.iter().cloned().partition(|p| p.name == "wire");
-        end(&others);
-        end(&wire);
+        // Each needs the next until its end: load the wire, agents the aggregator, both the wire.
+        let (last, first) = self.processes.iter().partition(|p| p.name == "wire");
+        let (next, first): (Vec<_>, _) = first.into_iter().partition(|p| p.name == "aggregator");
+        for group in [first, next, last] {
+            end(&group);
+        }
         let mut failures = Vec::new();
         for namespace in self.plan.namespaces() {
             if Path::new("/run/netns").join(namespace).exists()
