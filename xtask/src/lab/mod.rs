@@ -27,6 +27,13 @@ use self::{
 };
 use crate::wire::config::{Detour, Impairment, Uplink, WireConfig};
 
+/// Fails early where the lab cannot work.
+pub(crate) fn check(args: &LabArgs) -> Result<()> {
+    Plan::new(args)?;
+    ensure!(Uid::effective().is_root(), "the lab needs root: it makes network namespaces");
+    Ok(())
+}
+
 /// A lab that is up. Dropping it takes it down, unless it was told to stay.
 #[derive(Debug)]
 pub(crate) struct Lab {
@@ -43,7 +50,6 @@ impl Lab {
     /// name left behind is removed first.
     pub(crate) fn up(args: &LabArgs, xcloud: PathBuf, keep: bool) -> Result<Self> {
         let plan = Plan::new(args)?;
-        ensure!(Uid::effective().is_root(), "the lab needs root: it makes network namespaces");
         let lock = state::lock(&args.name)?;
         if let Some(old) = state::load(&args.name)? {
             ensure!(

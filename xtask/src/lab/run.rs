@@ -36,7 +36,7 @@ pub(crate) fn run(args: &LabArgs, output: Output) -> Result<()> {
 /// Runs a lab with traffic until all samples have arrived, and returns the lab, still up.
 pub(crate) fn measure(args: &LabArgs, progress: &Progress) -> Result<Lab> {
     signals::stop_flag()?;
-    super::plan::Plan::new(args)?;
+    super::check(args)?;
     let xcloud = xcloud(args)?;
     progress.say("bringing the clouds up");
     let mut lab = Lab::up(args, xcloud, false)?;

@@ -150,10 +150,14 @@ impl State {
     /// Ends the lab's processes and removes its namespaces and its directory.
     pub(crate) fn tear_down(&self) -> Result<()> {
         // Each needs the next until its end: load the wire, agents the aggregator, both the wire.
-        let (last, first) = self.processes.iter().partition(|p| p.name == "wire");
-        let (next, first): (Vec<_>, _) = first.into_iter().partition(|p| p.name == "aggregator");
-        for group in [first, next, last] {
-            end(&group);
+        let rank = |p: &Process| match p.name.as_str() {
+            "wire" => 2,
+            "aggregator" => 1,
+            _ => 0,
+        };
+        for wanted in 0..=2 {
+            let group = self.processes.iter().filter(|p| rank(p) == wanted);
+            end(&group.collect::<Vec<_>>());
         }
         let mut failures = Vec::new();
         for namespace in self.plan.namespaces() {
