@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    bpf, codegen,
+    bpf, codegen, command,
     lab::{
         self,
         args::{LabArgs, Output},
@@ -39,6 +39,12 @@ enum Task {
     Run(Box<RunArgs>),
     /// Everything that can be tested on this machine
     Test(TestArgs),
+    /// What measuring costs
+    Bench {
+        /// Which benchmark
+        #[arg(value_enum)]
+        which: Bench,
+    },
     /// A lab that stays up, for stock tools
     Lab {
         #[command(subcommand)]
@@ -56,6 +62,12 @@ enum Task {
         #[command(subcommand)]
         task: Internal,
     },
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Bench {
+    /// Nanoseconds per packet and hook over an empty program
+    Kernel,
 }
 
 #[derive(Debug, clap::Args)]
@@ -128,6 +140,9 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Task::Run(args) if args.host => lab::host::run(&args.lab, args.output),
         Task::Run(args) => lab::run::run(&args.lab, args.output),
         Task::Test(args) => test::run(&args),
+        Task::Bench { which: Bench::Kernel } => {
+            command::show(bpf::cargo()?.args(["bench", "-p", "xcloud-daemon", "--bench", "kernel"]))
+        }
         Task::Lab { task } => run_lab(task),
         Task::Codegen { check } => codegen::run(check),
         Task::Internal { task } => run_internal(task),

@@ -2,7 +2,6 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
     time::Instant,
 };
 
@@ -16,7 +15,7 @@ use crate::{
     lab::{args::LabArgs, run::measure},
     progress::Progress,
     scenario::{self, Scenario},
-    setup, signals,
+    signals,
     wire::stats::WireReport,
 };
 
@@ -67,12 +66,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<()> {
 }
 
 fn cargo_test() -> Result<()> {
-    setup::run()?;
-    let object = bpf::build_bpf(&setup::bpf_toolchain()?)?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut test = Command::new(cargo);
-    test.args(["test", "--workspace"]).current_dir(bpf::root()).env("XCLOUD_EBPF_OBJECT", object);
-    command::watch(&mut test)
+    command::show(bpf::cargo()?.args(["test", "--workspace"]))
 }
 
 fn lab(args: &TestArgs) -> Result<()> {
