@@ -4,6 +4,7 @@ mod bpf;
 mod cli;
 mod codegen;
 mod command;
+mod judge;
 mod lab;
 mod load;
 mod netns;

@@ -52,9 +52,9 @@ pub(crate) struct LabArgs {
     /// Traffic over IPv6
     #[arg(long)]
     pub(crate) ipv6: bool,
-    /// How long traffic lasts
-    #[arg(long, default_value = "20s", value_parser = humantime::parse_duration)]
-    pub(crate) duration: Duration,
+    /// How long traffic lasts [default: 20s; with --host until Ctrl-C]
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub(crate) duration: Option<Duration>,
     /// Name of the lab, so that several can be up
     #[arg(long, default_value = "lab", value_parser = parse_name)]
     pub(crate) name: String,
@@ -67,6 +67,13 @@ pub(crate) struct LabArgs {
     /// Use this xcloud binary instead of building one
     #[arg(long, hide = true, value_name = "PATH")]
     pub(crate) xcloud: Option<std::path::PathBuf>,
+}
+
+impl LabArgs {
+    /// How long traffic lasts.
+    pub(crate) fn duration(&self) -> Duration {
+        self.duration.unwrap_or(Duration::from_secs(20))
+    }
 }
 
 /// Output formats of `run` and `lab status`.
