@@ -28,7 +28,7 @@ const NO_WAKEUP: u64 = 1;
 
 /// Where a packet is seen.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Hook {
+pub(crate) enum Hook {
     /// `P_out`: it leaves the pod.
     PodOut,
     /// `U_tc`: before the uplink's queue.
@@ -69,7 +69,7 @@ impl Hook {
 
 /// A TC program's work.
 #[inline(always)]
-pub fn tc(ctx: &TcContext, hook: Hook, link: Link) {
+pub(crate) fn tc(ctx: &TcContext, hook: Hook, link: Link) {
     // SAFETY: the context is valid while the program runs.
     let ifindex = unsafe { (*ctx.skb.skb).ifindex };
     let linear = Linear::new(ctx);
@@ -118,7 +118,7 @@ fn report(result: Result<(), Skip>) {
 
 /// `net_dev_start_xmit` with pointers the verifier knows the type of: plain loads.
 #[inline(always)]
-pub fn xmit_typed(ctx: &BtfTracePointContext) {
+pub(crate) fn xmit_typed(ctx: &BtfTracePointContext) {
     let (skb, dev): (*const u8, *const u8) = (ctx.arg(0), ctx.arg(1));
     // SAFETY: the verifier checks each load against the kernel's BTF, and faults read as zero.
     unsafe {
@@ -142,7 +142,7 @@ pub fn xmit_typed(ctx: &BtfTracePointContext) {
 
 /// The same through checked reads.
 #[inline(always)]
-pub fn xmit_raw(ctx: &RawTracePointContext) {
+pub(crate) fn xmit_raw(ctx: &RawTracePointContext) {
     let (skb, dev): (*const u8, *const u8) = (ctx.arg(0), ctx.arg(1));
     let _ = xmit_read(skb, dev);
 }
