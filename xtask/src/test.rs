@@ -145,5 +145,11 @@ fn run_once(scenario: &Scenario, more: &[String], xcloud: &Path) -> Result<(Valu
     let progress = Progress::new();
     let lab = measure(&args, &progress)?;
     progress.done();
+    if args.verify {
+        let checked = lab.verify()?;
+        eprintln!("{checked}");
+        ensure!(checked.wrong.is_empty(), "captures disagree: {}", checked.wrong.join("; "));
+        ensure!(checked.right > 0, "no exchange could be checked against the captures");
+    }
     Ok((lab.split_json()?, lab.wire_report()?))
 }
