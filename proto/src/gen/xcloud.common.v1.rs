@@ -47,6 +47,9 @@ pub struct Loss {
     /// Died with an agent that was killed before it could send.
     #[prost(uint64, tag = "6")]
     pub agent: u64,
+    /// Joined, but on one path more than the aggregator may keep.
+    #[prost(uint64, tag = "7")]
+    pub store: u64,
 }
 /// What kind of answer ended an exchange. Kinds are never mixed in one distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -87,7 +87,7 @@ pub struct SampleBatch {
     /// The agent's monotonic clock when it sent this message (again, on a resend). It dates the stamps.
     #[prost(uint64, tag = "2")]
     pub sent_monotonic_ns: u64,
-    /// Observations in all batches of this boot before this one.
+    /// Observations in all batches of this boot before this one, given up ones left out.
     #[prost(uint64, tag = "3")]
     pub sent_before: u64,
     /// Totals up to and including this batch.
@@ -248,6 +248,11 @@ pub mod ingest_service_client {
         }
         /// The agent opens with one hello, then sends batches within the credit the aggregator grants. A batch is merged
         /// once however often it is sent; whatever is not acknowledged is sent again on the next stream.
+        ///
+        /// A refused batch ends the stream, and nothing of it is merged. INVALID_ARGUMENT: it will be refused again, so the
+        /// agent gives up the oldest batch not acknowledged, counts it in lost.queue and goes on with first_sequence after it.
+        /// FAILED_PRECONDITION: out of turn; a new hello sets that right. ABORTED: a newer stream of this agent has taken over.
+        /// RESOURCE_EXHAUSTED: no room for another agent.
         pub async fn stream_batches(
             &mut self,
             request: impl tonic::IntoStreamingRequest<
@@ -299,6 +304,11 @@ pub mod ingest_service_server {
             + 'static;
         /// The agent opens with one hello, then sends batches within the credit the aggregator grants. A batch is merged
         /// once however often it is sent; whatever is not acknowledged is sent again on the next stream.
+        ///
+        /// A refused batch ends the stream, and nothing of it is merged. INVALID_ARGUMENT: it will be refused again, so the
+        /// agent gives up the oldest batch not acknowledged, counts it in lost.queue and goes on with first_sequence after it.
+        /// FAILED_PRECONDITION: out of turn; a new hello sets that right. ABORTED: a newer stream of this agent has taken over.
+        /// RESOURCE_EXHAUSTED: no room for another agent.
         async fn stream_batches(
             &self,
             request: tonic::Request<tonic::Streaming<super::StreamBatchesRequest>>,

@@ -81,7 +81,7 @@ pub struct PathSplit {
     /// Kind of exchange.
     #[prost(enumeration = "super::super::common::v1::ExchangeKind", tag = "3")]
     pub kind: i32,
-    /// Observations of the near end in this path and kind, joined or not.
+    /// Exchanges the near end saw in this path and kind, joined or not.
     #[prost(uint64, tag = "4")]
     pub exchanges: u64,
     /// Exchanges seen by both ends.
@@ -109,7 +109,7 @@ pub struct PathSplit {
     #[prost(uint64, tag = "12")]
     pub negative_wan: u64,
 }
-/// A latency distribution.
+/// A latency distribution. Quantiles are HdrHistogram's at 3 significant digits, but never above max_ns.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Distribution {
     /// Number of values.
@@ -147,7 +147,8 @@ pub struct SegmentDistribution {
     #[prost(message, optional, tag = "2")]
     pub distribution: ::core::option::Option<Distribution>,
 }
-/// Mean make-up of the exchanges in the histogram bucket of the tail quantile; the groups add up to total_ns exactly.
+/// Mean make-up of the exchanges in the histogram bucket of the tail quantile; the groups and
+/// unattributed_ns add up to total_ns exactly, and so do the segments with it.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Tail {
     /// The quantile asked for.
@@ -162,9 +163,9 @@ pub struct Tail {
     /// Both nodes' uplink queues.
     #[prost(uint64, tag = "4")]
     pub queue_ns: u64,
-    /// WAN round trip.
-    #[prost(uint64, tag = "5")]
-    pub wan_ns: u64,
+    /// WAN round trip; clock drift can put a very short one below zero.
+    #[prost(sint64, tag = "5")]
+    pub wan_ns: i64,
     /// Far pod.
     #[prost(uint64, tag = "6")]
     pub pod_ns: u64,
@@ -177,6 +178,9 @@ pub struct Tail {
     /// The same, segment by segment.
     #[prost(message, repeated, tag = "9")]
     pub segments: ::prost::alloc::vec::Vec<SegmentShare>,
+    /// What hooks that were not passed leave unknown: 0 where every hook was.
+    #[prost(sint64, tag = "10")]
+    pub unattributed_ns: i64,
 }
 /// A segment's part in the tail.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -185,10 +189,10 @@ pub struct SegmentShare {
     #[prost(enumeration = "super::super::common::v1::Segment", tag = "1")]
     pub segment: i32,
     /// Its mean over the tail's exchanges.
-    #[prost(uint64, tag = "2")]
-    pub mean_ns: u64,
+    #[prost(sint64, tag = "2")]
+    pub mean_ns: i64,
 }
-/// Where observations went: emitted = delivered + the sum of lost + pending.
+/// Where observations went: emitted = delivered + the sum of lost + pending + earlier, exactly.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LossReport {
     /// Observations the kernel programs completed or gave up.
@@ -203,7 +207,7 @@ pub struct LossReport {
     /// Under way: in a ring, a queue or waiting for the other end.
     #[prost(uint64, tag = "4")]
     pub pending: u64,
-    /// Delivered to an earlier life of this aggregator, which took its answers with it.
+    /// Delivered to another aggregator or an earlier life of this one, which took its answers with it.
     #[prost(uint64, tag = "5")]
     pub earlier: u64,
 }
@@ -364,6 +368,9 @@ pub struct GetServerStatusResponse {
     /// Observations dropped by the join, by cause.
     #[prost(message, optional, tag = "8")]
     pub join_loss: ::core::option::Option<JoinLoss>,
+    /// Batches and streams refused since start.
+    #[prost(uint64, tag = "9")]
+    pub refused: u64,
 }
 /// Why observations were not joined.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -380,7 +387,7 @@ pub struct JoinLoss {
     /// The table of waiting observations was full.
     #[prost(uint64, tag = "4")]
     pub table_full: u64,
-    /// The same end came twice under two agents: not to be told apart.
+    /// The same end came twice, or times that cannot belong together: not to be told apart.
     #[prost(uint64, tag = "5")]
     pub ambiguous: u64,
 }

@@ -1,59 +1,137 @@
-//! Between what the kernel says and the wire.
+//! Samples as columns and back: the only file that knows both what the kernel says and what the ingest wire carries.
 
 use std::collections::HashMap;
 
 use xcloud_common::{
-    sample::Sample,
-    slot::{Tuple, octets},
+    identity::MAX_SHIFT,
+    sample::{Sample, flag, kind},
+    slot::{self, Tuple},
 };
 use xcloud_proto::{
     common::v1::Endpoint,
     ingest::v1::{Connection, SampleBatch},
 };
 
-/// Samples as columns; sequence, clock and totals are left to the sender.
+/// Most samples one batch may carry.
+pub const MAX_SAMPLES: usize = 65_536;
+
+/// Longest time between a sample's first and last stamp, in nanoseconds: ten minutes, ten times what the kernel side
+/// waits for an answer.
+pub const MAX_SPAN_NS: u64 = 600_000_000_000;
+
+const KINDS: u32 = (kind::HANDSHAKE | kind::ACK | kind::RESPONSE) as u32;
+const FLAGS: u32 = (flag::FAR | flag::RESENT) as u32;
+const FLAGS_AT: u32 = 3;
+const SHIFT_AT: u32 = 8;
+const SHIFT_MASK: u32 = 0x1f;
+
+/// Why a batch cannot be read: one sentence that names the field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodeError(String);
+
+impl std::fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// Samples as columns; sequence, clock and totals are left to the sender. A stamp out of order counts as a hook that
+/// was not passed, so that no sample makes the whole batch unreadable.
 #[must_use]
 pub fn encode(samples: &[Sample]) -> SampleBatch {
-    let mut batch = SampleBatch::default();
-    let mut connections = HashMap::new();
-    let mut previous = 0;
+    let mut batch = with_capacity(samples.len());
+    let mut known = HashMap::new();
+    let mut previous = 0u64;
     for sample in samples {
         let key = (sample.tuple, sample.pod_ifindex, sample.uplink_ifindex);
-        let next = connections.len();
-        let index = *connections.entry(key).or_insert(next);
-        if index == next {
+        let index = *known.entry(key).or_insert_with(|| {
             batch.connections.push(connection(sample));
-        }
+            batch.connections.len() - 1
+        });
         batch.connection.push(u32::try_from(index).unwrap_or(u32::MAX));
         batch.end_sequence.push(sample.end_seq);
         batch.timestamp_value.push(sample.tsval);
         batch.answer.push(sample.answer);
-        batch.flags.push(
-            u32::from(sample.kinds & 7)
-                | u32::from(sample.flags & 3) << 3
-                | u32::from(sample.shift) << 8,
-        );
-        let first = sample.first_ns;
-        batch.first_stamp_delta_ns.push(first.wrapping_sub(previous).cast_signed());
-        previous = first;
-        batch.second_after_ns.push(after(first, sample.second_ns));
-        batch.third_after_ns.push(after(first, sample.third_ns));
-        batch.last_after_ns.push(sample.last_ns.wrapping_sub(first));
-        batch.queue_plus_one_ns.push(0);
+        batch.flags.push(flags(sample));
+        batch.first_stamp_delta_ns.push(sample.first_ns.wrapping_sub(previous).cast_signed());
+        previous = sample.first_ns;
+        let spans = Spans::of(sample);
+        batch.second_after_ns.push(plus_one(spans.second));
+        batch.third_after_ns.push(plus_one(spans.third));
+        batch.last_after_ns.push(spans.last);
+        batch.queue_plus_one_ns.push(plus_one(spans.queue));
     }
     batch
 }
 
-fn after(first: u64, stamp: u64) -> u64 {
-    if stamp == 0 { 0 } else { stamp.wrapping_sub(first) + 1 }
+fn with_capacity(samples: usize) -> SampleBatch {
+    SampleBatch {
+        end_sequence: Vec::with_capacity(samples),
+        timestamp_value: Vec::with_capacity(samples),
+        answer: Vec::with_capacity(samples),
+        flags: Vec::with_capacity(samples),
+        connection: Vec::with_capacity(samples),
+        first_stamp_delta_ns: Vec::with_capacity(samples),
+        second_after_ns: Vec::with_capacity(samples),
+        third_after_ns: Vec::with_capacity(samples),
+        last_after_ns: Vec::with_capacity(samples),
+        queue_plus_one_ns: Vec::with_capacity(samples),
+        ..SampleBatch::default()
+    }
+}
+
+fn plus_one(span: Option<u64>) -> u64 {
+    span.map_or(0, |ns| ns + 1)
+}
+
+fn flags(sample: &Sample) -> u32 {
+    u32::from(sample.kinds) & KINDS
+        | (u32::from(sample.flags) & FLAGS) << FLAGS_AT
+        | (u32::from(sample.shift) & SHIFT_MASK) << SHIFT_AT
+}
+
+/// A sample's stamps as times from its first, and its wait in the queue.
+#[derive(Debug)]
+struct Spans {
+    second: Option<u64>,
+    third: Option<u64>,
+    last: u64,
+    queue: Option<u64>,
+}
+
+impl Spans {
+    fn of(sample: &Sample) -> Self {
+        let last = sample.last_ns.saturating_sub(sample.first_ns).min(MAX_SPAN_NS);
+        let after = |stamp: u64, least: u64| {
+            (stamp != 0)
+                .then(|| stamp.checked_sub(sample.first_ns))
+                .flatten()
+                .filter(|span| (least..=last).contains(span))
+        };
+        let second = after(sample.second_ns, 0);
+        let third = after(sample.third_ns, second.unwrap_or(0));
+        let (entered, left) = queue_bounds(sample.flags, second, third, last);
+        let queue = after(sample.queue_ns, entered)
+            .and_then(|joined| left.and_then(|left| left.checked_sub(joined)));
+        Self { second, third, last, queue }
+    }
+}
+
+/// Earliest and latest time from the first stamp that a packet can have been in the uplink queue; `None` when it was
+/// not seen to leave.
+fn queue_bounds(
+    flags: u8,
+    second: Option<u64>,
+    third: Option<u64>,
+    last: u64,
+) -> (u64, Option<u64>) {
+    if flags & flag::FAR == 0 { (0, second) } else { (third.or(second).unwrap_or(0), Some(last)) }
 }
 
 fn connection(sample: &Sample) -> Connection {
     let Tuple { local, remote, local_port, remote_port } = sample.tuple;
-    let endpoint = |address: [u32; 4], port: u16| Endpoint {
-        address: octets(address).to_vec(),
-        port: port.into(),
-    };
     Connection {
         local: Some(endpoint(local, local_port)),
         remote: Some(endpoint(remote, remote_port)),
@@ -61,3 +139,183 @@ fn connection(sample: &Sample) -> Connection {
         uplink_interface_index: sample.uplink_ifindex,
     }
 }
+
+/// An address as the wire says it: 4 bytes for IPv4, which the kernel side keeps in its IPv6-mapped form.
+#[must_use]
+pub fn endpoint(address: [u32; 4], port: u16) -> Endpoint {
+    let address = slot::octets(address);
+    let mapped = std::net::Ipv6Addr::from(address).to_ipv4_mapped();
+    let address = mapped.map_or_else(|| address.to_vec(), |v4| v4.octets().to_vec());
+    Endpoint { address, port: port.into() }
+}
+
+/// Reads the columns; nothing in them is trusted.
+///
+/// # Errors
+/// A field contradicts its definition.
+pub fn decode(batch: &SampleBatch) -> Result<Vec<Sample>, DecodeError> {
+    check_lengths(batch)?;
+    let connections = batch
+        .connections
+        .iter()
+        .enumerate()
+        .map(|(index, connection)| {
+            labels(connection).map_err(|what| at("connections", index, what))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut samples = Vec::with_capacity(batch.end_sequence.len());
+    let mut first = 0u64;
+    for index in 0..batch.end_sequence.len() {
+        first = first
+            .checked_add_signed(batch.first_stamp_delta_ns[index])
+            .ok_or_else(|| at("first_stamp_delta_ns", index, "leaves the range of a clock"))?;
+        let labels = connections
+            .get(batch.connection[index] as usize)
+            .ok_or_else(|| at("connection", index, "names no entry of connections"))?;
+        samples.push(sample(batch, index, first, labels)?);
+    }
+    Ok(samples)
+}
+
+fn at(field: &str, index: usize, what: impl std::fmt::Display) -> DecodeError {
+    DecodeError(format!("{field}[{index}] {what}"))
+}
+
+fn check_lengths(batch: &SampleBatch) -> Result<(), DecodeError> {
+    let samples = batch.end_sequence.len();
+    if samples > MAX_SAMPLES {
+        return Err(DecodeError(format!(
+            "end_sequence has {samples} entries, more than the {MAX_SAMPLES} a batch may carry"
+        )));
+    }
+    let columns = [
+        ("timestamp_value", batch.timestamp_value.len()),
+        ("answer", batch.answer.len()),
+        ("flags", batch.flags.len()),
+        ("connection", batch.connection.len()),
+        ("first_stamp_delta_ns", batch.first_stamp_delta_ns.len()),
+        ("second_after_ns", batch.second_after_ns.len()),
+        ("third_after_ns", batch.third_after_ns.len()),
+        ("last_after_ns", batch.last_after_ns.len()),
+        ("queue_plus_one_ns", batch.queue_plus_one_ns.len()),
+    ];
+    for (name, length) in columns {
+        if length != samples {
+            return Err(DecodeError(format!(
+                "{name} has {length} entries where end_sequence has {samples}"
+            )));
+        }
+    }
+    if batch.connections.len() > samples {
+        return Err(DecodeError(format!(
+            "connections has {} entries for {samples} samples",
+            batch.connections.len()
+        )));
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Labels {
+    tuple: Tuple,
+    pod_ifindex: u32,
+    uplink_ifindex: u32,
+}
+
+fn labels(connection: &Connection) -> Result<Labels, String> {
+    let (local, local_port) = end(connection.local.as_ref(), "local")?;
+    let (remote, remote_port) = end(connection.remote.as_ref(), "remote")?;
+    Ok(Labels {
+        tuple: Tuple { local, remote, local_port, remote_port },
+        pod_ifindex: connection.pod_interface_index,
+        uplink_ifindex: connection.uplink_interface_index,
+    })
+}
+
+fn end(endpoint: Option<&Endpoint>, name: &str) -> Result<([u32; 4], u16), String> {
+    let Some(endpoint) = endpoint else { return Err(format!("has no {name} end")) };
+    let address = match endpoint.address[..] {
+        [a, b, c, d] => std::net::Ipv4Addr::new(a, b, c, d).to_ipv6_mapped().octets(),
+        ref bytes => bytes.try_into().map_err(|_| {
+            format!("has a {name} address of {} bytes, neither 4 nor 16", bytes.len())
+        })?,
+    };
+    let port = u16::try_from(endpoint.port)
+        .map_err(|_| format!("has {name} port {}, beyond 65535", endpoint.port))?;
+    Ok((slot::address(address), port))
+}
+
+fn sample(
+    batch: &SampleBatch,
+    index: usize,
+    first: u64,
+    labels: &Labels,
+) -> Result<Sample, DecodeError> {
+    let (kinds, flags, shift) =
+        bits(batch.flags[index]).map_err(|what| at("flags", index, what))?;
+    let spans = spans(batch, index, flags)?;
+    let Some(last_ns) = first.checked_add(spans.last) else {
+        return Err(at("last_after_ns", index, "leaves the range of a clock"));
+    };
+    let (_, left) = queue_bounds(flags, spans.second, spans.third, spans.last);
+    let queue = spans.queue.zip(left).map(|(wait, left)| left - wait);
+    let stamp = |span: Option<u64>| span.map_or(0, |ns| first + ns);
+    Ok(Sample {
+        first_ns: first,
+        second_ns: stamp(spans.second),
+        third_ns: stamp(spans.third),
+        last_ns,
+        queue_ns: stamp(queue),
+        end_seq: batch.end_sequence[index],
+        tsval: batch.timestamp_value[index],
+        answer: batch.answer[index],
+        pod_ifindex: labels.pod_ifindex,
+        uplink_ifindex: labels.uplink_ifindex,
+        tuple: labels.tuple,
+        kinds,
+        flags,
+        shift,
+        reserved: [0; 5],
+    })
+}
+
+/// Kinds, flags and sampling shift.
+fn bits(word: u32) -> Result<(u8, u8, u8), &'static str> {
+    let (kinds, flags, shift) =
+        (word & KINDS, word >> FLAGS_AT & FLAGS, word >> SHIFT_AT & SHIFT_MASK);
+    if kinds | flags << FLAGS_AT | shift << SHIFT_AT != word {
+        return Err("has bits that mean nothing");
+    }
+    if kinds == 0 {
+        return Err("names no kind");
+    }
+    if shift > MAX_SHIFT {
+        return Err("has a sampling shift above 16");
+    }
+    let byte = |bits: u32| u8::try_from(bits).unwrap_or(u8::MAX);
+    Ok((byte(kinds), byte(flags), byte(shift)))
+}
+
+fn spans(batch: &SampleBatch, index: usize, flags: u8) -> Result<Spans, DecodeError> {
+    let last = batch.last_after_ns[index];
+    if last > MAX_SPAN_NS {
+        return Err(at("last_after_ns", index, "is longer than ten minutes"));
+    }
+    let second = batch.second_after_ns[index].checked_sub(1);
+    if second.is_some_and(|second| second > last) {
+        return Err(at("second_after_ns", index, "is later than the last stamp"));
+    }
+    let third = batch.third_after_ns[index].checked_sub(1);
+    if third.is_some_and(|third| third > last || third < second.unwrap_or(0)) {
+        return Err(at("third_after_ns", index, "is not between its neighbours"));
+    }
+    let queue = batch.queue_plus_one_ns[index].checked_sub(1);
+    let (entered, left) = queue_bounds(flags, second, third, last);
+    if queue.is_some_and(|wait| left.and_then(|left| left.checked_sub(wait)) < Some(entered)) {
+        return Err(at("queue_plus_one_ns", index, "is longer than the packet was on the node"));
+    }
+    Ok(Spans { second, third, last, queue })
+}
+
+#[cfg(test)]
+mod tests;

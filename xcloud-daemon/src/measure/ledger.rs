@@ -1,0 +1,397 @@
+//! Holds every agent to account: what its kernel emitted, what arrived here, what was lost and where.
+//!
+//! For every agent and for all together, at every moment, in observations:
+//! `emitted = delivered + lost + pending + earlier`. A batch is taken exactly once, in sequence, or not at all.
+
+use std::collections::VecDeque;
+
+use super::store::SiteId;
+
+/// Highest count an agent may claim, so that sums over all agents cannot overflow: three years at 3 million a second.
+pub const MAX_COUNT: u64 = 1 << 48;
+
+/// Ended lives of an agent that are remembered, so that none comes back and is counted again.
+const ENDED_BOOTS: usize = 16;
+
+/// Identity of one life of an agent.
+pub type BootId = [u8; 16];
+
+/// Cumulative counts of one life of an agent, in observations but for `opened` and `unanswered`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Exchanges opened in a slot.
+    pub opened: u64,
+    /// The last hook was seen.
+    pub emitted: u64,
+    /// Lost: the ring was full.
+    pub ring: u64,
+    /// Lost before the last hook: slot taken over or torn.
+    pub slot: u64,
+    /// Lost before the last hook: sent more than once.
+    pub retransmit: u64,
+    /// Lost: the agent's queue was full, or the aggregator refused it.
+    pub queue: u64,
+    /// In the ring or the agent's queue.
+    pub pending: u64,
+    /// Exchanges that nothing answered exactly.
+    pub unanswered: u64,
+}
+
+impl Totals {
+    fn fields(&self) -> [u64; 8] {
+        [
+            self.opened,
+            self.emitted,
+            self.ring,
+            self.slot,
+            self.retransmit,
+            self.queue,
+            self.pending,
+            self.unanswered,
+        ]
+    }
+
+    fn is_sane(&self) -> bool {
+        self.fields().iter().all(|count| *count <= MAX_COUNT)
+    }
+
+    /// The later of two readings, count by count: who reads them after a kill may not know all of them.
+    fn grown_to(&self, later: &Self) -> Self {
+        Self {
+            opened: self.opened.max(later.opened),
+            emitted: self.emitted.max(later.emitted),
+            ring: self.ring.max(later.ring),
+            slot: self.slot.max(later.slot),
+            retransmit: self.retransmit.max(later.retransmit),
+            queue: self.queue.max(later.queue),
+            pending: 0,
+            unanswered: self.unanswered.max(later.unanswered),
+        }
+    }
+
+    /// Completed or given up by the kernel.
+    const fn completed(&self) -> u64 {
+        self.emitted + self.slot + self.retransmit
+    }
+
+    /// What must have arrived at some aggregator by these totals; `None` when they contradict themselves.
+    fn arrived(&self) -> Option<u64> {
+        self.emitted.checked_sub(self.ring + self.queue + self.pending)
+    }
+}
+
+/// Where an agent's, or all agents', observations went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Completed or given up by the kernel.
+    pub emitted: u64,
+    /// Became part of an answer.
+    pub delivered: u64,
+    /// Lost: the ring was full.
+    pub ring: u64,
+    /// Lost: slot taken over or torn.
+    pub slot: u64,
+    /// Lost: sent more than once.
+    pub retransmit: u64,
+    /// Lost: the agent's queue was full, or the aggregator refused it.
+    pub queue: u64,
+    /// Lost: not joined.
+    pub join: u64,
+    /// Lost: on one path more than the aggregator may keep.
+    pub store: u64,
+    /// Lost: died with an agent.
+    pub agent: u64,
+    /// In a ring, a queue, or waiting for the other end.
+    pub pending: u64,
+    /// Delivered to another life of the aggregator.
+    pub earlier: u64,
+}
+
+impl Account {
+    /// Adds another's counts.
+    pub fn add(&mut self, other: &Self) {
+        self.emitted += other.emitted;
+        self.delivered += other.delivered;
+        self.ring += other.ring;
+        self.slot += other.slot;
+        self.retransmit += other.retransmit;
+        self.queue += other.queue;
+        self.join += other.join;
+        self.store += other.store;
+        self.agent += other.agent;
+        self.pending += other.pending;
+        self.earlier += other.earlier;
+    }
+
+    /// Sum of all losses.
+    #[must_use]
+    pub const fn lost(&self) -> u64 {
+        self.ring + self.slot + self.retransmit + self.queue + self.join + self.store + self.agent
+    }
+
+    /// Whether everything emitted is accounted for.
+    #[must_use]
+    pub const fn balances(&self) -> bool {
+        self.emitted == self.delivered + self.lost() + self.pending + self.earlier
+    }
+}
+
+/// What became of the observations that arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fates {
+    /// Became part of an answer.
+    pub delivered: u64,
+    /// Not joined.
+    pub join: u64,
+    /// On one path too many.
+    pub store: u64,
+    /// Waiting for the other end.
+    pub waiting: u64,
+}
+
+/// What an agent says of itself when it opens a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its version.
+    pub version: String,
+    /// Its node's kernel release.
+    pub kernel_release: String,
+    /// Hooks in force.
+    pub hooks: Vec<String>,
+    /// Where it runs.
+    pub site: SiteId,
+}
+
+/// One life of an agent.
+#[derive(Clone, Debug)]
+struct Boot {
+    id: BootId,
+    /// Highest sequence taken, or given up by the agent.
+    last_sequence: u64,
+    /// A stream began with a jump in the sequence, or the life is new: `sent_before` of the next batch says how much
+    /// went to another aggregator.
+    jumped: bool,
+    merged: u64,
+    earlier: u64,
+    totals: Totals,
+}
+
+/// One agent, through all its lives.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    /// Its name.
+    pub name: String,
+    /// What it last said of itself.
+    pub identity: Identity,
+    /// Which of its streams counts; a new one takes over from the one before.
+    pub stream: u64,
+    /// Whether that stream is open.
+    pub connected: bool,
+    /// When the last batch was merged, in nanoseconds since 1970.
+    pub last_batch_ns: Option<u64>,
+    /// Last sampling shift seen.
+    pub shift: u8,
+    /// Batches merged from this boot.
+    pub batches: u64,
+    /// Batches that came again.
+    pub duplicates: u64,
+    /// What became of what arrived, in all its lives.
+    pub fates: Fates,
+    boot: Boot,
+    /// Ids of lives that ended.
+    ended: VecDeque<BootId>,
+    /// Sum over those lives, but for the fates.
+    past: Account,
+}
+
+/// Whether a batch is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It is the next one.
+    Next,
+    /// It was merged before.
+    Again,
+}
+
+impl Agent {
+    /// An agent that was not known before.
+    #[must_use]
+    pub fn new(name: String, identity: Identity, boot: BootId, first_sequence: u64) -> Self {
+        Self {
+            name,
+            identity,
+            stream: 0,
+            connected: false,
+            last_batch_ns: None,
+            shift: 0,
+            batches: 0,
+            duplicates: 0,
+            fates: Fates::default(),
+            boot: Boot::new(boot, first_sequence),
+            ended: VecDeque::new(),
+            past: Account::default(),
+        }
+    }
+
+    /// Takes a new stream's opening: the same life goes on, or a new one begins and the last is closed, by its final
+    /// totals if those are known.
+    ///
+    /// # Errors
+    /// The life had ended before.
+    pub fn reopen(
+        &mut self,
+        boot: BootId,
+        first_sequence: u64,
+        predecessor: Option<(BootId, Totals)>,
+    ) -> Result<(), String> {
+        if self.boot.id == boot {
+            if first_sequence > self.boot.last_sequence + 1 {
+                self.boot.last_sequence = first_sequence - 1;
+                self.boot.jumped = true;
+            }
+            return Ok(());
+        }
+        if self.ended.contains(&boot) {
+            return Err(format!(
+                "agent {:?} has started again since: two agents may have this name",
+                self.name
+            ));
+        }
+        let last = predecessor.filter(|(id, _)| *id == self.boot.id).map(|(_, totals)| totals);
+        self.past.add(&self.boot.closed(last));
+        if self.ended.len() == ENDED_BOOTS {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(self.boot.id);
+        self.boot = Boot::new(boot, first_sequence);
+        self.batches = 0;
+        self.duplicates = 0;
+        Ok(())
+    }
+
+    /// Highest sequence of this life that needs not be sent again.
+    #[must_use]
+    pub const fn acked(&self) -> u64 {
+        self.boot.last_sequence
+    }
+
+    /// Exchanges opened in this life.
+    #[must_use]
+    pub const fn opened(&self) -> u64 {
+        self.boot.totals.opened
+    }
+
+    /// Whether a batch of this sequence is to be merged.
+    ///
+    /// # Errors
+    /// It is not the next.
+    pub fn turn(&self, sequence: u64) -> Result<Turn, String> {
+        let next = self.boot.last_sequence + 1;
+        match sequence {
+            0 => Err("sequence counts from 1".into()),
+            _ if sequence < next => Ok(Turn::Again),
+            _ if sequence == next => Ok(Turn::Next),
+            _ => Err(format!("sequence {sequence} came where {next} is next")),
+        }
+    }
+
+    /// Checks the next batch's totals.
+    ///
+    /// # Errors
+    /// They contradict themselves or what was merged.
+    pub fn check(
+        &self,
+        sent_before: u64,
+        observations: u64,
+        totals: &Totals,
+    ) -> Result<(), String> {
+        if !totals.is_sane() || sent_before > MAX_COUNT {
+            return Err(format!("totals or sent_before count beyond {MAX_COUNT}"));
+        }
+        if totals.arrived() != Some(sent_before + observations) {
+            return Err("totals do not add up: emitted must be sent_before, this batch, lost.ring, lost.queue and \
+                        pending together"
+                .into());
+        }
+        let earlier = sent_before.checked_sub(self.boot.merged);
+        let known = if self.boot.jumped {
+            earlier.is_some_and(|earlier| earlier >= self.boot.earlier)
+        } else {
+            earlier == Some(self.boot.earlier)
+        };
+        if !known {
+            return Err(format!(
+                "sent_before is {sent_before} where {} observations were merged",
+                self.boot.earlier + self.boot.merged
+            ));
+        }
+        Ok(())
+    }
+
+    /// Counts the next batch as merged; it was checked.
+    pub fn merged(&mut self, sent_before: u64, observations: u64, totals: &Totals, now_ns: u64) {
+        let boot = &mut self.boot;
+        boot.last_sequence += 1;
+        boot.earlier = sent_before.saturating_sub(boot.merged);
+        boot.jumped = false;
+        boot.merged += observations;
+        boot.totals = *totals;
+        self.batches += 1;
+        self.last_batch_ns = Some(now_ns);
+        self.fates.waiting += observations;
+    }
+
+    /// Where this agent's observations went.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        let mut account = self.past;
+        account.add(&self.boot.open());
+        account.delivered = self.fates.delivered;
+        account.join = self.fates.join;
+        account.store = self.fates.store;
+        account.pending += self.fates.waiting;
+        account
+    }
+}
+
+impl Boot {
+    fn new(id: BootId, first_sequence: u64) -> Self {
+        Self {
+            id,
+            last_sequence: first_sequence.saturating_sub(1),
+            jumped: true,
+            merged: 0,
+            earlier: 0,
+            totals: Totals::default(),
+        }
+    }
+
+    /// Its account as it goes on.
+    fn open(&self) -> Account {
+        Account {
+            emitted: self.totals.completed(),
+            ring: self.totals.ring,
+            slot: self.totals.slot,
+            retransmit: self.totals.retransmit,
+            queue: self.totals.queue,
+            pending: self.totals.pending,
+            earlier: self.earlier,
+            ..Account::default()
+        }
+    }
+
+    /// Its account when it is over: what was still to come died with it. What its kernel counted last is known when
+    /// `last` is; a claim that contradicts what arrived is passed over.
+    fn closed(&self, last: Option<Totals>) -> Account {
+        let arrived = self.earlier + self.merged;
+        let grown = last.filter(Totals::is_sane).map(|last| self.totals.grown_to(&last));
+        let gone = |totals: &Totals| totals.emitted.checked_sub(totals.ring + totals.queue);
+        let totals = grown.filter(|totals| gone(totals) >= Some(arrived)).unwrap_or(self.totals);
+        let open = Self { totals, ..self.clone() }.open();
+        let died = gone(&totals).unwrap_or(arrived) - arrived;
+        Account { agent: died, pending: 0, ..open }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,441 @@
+//! The aggregator's whole memory: agents, waiting observations and stored exchanges, all in step.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use xcloud_common::{
+    identity::{hash, selected},
+    sample::Sample,
+};
+
+use super::{
+    AgentId, Kind, Observation, Site,
+    join::{self, Join, Outcome},
+    ledger::{Account, Agent, BootId, Identity, MAX_COUNT, Totals, Turn},
+    split::Split,
+    store::{self, Path, Store},
+};
+
+/// How far an agent's stamp may lie after the batch that carries it was sent, in nanoseconds: nothing should, but
+/// that is no reason to lose a batch to rounding.
+const FUTURE_NS: u64 = 1_000_000_000;
+
+/// Most pairs of an agent and an address whose node was learnt.
+const MAX_PEERS: usize = 1 << 16;
+
+/// What the aggregator may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Waiting observations.
+    pub join: join::Limits,
+    /// Stored exchanges.
+    pub store: store::Limits,
+    /// Most agents known at once.
+    pub max_agents: usize,
+}
+
+/// What opens an agent's stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The agent's name.
+    pub name: String,
+    /// This life of it.
+    pub boot: BootId,
+    /// Where it runs.
+    pub site: Site,
+    /// Its version.
+    pub version: String,
+    /// Its node's kernel release.
+    pub kernel_release: String,
+    /// Hooks in force.
+    pub hooks: Vec<String>,
+    /// Sequence of the first batch to come.
+    pub first_sequence: u64,
+    /// Final totals of its life before.
+    pub predecessor: Option<(BootId, Totals)>,
+}
+
+/// One batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Counts from 1 in each life of the agent.
+    pub sequence: u64,
+    /// The agent's clock when it sent this.
+    pub sent_monotonic_ns: u64,
+    /// Observations sent before, given up ones left out.
+    pub sent_before: u64,
+    /// Totals up to and with this batch.
+    pub totals: Totals,
+    /// The observations; a sample of two kinds counts for two.
+    pub samples: Vec<Sample>,
+}
+
+/// An open stream of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Whose it is.
+    pub agent: AgentId,
+    number: u64,
+}
+
+/// Why something was refused: a sentence, and what the sender can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is wrong and will be when it comes again.
+    Invalid(String),
+    /// It is not its turn; a new stream sets that right.
+    OutOfTurn(String),
+    /// A newer stream of this agent, or a newer life, has taken over.
+    Superseded(String),
+    /// No room.
+    Full(String),
+}
+
+/// A joined exchange, as it happens.
+#[derive(Debug)]
+pub struct Joined<'a> {
+    /// The end of the node that sent.
+    pub near: &'a Observation,
+    /// The end of the node that answered.
+    pub far: &'a Observation,
+    /// Where it was sent.
+    pub near_site: &'a Arc<Site>,
+    /// Where it was answered.
+    pub far_site: &'a Arc<Site>,
+    /// What its time was made of.
+    pub split: &'a Split,
+}
+
+/// The memory. All times given to it are of one clock that never goes back, in nanoseconds since 1970.
+#[derive(Debug)]
+pub struct State {
+    max_agents: usize,
+    join: Join,
+    store: Store,
+    agents: BTreeMap<AgentId, Agent>,
+    names: HashMap<String, AgentId>,
+    next_agent: AgentId,
+    next_stream: u64,
+    /// Accounts of agents forgotten to make room.
+    departed: Account,
+    /// Which agent sees the other end of a connection to an address, as earlier joins showed.
+    peers: HashMap<(AgentId, [u32; 4]), AgentId>,
+    refused: u64,
+}
+
+impl State {
+    /// An empty memory.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            max_agents: limits.max_agents,
+            join: Join::new(limits.join),
+            store: Store::new(limits.store),
+            agents: BTreeMap::new(),
+            names: HashMap::new(),
+            next_agent: 0,
+            next_stream: 0,
+            departed: Account::default(),
+            peers: HashMap::new(),
+            refused: 0,
+        }
+    }
+
+    /// Opens a stream; an older one of the same agent counts no more. Also returns the highest sequence that needs not
+    /// be sent.
+    ///
+    /// # Errors
+    /// The opening is refused; nothing has changed.
+    pub fn open(&mut self, now_ns: u64, opening: Opening) -> Result<(Stream, u64), Refusal> {
+        if !(1..=MAX_COUNT).contains(&opening.first_sequence) {
+            return Err(Refusal::Invalid(format!("first_sequence is not in 1..={MAX_COUNT}")));
+        }
+        let known = self.names.get(&opening.name).copied();
+        if known.is_none() && self.agents.len() >= self.max_agents {
+            self.make_room(now_ns)?;
+        }
+        // Sites are never forgotten; this bounds what agents that change their labels can take.
+        if self.store.sites() > 4 * self.max_agents {
+            return Err(Refusal::Full("too many different sites were named".into()));
+        }
+        let identity = Identity {
+            version: opening.version,
+            kernel_release: opening.kernel_release,
+            hooks: opening.hooks,
+            site: self.store.site_id(&opening.site),
+        };
+        let id = known.unwrap_or(self.next_agent);
+        if let Some(agent) = self.agents.get_mut(&id) {
+            agent
+                .reopen(opening.boot, opening.first_sequence, opening.predecessor)
+                .map_err(Refusal::Superseded)?;
+            agent.identity = identity;
+        } else {
+            let agent =
+                Agent::new(opening.name.clone(), identity, opening.boot, opening.first_sequence);
+            self.agents.insert(id, agent);
+            self.names.insert(opening.name, id);
+            self.next_agent += 1;
+        }
+        let agent = self.agents.get_mut(&id).expect("found or made above");
+        self.next_stream += 1;
+        (agent.stream, agent.connected) = (self.next_stream, true);
+        Ok((Stream { agent: id, number: self.next_stream }, agent.acked()))
+    }
+
+    /// Forgets one agent that has long been silent, but for its account.
+    fn make_room(&mut self, now_ns: u64) -> Result<(), Refusal> {
+        let silent_since = now_ns.saturating_sub(self.store.retention_ns());
+        let idle = |agent: &Agent| {
+            !agent.connected
+                && agent.fates.waiting == 0
+                && agent.last_batch_ns.unwrap_or(0) <= silent_since
+        };
+        let Some(id) = self.agents.iter().find(|(_, agent)| idle(agent)).map(|(id, _)| *id) else {
+            return Err(Refusal::Full(format!(
+                "{} agents are known already, no more fit",
+                self.agents.len()
+            )));
+        };
+        if let Some(agent) = self.agents.remove(&id) {
+            self.names.remove(&agent.name);
+            self.departed.add(&agent.account());
+        }
+        Ok(())
+    }
+
+    /// Closes a stream.
+    pub fn close(&mut self, stream: &Stream) {
+        if let Some(agent) = self.current(stream) {
+            agent.connected = false;
+        }
+    }
+
+    fn current(&mut self, stream: &Stream) -> Option<&mut Agent> {
+        self.agents.get_mut(&stream.agent).filter(|agent| agent.stream == stream.number)
+    }
+
+    /// Takes a batch, once. Returns the highest sequence merged. Exchanges that it completes go to `watch`.
+    ///
+    /// # Errors
+    /// The batch is refused whole; nothing of it was merged.
+    pub fn take(
+        &mut self,
+        now_ns: u64,
+        stream: &Stream,
+        batch: &Batch,
+        watch: &mut impl FnMut(&Joined<'_>),
+    ) -> Result<u64, Refusal> {
+        let retention_ns = self.store.retention_ns();
+        let Some(agent) = self.current(stream) else {
+            return Err(Refusal::Superseded("a newer stream of this agent has taken over".into()));
+        };
+        if agent.turn(batch.sequence).map_err(Refusal::OutOfTurn)? == Turn::Again {
+            agent.duplicates += 1;
+            return Ok(agent.acked());
+        }
+        check_times(batch, retention_ns).map_err(Refusal::Invalid)?;
+        let observations = batch.samples.iter().map(Sample::observations).sum();
+        agent.check(batch.sent_before, observations, &batch.totals).map_err(Refusal::Invalid)?;
+        agent.merged(batch.sent_before, observations, &batch.totals, now_ns);
+        agent.shift = batch.samples.last().map_or(agent.shift, |sample| sample.shift);
+        let acked = agent.acked();
+        self.observe(now_ns, stream.agent, batch, watch);
+        Ok(acked)
+    }
+
+    fn observe(
+        &mut self,
+        now_ns: u64,
+        agent: AgentId,
+        batch: &Batch,
+        watch: &mut impl FnMut(&Joined<'_>),
+    ) {
+        let Self { join, store, agents, peers, .. } = self;
+        let mut books = Books { store, agents, peers };
+        for sample in &batch.samples {
+            let age_ns = batch.sent_monotonic_ns.saturating_sub(sample.last_ns);
+            let ended_ns = now_ns.saturating_sub(age_ns);
+            for kind in Kind::of(sample) {
+                let observation = Observation { agent, kind, sample: *sample, ended_ns };
+                join.add(now_ns, observation, &mut |outcome| books.enter(&outcome, watch));
+            }
+        }
+    }
+
+    /// Gives up what has waited long enough and forgets what is too old; to be called every second or so.
+    pub fn tick(&mut self, now_ns: u64) {
+        let Self { join, store, agents, peers, .. } = self;
+        let mut books = Books { store, agents, peers };
+        join.expire(now_ns, &mut |outcome| books.enter(&outcome, &mut |_| {}));
+        self.store.rotate(now_ns);
+    }
+
+    /// Counts a batch or a stream that was refused.
+    pub fn count_refused(&mut self) {
+        self.refused += 1;
+    }
+
+    /// Batches and streams refused.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Where all agents' observations went.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        let mut account = self.departed;
+        for agent in self.agents.values() {
+            account.add(&agent.account());
+        }
+        account
+    }
+
+    /// The agents, by name.
+    #[must_use]
+    pub fn agents(&self) -> Vec<&Agent> {
+        let mut agents: Vec<_> = self.agents.values().collect();
+        agents.sort_by(|a, b| a.name.cmp(&b.name));
+        agents
+    }
+
+    /// What the join counted.
+    #[must_use]
+    pub const fn join_counts(&self) -> &join::Counts {
+        self.join.counts()
+    }
+
+    /// The exchanges kept.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+}
+
+/// Stamps must lie neither after the batch was sent nor before what is kept.
+fn check_times(batch: &Batch, retention_ns: u64) -> Result<(), String> {
+    for (index, sample) in batch.samples.iter().enumerate() {
+        let (sent, last) = (batch.sent_monotonic_ns, sample.last_ns);
+        if last > sent.saturating_add(FUTURE_NS) {
+            return Err(format!(
+                "sample {index} ends {} ns after sent_monotonic_ns, in the future",
+                last - sent
+            ));
+        }
+        if sent.saturating_sub(last) > retention_ns {
+            return Err(format!(
+                "sample {index} is {} s old, beyond the {} s that are kept",
+                (sent - last) / 1_000_000_000,
+                retention_ns / 1_000_000_000
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Where outcomes of the join are written down.
+struct Books<'a> {
+    store: &'a mut Store,
+    agents: &'a mut BTreeMap<AgentId, Agent>,
+    peers: &'a mut HashMap<(AgentId, [u32; 4]), AgentId>,
+}
+
+impl Books<'_> {
+    fn enter(&mut self, outcome: &Outcome, watch: &mut impl FnMut(&Joined<'_>)) {
+        match outcome {
+            Outcome::Joined { near, far } => self.joined(near, far, watch),
+            Outcome::OtherAnswer { near, far } => {
+                self.lost(near);
+                self.lost(far);
+                if let Some(path) = self.path(near, far) {
+                    self.store.count(near.ended_ns, path, |counts| counts.other_answer += 1);
+                }
+            }
+            Outcome::Alone(alone) => {
+                self.lost(alone);
+                if alone.is_far() { self.far_alone(alone) } else { self.near_alone(alone) }
+            }
+            Outcome::Ambiguous(one) | Outcome::TableFull(one) => self.lost(one),
+        }
+    }
+
+    fn lost(&mut self, observation: &Observation) {
+        if let Some(agent) = self.agents.get_mut(&observation.agent) {
+            agent.fates.waiting -= 1;
+            agent.fates.join += 1;
+        }
+    }
+
+    fn path(&self, near: &Observation, far: &Observation) -> Option<Path> {
+        let site = |agent: AgentId| Some(self.agents.get(&agent)?.identity.site);
+        Some(Path { near: site(near.agent)?, far: Some(site(far.agent)?), kind: near.kind })
+    }
+
+    fn joined(
+        &mut self,
+        near: &Observation,
+        far: &Observation,
+        watch: &mut impl FnMut(&Joined<'_>),
+    ) {
+        let split = Split::joined(&near.sample, &far.sample);
+        let shift = near.sample.shift.max(far.sample.shift);
+        // Agents with waiting observations are never forgotten, so there is a path.
+        let Some(path) = self.path(near, far) else { return };
+        let kept = self.store.record(near.ended_ns, path, &split, shift);
+        for end in [near, far] {
+            if let Some(agent) = self.agents.get_mut(&end.agent) {
+                agent.fates.waiting -= 1;
+                *(if kept { &mut agent.fates.delivered } else { &mut agent.fates.store }) += 1;
+            }
+        }
+        self.learn(near, far);
+        let (near_site, far_site) =
+            (self.store.site(path.near), self.store.site(path.far.unwrap_or(path.near)));
+        watch(&Joined { near, far, near_site, far_site, split: &split });
+    }
+
+    fn learn(&mut self, near: &Observation, far: &Observation) {
+        if self.peers.len() > MAX_PEERS {
+            self.peers.clear();
+        }
+        self.peers.insert((near.agent, near.sample.tuple.remote), far.agent);
+        self.peers.insert((far.agent, far.sample.tuple.remote), near.agent);
+    }
+
+    /// The agent that should have seen the other end, if earlier joins showed which and it is there.
+    fn peer(&self, alone: &Observation) -> Option<&Agent> {
+        let peer = self.peers.get(&(alone.agent, alone.sample.tuple.remote))?;
+        self.agents.get(peer).filter(|agent| agent.connected)
+    }
+
+    fn near_alone(&mut self, near: &Observation) {
+        let Some(agent) = self.agents.get(&near.agent) else { return };
+        let mut path = Path { near: agent.identity.site, far: None, kind: near.kind };
+        if let Some(peer) = self.peer(near) {
+            path.far = Some(peer.identity.site);
+            let there = selected(hash(near.sample.end_seq), peer.shift.into());
+            self.store.count(near.ended_ns, path, |counts| {
+                *(if there { &mut counts.near_alone } else { &mut counts.thinned }) += 1;
+            });
+        } else {
+            // It is counted as lost to the join either way, so one path too many loses nothing more.
+            let split = Split::near_alone(&near.sample);
+            let _ = self.store.record(near.ended_ns, path, &split, near.sample.shift);
+        }
+    }
+
+    fn far_alone(&mut self, far: &Observation) {
+        let Some((agent, peer)) = self.agents.get(&far.agent).zip(self.peer(far)) else { return };
+        if selected(hash(far.sample.end_seq), peer.shift.into()) {
+            let path =
+                Path { near: peer.identity.site, far: Some(agent.identity.site), kind: far.kind };
+            self.store.count(far.ended_ns, path, |counts| counts.far_alone += 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

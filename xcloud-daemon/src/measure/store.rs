@@ -1,0 +1,308 @@
+//! Keeps exchanges per path, kind and interval, for as long as asked and in bounded space. What is older than
+//! [`COARSE`] intervals is merged into one [`COARSE`] times as wide, so that an hour is answered from few cells.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::{
+    Kind, Site,
+    cell::{Cell, Counts},
+    split::Split,
+};
+
+/// Intervals merged into one when they are older than as many.
+pub const COARSE: u64 = 30;
+
+/// What the store may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Width of an interval in nanoseconds.
+    pub interval_ns: u64,
+    /// How long data is kept, in nanoseconds.
+    pub retention_ns: u64,
+    /// Most paths kept apart: pairs of sites and a kind.
+    pub max_paths: usize,
+}
+
+/// Number of a site in the store.
+pub type SiteId = u32;
+
+/// What tells exchanges apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Path {
+    /// Where the data was sent.
+    pub near: SiteId,
+    /// Where it was answered; none when no far node was seen.
+    pub far: Option<SiteId>,
+    /// Kind of exchange.
+    pub kind: Kind,
+}
+
+/// Part of a time range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Start in nanoseconds since 1970, inside.
+    pub start_ns: u64,
+    /// End in nanoseconds since 1970, outside.
+    pub end_ns: u64,
+}
+
+type Interval = HashMap<Path, Cell>;
+
+/// The store.
+#[derive(Debug)]
+pub struct Store {
+    limits: Limits,
+    sites: Vec<Arc<Site>>,
+    site_ids: HashMap<Arc<Site>, SiteId>,
+    /// By number of the interval since 1970.
+    fine: BTreeMap<u64, Interval>,
+    /// By number of the wide interval since 1970.
+    coarse: BTreeMap<u64, Interval>,
+    /// First wide interval not merged yet.
+    next_coarse: u64,
+    paths: HashSet<Path>,
+}
+
+impl Store {
+    /// An empty store.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            sites: Vec::new(),
+            site_ids: HashMap::new(),
+            fine: BTreeMap::new(),
+            coarse: BTreeMap::new(),
+            next_coarse: 0,
+            paths: HashSet::new(),
+        }
+    }
+
+    /// Number of a site; the same for the same labels.
+    pub fn site_id(&mut self, site: &Site) -> SiteId {
+        if let Some(id) = self.site_ids.get(site) {
+            return *id;
+        }
+        let id = SiteId::try_from(self.sites.len()).unwrap_or(SiteId::MAX);
+        let site = Arc::new(site.clone());
+        self.sites.push(Arc::clone(&site));
+        self.site_ids.insert(site, id);
+        id
+    }
+
+    /// How many sites were ever named.
+    #[must_use]
+    pub fn sites(&self) -> usize {
+        self.sites.len()
+    }
+
+    /// A site by its number.
+    ///
+    /// # Panics
+    /// The number was not given by this store.
+    #[must_use]
+    pub fn site(&self, id: SiteId) -> &Arc<Site> {
+        &self.sites[id as usize]
+    }
+
+    /// How long data is kept, in nanoseconds.
+    #[must_use]
+    pub const fn retention_ns(&self) -> u64 {
+        self.limits.retention_ns
+    }
+
+    /// Adds an exchange, one of `2^shift`, that ended at `ended_ns` since 1970. Returns false when it is on one path
+    /// more than may be kept.
+    #[must_use]
+    pub fn record(&mut self, ended_ns: u64, path: Path, split: &Split, shift: u8) -> bool {
+        let cell = self.cell(ended_ns, path);
+        cell.is_some_and(|cell| {
+            cell.record(split, shift);
+            true
+        })
+    }
+
+    /// Counts exchanges of a path that were not joined; not when the path is one more than may be kept.
+    pub fn count(&mut self, ended_ns: u64, path: Path, count: impl FnOnce(&mut Counts)) {
+        if let Some(cell) = self.cell(ended_ns, path) {
+            count(&mut cell.counts);
+        }
+    }
+
+    fn cell(&mut self, ended_ns: u64, path: Path) -> Option<&mut Cell> {
+        if !self.paths.contains(&path) {
+            if self.paths.len() >= self.limits.max_paths {
+                return None;
+            }
+            self.paths.insert(path);
+        }
+        let number = ended_ns / self.limits.interval_ns;
+        let interval = if number / COARSE < self.next_coarse {
+            self.coarse.entry(number / COARSE).or_default()
+        } else {
+            self.fine.entry(number).or_default()
+        };
+        Some(interval.entry(path).or_default())
+    }
+
+    /// Forgets what is older than is kept and merges what is old, as of `now_ns` since 1970.
+    pub fn rotate(&mut self, now_ns: u64) {
+        let now = now_ns / self.limits.interval_ns;
+        let young = (now / COARSE).saturating_sub(1);
+        if young > self.next_coarse {
+            self.next_coarse = young;
+            self.merge_below(young * COARSE);
+        }
+        self.seal(now);
+        let oldest_kept = now_ns.saturating_sub(self.limits.retention_ns);
+        let before = self.fine.len() + self.coarse.len();
+        let width = self.limits.interval_ns;
+        self.fine.retain(|number, _| (number + 1) * width > oldest_kept);
+        self.coarse.retain(|number, _| (number + 1) * COARSE * width > oldest_kept);
+        if self.fine.len() + self.coarse.len() != before {
+            self.paths = self
+                .fine
+                .values()
+                .chain(self.coarse.values())
+                .flat_map(HashMap::keys)
+                .copied()
+                .collect();
+        }
+    }
+
+    fn merge_below(&mut self, number: u64) {
+        let young = self.fine.split_off(&number);
+        for (number, interval) in std::mem::replace(&mut self.fine, young) {
+            let wide = self.coarse.entry(number / COARSE).or_default();
+            for (path, cell) in interval {
+                wide.entry(path).or_default().merge(&cell);
+            }
+        }
+    }
+
+    /// The interval that just ended will hardly grow any more.
+    fn seal(&mut self, now: u64) {
+        if let Some(interval) = self.fine.get_mut(&now.saturating_sub(1)) {
+            interval.values_mut().for_each(Cell::shrink);
+        }
+    }
+
+    /// Start of the oldest data in nanoseconds since 1970; `None` when there is none.
+    #[must_use]
+    pub fn oldest_ns(&self) -> Option<u64> {
+        let width = self.limits.interval_ns;
+        let fine = self.fine.first_key_value().map(|(number, _)| number * width);
+        let coarse = self.coarse.first_key_value().map(|(number, _)| number * COARSE * width);
+        fine.into_iter().chain(coarse).min()
+    }
+
+    /// Merges all cells of a range that `group` gives a key, by that key. Also returns the range answered, widened to
+    /// whole intervals.
+    #[must_use]
+    pub fn query<K: Ord>(
+        &self,
+        range: Range,
+        group: impl Fn(&Path) -> Option<K>,
+    ) -> (Range, BTreeMap<K, Cell>) {
+        let width = self.limits.interval_ns;
+        let fine = self.fine.iter().map(|(number, interval)| (number * width, width, interval));
+        let wide = COARSE * width;
+        let coarse = self.coarse.iter().map(|(number, interval)| (number * wide, wide, interval));
+        let mut answered = range;
+        let mut groups: BTreeMap<K, Cell> = BTreeMap::new();
+        for (start, width, interval) in coarse.chain(fine) {
+            if start >= range.end_ns || start + width <= range.start_ns {
+                continue;
+            }
+            answered.start_ns = answered.start_ns.min(start);
+            answered.end_ns = answered.end_ns.max(start + width);
+            for (path, cell) in interval {
+                if let Some(key) = group(path) {
+                    groups.entry(key).or_default().merge(cell);
+                }
+            }
+        }
+        (answered, groups)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::{super::split::tests::stamped, *};
+
+    const LIMITS: Limits = Limits { interval_ns: 10, retention_ns: 3_000, max_paths: 4 };
+    const ALL: Range = Range { start_ns: 0, end_ns: u64::MAX };
+
+    fn path(near: SiteId) -> Path {
+        Path { near, far: None, kind: Kind::Ack }
+    }
+
+    fn took(ns: u64) -> Split {
+        Split::near_alone(&stamped(0, [100, 100, 100 + ns, 100 + ns], 0))
+    }
+
+    proptest! {
+        #[test]
+        fn rotation_loses_nothing_that_is_kept(
+            exchanges in vec((0u64..2_900, 1u64..1_000_000, 0u32..4), 0..100), steps in 1u64..20,
+        ) {
+            let mut store = Store::new(LIMITS);
+            let mut all = Cell::default();
+            for (ended, ns, near) in &exchanges {
+                prop_assert!(store.record(*ended, path(*near), &took(*ns), 0));
+                all.record(&took(*ns), 0);
+            }
+            for step in 0..=steps {
+                store.rotate(2_900 * step / steps);
+            }
+            let (_, groups) = store.query(ALL, |_| Some(()));
+            prop_assert_eq!(groups.get(&()).cloned().unwrap_or_default(), all);
+        }
+
+        #[test]
+        fn a_range_is_answered_in_whole_intervals(start in 0u64..400, length in 1u64..400) {
+            let mut store = Store::new(LIMITS);
+            for ended in 0..800 {
+                prop_assert!(store.record(ended, path(0), &took(5), 0));
+            }
+            store.rotate(800);
+            let (answered, groups) = store.query(Range { start_ns: start, end_ns: start + length }, |_| Some(()));
+            prop_assert!(answered.start_ns <= start && answered.end_ns >= start + length);
+            prop_assert_eq!(groups[&()].counts.recorded, answered.end_ns - answered.start_ns);
+        }
+    }
+
+    #[test]
+    fn old_data_and_its_paths_are_forgotten() {
+        let mut store = Store::new(LIMITS);
+        for near in 0..4 {
+            assert!(store.record(5, path(near), &took(9), 0));
+        }
+        assert!(!store.record(5, path(9), &took(9), 0), "one path too many");
+        store.rotate(3_400);
+        assert_eq!(store.oldest_ns(), None);
+        assert!(store.record(3_400, path(9), &took(9), 0));
+    }
+
+    #[test]
+    fn what_comes_late_goes_to_the_wide_interval() {
+        let mut store = Store::new(LIMITS);
+        store.rotate(1_000);
+        assert!(store.record(15, path(0), &took(9), 0));
+        assert_eq!((store.fine.len(), store.coarse.len(), store.oldest_ns()), (0, 1, Some(0)));
+    }
+
+    #[test]
+    fn the_same_labels_are_the_same_site() {
+        let mut store = Store::new(LIMITS);
+        let site = Site { cloud: "aws".into(), ..Site::default() };
+        assert_eq!(store.site_id(&site), store.site_id(&site.clone()));
+        assert_ne!(store.site_id(&site), store.site_id(&Site::default()));
+        assert_eq!(store.site(0).cloud, "aws");
+    }
+}
