@@ -8,6 +8,7 @@ mod judge;
 mod lab;
 mod load;
 mod netns;
+mod oracle;
 mod progress;
 mod scenario;
 mod setup;

@@ -143,7 +143,13 @@ fn run_once(scenario: &Scenario, more: &[String], xcloud: &Path) -> Result<(Valu
     let mut args = parsed.lab;
     args.xcloud = Some(xcloud.to_owned());
     let progress = Progress::new();
-    let lab = measure(&args, &progress)?;
+    let mut lab = measure(&args, &progress)?;
     progress.done();
+    if args.verify {
+        let checked = lab.verify()?;
+        eprintln!("{checked}");
+        ensure!(checked.wrong.is_empty(), "captures disagree: {}", checked.wrong.join("; "));
+        ensure!(checked.right > 0, "no exchange could be checked against the captures");
+    }
     Ok((lab.split_json()?, lab.wire_report()?))
 }

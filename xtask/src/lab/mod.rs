@@ -9,6 +9,7 @@ mod process;
 pub(crate) mod run;
 pub(crate) mod state;
 mod topology;
+mod verify;
 
 use std::{
     fs,

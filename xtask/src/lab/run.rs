@@ -27,9 +27,13 @@ pub(crate) fn run(args: &LabArgs, output: Output) -> Result<()> {
     let progress = Progress::new();
     let mut lab = measure(args, &progress)?;
     progress.done();
+    let checked = if args.verify { Some(lab.verify()?) } else { None };
     print!("{}", lab.split(&["-o", output.name()])?);
     lab.tell_about_wire();
-    lab.keep = false;
+    if let Some(checked) = checked {
+        eprintln!("{checked}");
+        ensure!(checked.wrong.is_empty(), "xcloud and the captures disagree");
+    }
     Ok(())
 }
 
@@ -58,6 +62,9 @@ pub(crate) fn xcloud(args: &LabArgs) -> Result<PathBuf> {
 impl Lab {
     /// Traffic for the duration asked for, with the kills asked for, until the last sample has arrived.
     fn load(&mut self, args: &LabArgs, progress: &Progress) -> Result<()> {
+        if args.verify {
+            self.start_captures()?;
+        }
         self.start_clients(args, args.duration())?;
         let start = Instant::now();
         let mut kills: Vec<(Kill, bool)> = args.kill.iter().map(|k| (k.clone(), false)).collect();
