@@ -1,10 +1,209 @@
-//! Not written yet.
+//! `xcloud aggregator`: takes what agents send, joins it and answers queries.
 
-use anyhow::{Result, bail};
+use std::{
+    fs,
+    os::unix::net::UnixStream as StdUnixStream,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use crate::cli::AggregatorArgs;
+use anyhow::{Context as _, Result, bail};
+use nix::sys::stat::{Mode, umask};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
 
-/// Runs it.
-pub fn run(_args: AggregatorArgs) -> Result<()> {
-    bail!("not written yet")
+use crate::{
+    cli::{Address, AggregatorArgs},
+    measure::{join, state, store},
+    usage::usage,
+    wire::server::{Hub, Listener, routes, serve},
+};
+
+/// Most agents known at once.
+const MAX_AGENTS: usize = 10_000;
+/// How often waiting observations and old data are looked after.
+const TICK: Duration = Duration::from_secs(1);
+/// How long open calls may take to end once the aggregator is told to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// An argument is wrong or an address cannot be listened on.
+pub fn run(args: AggregatorArgs) -> Result<()> {
+    let limits = limits(&args)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    runtime.block_on(aggregate(&args, limits))
+}
+
+async fn aggregate(args: &AggregatorArgs, limits: state::Limits) -> Result<()> {
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = CancellationToken::new();
+    let hub = Hub::new(limits, stop.clone());
+    let routes = routes(&hub).await?;
+    let mut servers = JoinSet::new();
+    let mut sockets = Sockets::default();
+    let mut bound = Vec::new();
+    for address in &args.listen {
+        let (listener, name) = listen(address, &mut sockets).await?;
+        bound.push(name);
+        servers.spawn(serve(Arc::clone(&hub), routes.clone(), listener));
+    }
+    log::info!("aggregator {}: {}", env!("CARGO_PKG_VERSION"), describe(args, &bound));
+    let ended = tokio::select! {
+        () = tick(&hub) => Ok(()),
+        () = told_to_stop(&mut terminate, &mut interrupt) => Ok(()),
+        Some(ended) = servers.join_next() => ended.context("a server").flatten(),
+    };
+    stop.cancel();
+    log::info!("aggregator: stopping; {}", closing(&hub));
+    tokio::select! {
+        late = timeout(GRACE, async { while servers.join_next().await.is_some() {} }) => {
+            if late.is_err() {
+                log::warn!("aggregator: some calls did not end within {GRACE:?}");
+            }
+        }
+        () = told_to_stop(&mut terminate, &mut interrupt) => {}
+    }
+    ended
+}
+
+async fn told_to_stop(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+async fn tick(hub: &Hub) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        hub.tick();
+    }
+}
+
+fn limits(args: &AggregatorArgs) -> Result<state::Limits> {
+    let nanoseconds = |flag: &str, duration: Duration, least: Duration| {
+        let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        if duration < least || duration > Duration::from_hours(24 * 365) {
+            return Err(usage(format!(
+                "{flag} is {}, not from {} to a year",
+                humantime::format_duration(duration),
+                humantime::format_duration(least)
+            )));
+        }
+        Ok(ns)
+    };
+    let positive = |flag: &str, number: usize| {
+        if number == 0 {
+            Err(usage(format!("{flag} is 0, so nothing would be kept")))
+        } else {
+            Ok(number)
+        }
+    };
+    Ok(state::Limits {
+        join: join::Limits {
+            window_ns: nanoseconds("--join-window", args.join_window, Duration::from_millis(1))?,
+            capacity: positive("--join-capacity", args.join_capacity)?,
+        },
+        store: store::Limits {
+            interval_ns: nanoseconds("--interval", args.interval, Duration::from_millis(100))?,
+            retention_ns: nanoseconds("--retention", args.retention, args.interval)?,
+            max_paths: positive("--max-paths", args.max_paths)?,
+        },
+        max_agents: MAX_AGENTS,
+    })
+}
+
+/// Unix sockets made, which go when the aggregator ends.
+#[derive(Debug, Default)]
+struct Sockets(Vec<PathBuf>);
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // Gone already is as good.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Listens, and says on what: the port is only known now if it was given as 0.
+async fn listen(address: &Address, sockets: &mut Sockets) -> Result<(Listener, String)> {
+    let listening = || format!("listening on {address}");
+    match address {
+        Address::Tcp(tcp) => {
+            let listener = TcpListener::bind(tcp).await.with_context(listening)?;
+            let name = listener.local_addr().with_context(listening)?.to_string();
+            Ok((Listener::Tcp(listener), name))
+        }
+        Address::Unix(path) => {
+            remove_stale(path).with_context(listening)?;
+            // Nobody else may connect, not even for the moment before a change of mode.
+            let mask = umask(Mode::from_bits_truncate(0o177));
+            let listener = UnixListener::bind(path);
+            umask(mask);
+            let listener = listener.with_context(listening)?;
+            sockets.0.push(path.clone());
+            Ok((Listener::Unix(listener), address.to_string()))
+        }
+    }
+}
+
+/// A socket that an aggregator left behind when it was killed is in the way; one that answers is not ours to take,
+/// nor is any other file.
+fn remove_stale(path: &Path) -> Result<()> {
+    use std::{io::ErrorKind, os::unix::fs::FileTypeExt as _};
+    let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
+    if !found.file_type().is_socket() {
+        bail!("{} exists and is no socket", path.display());
+    }
+    match StdUnixStream::connect(path) {
+        Ok(_) => bail!("another process listens there"),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).context("removing the socket left behind")
+        }
+        Err(error) => Err(error).context("asking whether another process listens there"),
+    }
+}
+
+fn describe(args: &AggregatorArgs, bound: &[String]) -> String {
+    let time = humantime::format_duration;
+    format!(
+        "listening on {}; join window {}, at most {} waiting; intervals of {} kept for {}, at most {} paths and \
+         {MAX_AGENTS} agents",
+        bound.join(", "),
+        time(args.join_window),
+        args.join_capacity,
+        time(args.interval),
+        time(args.retention),
+        args.max_paths
+    )
+}
+
+fn closing(hub: &Hub) -> String {
+    hub.read(|state| {
+        let account = state.account();
+        format!(
+            "{} observations emitted: {} delivered, {} lost, {} under way, {} delivered elsewhere; {} refused",
+            account.emitted,
+            account.delivered,
+            account.lost(),
+            account.pending,
+            account.earlier,
+            state.refused()
+        )
+    })
 }

@@ -12,4 +12,5 @@ pub mod measure;
 pub mod observe;
 pub mod query;
 pub mod report;
+pub mod usage;
 pub mod wire;

@@ -7,6 +7,7 @@ use xcloud::{
     agent, aggregator, check,
     cli::{Cli, Command},
     observe, query,
+    usage::UsageError,
 };
 
 fn main() -> ExitCode {
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xcloud: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<UsageError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -207,26 +207,46 @@ impl Store {
         range: Range,
         group: impl Fn(&Path) -> Option<K>,
     ) -> (Range, BTreeMap<K, Cell>) {
+        // Asked once a path, not once a cell: a path has a cell in each interval.
+        let mut members: BTreeMap<K, HashSet<Path>> = BTreeMap::new();
+        for path in &self.paths {
+            if let Some(key) = group(path) {
+                members.entry(key).or_default().insert(*path);
+            }
+        }
+        let (answered, intervals) = self.within(range);
+        let groups = members.into_iter().filter_map(|(key, paths)| {
+            let cells = intervals
+                .iter()
+                .flat_map(|interval| paths.iter().filter_map(|path| interval.get(path)));
+            Some((key, merged(cells)?))
+        });
+        (answered, groups.collect())
+    }
+
+    /// The intervals that a range touches, and the range they make together.
+    fn within(&self, range: Range) -> (Range, Vec<&Interval>) {
         let width = self.limits.interval_ns;
         let fine = self.fine.iter().map(|(number, interval)| (number * width, width, interval));
         let wide = COARSE * width;
         let coarse = self.coarse.iter().map(|(number, interval)| (number * wide, wide, interval));
         let mut answered = range;
-        let mut groups: BTreeMap<K, Cell> = BTreeMap::new();
+        let mut intervals = Vec::new();
         for (start, width, interval) in coarse.chain(fine) {
-            if start >= range.end_ns || start + width <= range.start_ns {
-                continue;
-            }
-            answered.start_ns = answered.start_ns.min(start);
-            answered.end_ns = answered.end_ns.max(start + width);
-            for (path, cell) in interval {
-                if let Some(key) = group(path) {
-                    groups.entry(key).or_default().merge(cell);
-                }
+            if start < range.end_ns && start + width > range.start_ns {
+                answered.start_ns = answered.start_ns.min(start);
+                answered.end_ns = answered.end_ns.max(start + width);
+                intervals.push(interval);
             }
         }
-        (answered, groups)
+        (answered, intervals)
     }
+}
+
+fn merged<'a>(mut cells: impl Iterator<Item = &'a Cell>) -> Option<Cell> {
+    let mut all = cells.next()?.clone();
+    cells.for_each(|cell| all.merge(cell));
+    Some(all)
 }
 
 #[cfg(test)]

@@ -1,1 +1,303 @@
-//! How answers are shown.
+//! How answers are shown: one format, one file. The names in [`Report`] are stable; programs read them.
+
+pub mod csv;
+pub mod exchange;
+pub mod json;
+pub mod style;
+pub mod table;
+
+use serde::Serialize;
+use xcloud_proto::{
+    common::v1::{ExchangeKind, Loss as WireLoss, Segment, Site as WireSite},
+    observer::v1::{
+        Distribution, LossReport, PathSplit, QuerySplitResponse, SegmentDistribution,
+        Tail as WireTail,
+    },
+};
+
+use crate::wire::answer::nanoseconds;
+
+/// Where the time went.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// One entry a path and kind, in a stable order.
+    pub paths: Vec<Path>,
+    /// Where observations went, of the whole system.
+    pub loss: Loss,
+    /// Start of the range answered, RFC 3339.
+    pub start: Option<String>,
+    /// End of the range answered, RFC 3339.
+    pub end: Option<String>,
+    /// How far back data goes, RFC 3339.
+    pub oldest_available: Option<String>,
+}
+
+/// Labels of one end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Site {
+    /// Cloud provider.
+    pub cloud: String,
+    /// Region of the cloud.
+    pub region: String,
+    /// Availability zone.
+    pub zone: String,
+    /// Node name.
+    pub node: String,
+}
+
+/// One path and kind.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Path {
+    /// Where the data was sent.
+    pub near: Site,
+    /// Where it was answered; null when no far node was seen.
+    pub far: Option<Site>,
+    /// Kind of exchange.
+    pub kind: &'static str,
+    /// Exchanges the near end saw.
+    pub exchanges: u64,
+    /// Of those, seen by both ends and joined.
+    pub joined: u64,
+    /// Share of the traffic that was selected.
+    pub sampled_ratio: f64,
+    /// Share of the exchanges selected at both ends that were joined.
+    pub joined_ratio: f64,
+    /// The whole.
+    pub total: Times,
+    /// Its parts, in the order of travel; those not measured are left out.
+    #[serde(serialize_with = "as_map")]
+    pub segments: Vec<(&'static str, Times)>,
+    /// What the tail is made of; null without exchanges.
+    pub tail: Option<Tail>,
+    /// Bound of what clock rates can put into the WAN at the tail, in nanoseconds.
+    pub clock_error_ns: u64,
+    /// Exchanges whose WAN time came out below zero, counted as zero.
+    pub negative_wan: u64,
+}
+
+/// A distribution, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Times {
+    /// Number of values.
+    pub count: u64,
+    /// Median.
+    pub p50_ns: u64,
+    /// 90th percentile.
+    pub p90_ns: u64,
+    /// 99th percentile.
+    pub p99_ns: u64,
+    /// 99.9th percentile.
+    pub p999_ns: u64,
+    /// Largest.
+    pub max_ns: u64,
+    /// Mean.
+    pub mean_ns: u64,
+}
+
+/// Mean make-up of the exchanges around a quantile, in nanoseconds; the parts add up to the total exactly.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Tail {
+    /// The quantile.
+    pub quantile: f64,
+    /// Mean total.
+    pub total_ns: u64,
+    /// Both nodes' CNI.
+    pub cni_ns: u64,
+    /// Both nodes' uplink queues.
+    pub queue_ns: u64,
+    /// The WAN.
+    pub wan_ns: i64,
+    /// The far pod.
+    pub pod_ns: u64,
+    /// Beyond the uplink, where no far node was seen.
+    pub beyond_uplink_ns: u64,
+    /// Unknown, since hooks were not passed.
+    pub unattributed_ns: i64,
+    /// How many exchanges these are.
+    pub exchanges: u64,
+    /// The same, segment by segment.
+    #[serde(serialize_with = "as_map")]
+    pub segments: Vec<(&'static str, i64)>,
+}
+
+/// Where observations went: `emitted = delivered + lost + pending + earlier`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Loss {
+    /// Completed or given up by the kernel.
+    pub emitted: u64,
+    /// Became part of an answer.
+    pub delivered: u64,
+    /// The rest, by reason.
+    pub lost: Lost,
+    /// Under way.
+    pub pending: u64,
+    /// Delivered to another aggregator, or an earlier life of this one.
+    pub earlier: u64,
+}
+
+/// Losses by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Lost {
+    /// Ring buffer full.
+    pub ring: u64,
+    /// Slot taken over or torn.
+    pub slot: u64,
+    /// Sent more than once.
+    pub retransmit: u64,
+    /// The agent's queue was full.
+    pub queue: u64,
+    /// Not joined.
+    pub join: u64,
+    /// Died with an agent.
+    pub agent: u64,
+    /// On one path more than the aggregator may keep.
+    pub store: u64,
+}
+
+impl Lost {
+    /// All reasons with their names.
+    #[must_use]
+    pub const fn reasons(&self) -> [(&'static str, u64); 7] {
+        [
+            ("ring", self.ring),
+            ("slot", self.slot),
+            ("retransmit", self.retransmit),
+            ("queue", self.queue),
+            ("join", self.join),
+            ("agent", self.agent),
+            ("store", self.store),
+        ]
+    }
+}
+
+fn as_map<S: serde::Serializer, V: Serialize>(
+    entries: &[(&'static str, V)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(entries.iter().map(|(name, value)| (name, value)))
+}
+
+impl From<QuerySplitResponse> for Report {
+    fn from(answer: QuerySplitResponse) -> Self {
+        Self {
+            paths: answer.paths.into_iter().map(Path::from).collect(),
+            loss: answer.loss.unwrap_or_default().into(),
+            start: answer.start.as_ref().map(rfc3339),
+            end: answer.end.as_ref().map(rfc3339),
+            oldest_available: answer.oldest_available.as_ref().map(rfc3339),
+        }
+    }
+}
+
+/// A time as RFC 3339 says it, to the millisecond.
+#[must_use]
+pub fn rfc3339(time: &prost_types::Timestamp) -> String {
+    let since_1970 = std::time::Duration::from_nanos(nanoseconds(time));
+    humantime::format_rfc3339_millis(std::time::SystemTime::UNIX_EPOCH + since_1970).to_string()
+}
+
+impl From<WireSite> for Site {
+    fn from(WireSite { cloud, region, zone, node }: WireSite) -> Self {
+        Self { cloud, region, zone, node }
+    }
+}
+
+impl From<PathSplit> for Path {
+    fn from(path: PathSplit) -> Self {
+        let kind = kind_name(path.kind());
+        let named = |one: SegmentDistribution| {
+            (segment_name(one.segment()), Times::from(one.distribution.unwrap_or_default()))
+        };
+        Self {
+            near: path.near.unwrap_or_default().into(),
+            far: path.far.map(Site::from),
+            kind,
+            exchanges: path.exchanges,
+            joined: path.joined,
+            sampled_ratio: path.sampled_ratio,
+            joined_ratio: path.joined_ratio,
+            total: path.total.unwrap_or_default().into(),
+            segments: path.segments.into_iter().map(named).collect(),
+            tail: path.tail.map(Tail::from),
+            clock_error_ns: path.clock_error_ns,
+            negative_wan: path.negative_wan,
+        }
+    }
+}
+
+/// A kind's name.
+#[must_use]
+pub const fn kind_name(kind: ExchangeKind) -> &'static str {
+    match kind {
+        ExchangeKind::Unspecified => "unknown",
+        ExchangeKind::Handshake => "handshake",
+        ExchangeKind::Ack => "ack",
+        ExchangeKind::Response => "response",
+    }
+}
+
+/// A segment's name.
+#[must_use]
+pub const fn segment_name(segment: Segment) -> &'static str {
+    match segment {
+        Segment::Unspecified => "unknown",
+        Segment::NearCniEgress => "near_cni_egress",
+        Segment::NearQueue => "near_queue",
+        Segment::Wan => "wan",
+        Segment::FarCniIngress => "far_cni_ingress",
+        Segment::FarPod => "far_pod",
+        Segment::FarCniEgress => "far_cni_egress",
+        Segment::FarQueue => "far_queue",
+        Segment::NearCniIngress => "near_cni_ingress",
+        Segment::BeyondUplink => "beyond_uplink",
+    }
+}
+
+impl From<Distribution> for Times {
+    fn from(distribution: Distribution) -> Self {
+        Self {
+            count: distribution.count,
+            p50_ns: distribution.p50_ns,
+            p90_ns: distribution.p90_ns,
+            p99_ns: distribution.p99_ns,
+            p999_ns: distribution.p999_ns,
+            max_ns: distribution.max_ns,
+            mean_ns: distribution.mean_ns,
+        }
+    }
+}
+
+impl From<WireTail> for Tail {
+    fn from(tail: WireTail) -> Self {
+        Self {
+            quantile: tail.quantile,
+            total_ns: tail.total_ns,
+            cni_ns: tail.cni_ns,
+            queue_ns: tail.queue_ns,
+            wan_ns: tail.wan_ns,
+            pod_ns: tail.pod_ns,
+            beyond_uplink_ns: tail.beyond_uplink_ns,
+            unattributed_ns: tail.unattributed_ns,
+            exchanges: tail.exchanges,
+            segments: tail
+                .segments
+                .iter()
+                .map(|share| (segment_name(share.segment()), share.mean_ns))
+                .collect(),
+        }
+    }
+}
+
+impl From<LossReport> for Loss {
+    fn from(report: LossReport) -> Self {
+        let WireLoss { ring, slot, retransmit, queue, join, agent, store } =
+            report.lost.unwrap_or_default();
+        Self {
+            emitted: report.emitted,
+            delivered: report.delivered,
+            lost: Lost { ring, slot, retransmit, queue, join, agent, store },
+            pending: report.pending,
+            earlier: report.earlier,
+        }
+    }
+}

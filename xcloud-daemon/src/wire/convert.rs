@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use xcloud_common::{
     identity::MAX_SHIFT,
     sample::{Sample, flag, kind},
-    slot::{self, Tuple},
+    slot::{Tuple, address, octets},
 };
 use xcloud_proto::{
     common::v1::Endpoint,
@@ -143,9 +143,9 @@ fn connection(sample: &Sample) -> Connection {
 /// An address as the wire says it: 4 bytes for IPv4, which the kernel side keeps in its IPv6-mapped form.
 #[must_use]
 pub fn endpoint(address: [u32; 4], port: u16) -> Endpoint {
-    let address = slot::octets(address);
-    let mapped = std::net::Ipv6Addr::from(address).to_ipv4_mapped();
-    let address = mapped.map_or_else(|| address.to_vec(), |v4| v4.octets().to_vec());
+    let octets = octets(address);
+    let mapped = std::net::Ipv6Addr::from(octets).to_ipv4_mapped();
+    let address = mapped.map_or_else(|| octets.to_vec(), |v4| v4.octets().to_vec());
     Endpoint { address, port: port.into() }
 }
 
@@ -234,7 +234,7 @@ fn labels(connection: &Connection) -> Result<Labels, String> {
 
 fn end(endpoint: Option<&Endpoint>, name: &str) -> Result<([u32; 4], u16), String> {
     let Some(endpoint) = endpoint else { return Err(format!("has no {name} end")) };
-    let address = match endpoint.address[..] {
+    let octets = match endpoint.address[..] {
         [a, b, c, d] => std::net::Ipv4Addr::new(a, b, c, d).to_ipv6_mapped().octets(),
         ref bytes => bytes.try_into().map_err(|_| {
             format!("has a {name} address of {} bytes, neither 4 nor 16", bytes.len())
@@ -242,7 +242,7 @@ fn end(endpoint: Option<&Endpoint>, name: &str) -> Result<([u32; 4], u16), Strin
     };
     let port = u16::try_from(endpoint.port)
         .map_err(|_| format!("has {name} port {}, beyond 65535", endpoint.port))?;
-    Ok((slot::address(address), port))
+    Ok((address(octets), port))
 }
 
 fn sample(

@@ -1,5 +1,10 @@
 //! Both ends of the gRPC wire.
 
+pub mod answer;
 pub mod client;
+pub mod connect;
 pub mod convert;
+pub mod ingest;
+pub mod observer;
 pub mod outbox;
+pub mod server;

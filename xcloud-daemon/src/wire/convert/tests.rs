@@ -3,16 +3,17 @@ use prost::Message as _;
 
 use super::*;
 
-fn address() -> impl Strategy<Value = [u8; 16]> {
+fn addresses() -> impl Strategy<Value = [u32; 4]> {
     prop_oneof![
-        any::<[u8; 16]>(),
-        any::<[u8; 4]>().prop_map(|v4| std::net::Ipv4Addr::from(v4).to_ipv6_mapped().octets()),
+        any::<[u8; 16]>().prop_map(address),
+        any::<[u8; 4]>()
+            .prop_map(|v4| address(std::net::Ipv4Addr::from(v4).to_ipv6_mapped().octets())),
     ]
 }
 
 prop_compose! {
     fn labelled()(
-        local in address(), remote in address(), local_port: u16, remote_port: u16,
+        local in addresses(), remote in addresses(), local_port: u16, remote_port: u16,
         end_seq: u32, tsval: u32, answer: u32, pod_ifindex in 0u32..4, uplink_ifindex in 0u32..2,
         kinds in 1u8..8, flags in 0u8..4, shift in 0u8..=16,
     ) -> Sample {

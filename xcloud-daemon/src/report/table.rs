@@ -1,0 +1,153 @@
+//! For people.
+
+use std::fmt::Write as _;
+
+use super::{
+    Loss, Path, Report, Tail, Times,
+    style::{bold, clean, dim, grouped, percent, place, time},
+};
+
+const COLUMNS: [&str; 6] = ["p50", "p90", "p99", "p99.9", "max", "mean"];
+
+/// The report as text, a block a path and kind.
+#[must_use]
+pub fn table(report: &Report, color: bool) -> String {
+    let mut text = String::new();
+    for path in &report.paths {
+        block(&mut text, path, color);
+        text.push('\n');
+    }
+    if report.paths.is_empty() {
+        text.push_str("no exchanges in this range: `xcloud observe` shows whether any come\n\n");
+    }
+    let mut footer = losses(&report.loss);
+    if let (Some(start), Some(end)) = (&report.start, &report.end) {
+        let _ = write!(footer, "\nfrom {} to {}", clean(start), clean(end));
+    }
+    if let Some(oldest) = &report.oldest_available {
+        let _ = write!(footer, "; data goes back to {}", clean(oldest));
+    }
+    for line in footer.lines() {
+        text.push_str(&dim(line, color));
+        text.push('\n');
+    }
+    text
+}
+
+fn block(text: &mut String, path: &Path, color: bool) {
+    let _ = writeln!(text, "{}", bold(&heading(path), color));
+    if path.total.count == 0 {
+        text.push_str("  none was joined\n");
+        return;
+    }
+    let columns = COLUMNS.map(|name| format!("{name:>9}")).concat();
+    let _ = writeln!(text, "  {}", dim(&format!("{:<17}{columns}", ""), color));
+    let _ = writeln!(text, "  {}", bold(&row("total", &path.total), color));
+    for (name, times) in &path.segments {
+        let _ = writeln!(text, "  {}", row(&words(name), times));
+    }
+    if let Some(tail) = &path.tail {
+        let _ = writeln!(text, "  {}", bold(&make_up(tail), color));
+    }
+    if path.far.is_some() {
+        let _ = writeln!(text, "  {}", dim(&doubt(path), color));
+    }
+}
+
+fn heading(path: &Path) -> String {
+    let far = path.far.as_ref().map_or_else(|| "beyond the uplink".into(), place);
+    let mut heading = format!(
+        "{} -> {far}: {}, {} exchanges",
+        place(&path.near),
+        path.kind,
+        grouped(path.exchanges)
+    );
+    if path.far.is_some() {
+        let _ = write!(heading, ", {} joined", percent(path.joined_ratio));
+    } else {
+        heading.push_str(", no far node seen");
+    }
+    if path.sampled_ratio < 1.0 {
+        let _ = write!(heading, ", {} of the traffic sampled", percent(path.sampled_ratio));
+    }
+    heading
+}
+
+fn row(name: &str, times: &Times) -> String {
+    let figures =
+        [times.p50_ns, times.p90_ns, times.p99_ns, times.p999_ns, times.max_ns, times.mean_ns];
+    format!("{name:<17}{}", figures.map(|ns| format!("{:>9}", time(ns))).concat())
+}
+
+fn words(segment: &str) -> String {
+    segment.replace("cni", "CNI").replace("wan", "WAN").replace('_', " ")
+}
+
+/// Every figure to the nanosecond, so that anyone can add them up.
+fn make_up(tail: &Tail) -> String {
+    let (unit, divisor, digits) =
+        if tail.total_ns < 1_000_000 { ("us", 1_000, 3) } else { ("ms", 1_000_000, 6) };
+    let exact = |ns: i64| {
+        let (sign, ns) = (if ns < 0 { "-" } else { "" }, ns.unsigned_abs());
+        format!("{sign}{}.{:0digits$}", ns / divisor, ns % divisor)
+    };
+    let signed = |ns: u64| i64::try_from(ns).unwrap_or(i64::MAX);
+    let groups = [
+        ("CNI", signed(tail.cni_ns)),
+        ("queue", signed(tail.queue_ns)),
+        ("WAN", tail.wan_ns),
+        ("pod", signed(tail.pod_ns)),
+        ("beyond uplink", signed(tail.beyond_uplink_ns)),
+        ("unknown", tail.unattributed_ns),
+    ];
+    let parts: Vec<_> = groups
+        .into_iter()
+        .filter(|(_, ns)| *ns != 0)
+        .map(|(name, ns)| format!("{} {name}", exact(ns)))
+        .collect();
+    format!(
+        "p{} = {} {unit} = {} ({} exchanges)",
+        // 0.999 * 100 is not quite 99.9.
+        (tail.quantile * 1e6).round() / 1e4,
+        exact(signed(tail.total_ns)),
+        parts.join(" + "),
+        grouped(tail.exchanges)
+    )
+}
+
+fn doubt(path: &Path) -> String {
+    let mut doubt = format!("clocks put at most {} into the WAN", time(path.clock_error_ns));
+    if path.negative_wan > 0 {
+        let _ = write!(
+            doubt,
+            "; {} exchanges below zero are counted as zero",
+            grouped(path.negative_wan)
+        );
+    }
+    doubt
+}
+
+fn losses(loss: &Loss) -> String {
+    let reasons: Vec<_> = loss
+        .lost
+        .reasons()
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| format!("{} {name}", grouped(count)))
+        .collect();
+    let lost: u64 = loss.lost.reasons().iter().map(|(_, count)| count).sum();
+    let mut text = format!(
+        "observations: {} emitted = {} delivered + {} lost",
+        grouped(loss.emitted),
+        grouped(loss.delivered),
+        grouped(lost)
+    );
+    if !reasons.is_empty() {
+        let _ = write!(text, " ({})", reasons.join(", "));
+    }
+    let _ = write!(text, " + {} under way", grouped(loss.pending));
+    if loss.earlier > 0 {
+        let _ = write!(text, " + {} delivered elsewhere", grouped(loss.earlier));
+    }
+    text
+}

@@ -1,0 +1,235 @@
+//! What was measured, as the observer wire says it.
+
+use std::sync::Arc;
+
+use prost_types::Timestamp;
+use xcloud_proto::{
+    common::v1::{ExchangeKind, Loss, Segment as WireSegment, Site as WireSite},
+    observer::v1::{
+        Distribution, Exchange, ExchangeSegment, JoinLoss, LossReport, NodeStatus, PathSplit,
+        SegmentDistribution, SegmentShare, Tail as WireTail,
+    },
+};
+
+use super::convert::endpoint;
+use crate::measure::{
+    Group, Kind, Segment, Site,
+    cell::Cell,
+    histogram::Sparse,
+    join::{Counts, DRIFT_PPM},
+    ledger::{Account, Agent},
+    state::Joined,
+    tail::Tail,
+};
+
+/// What a query wants to see of each path.
+#[derive(Clone, Copy, Debug)]
+pub struct Detail {
+    /// Quantile whose make-up is wanted.
+    pub tail_quantile: f64,
+    /// Whether encoded histograms are.
+    pub histograms: bool,
+}
+
+/// Nanoseconds since 1970 as the wire says them.
+#[must_use]
+pub fn timestamp(ns: u64) -> Timestamp {
+    Timestamp {
+        seconds: i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX),
+        nanos: i32::try_from(ns % 1_000_000_000).unwrap_or(0),
+    }
+}
+
+/// The reverse, clamped to what 64 bits of nanoseconds can say.
+#[must_use]
+pub fn nanoseconds(timestamp: &Timestamp) -> u64 {
+    let seconds = u64::try_from(timestamp.seconds).unwrap_or(0);
+    let nanos = u64::try_from(timestamp.nanos).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}
+
+/// Labels of a site.
+#[must_use]
+pub fn site(site: &Site) -> WireSite {
+    WireSite {
+        cloud: site.cloud.clone(),
+        region: site.region.clone(),
+        zone: site.zone.clone(),
+        node: site.node.clone(),
+    }
+}
+
+/// A kind.
+#[must_use]
+pub const fn kind(kind: Kind) -> ExchangeKind {
+    match kind {
+        Kind::Handshake => ExchangeKind::Handshake,
+        Kind::Ack => ExchangeKind::Ack,
+        Kind::Response => ExchangeKind::Response,
+    }
+}
+
+/// A segment.
+#[must_use]
+pub const fn segment(segment: Segment) -> WireSegment {
+    match segment {
+        Segment::NearCniEgress => WireSegment::NearCniEgress,
+        Segment::NearQueue => WireSegment::NearQueue,
+        Segment::Wan => WireSegment::Wan,
+        Segment::FarCniIngress => WireSegment::FarCniIngress,
+        Segment::FarPod => WireSegment::FarPod,
+        Segment::FarCniEgress => WireSegment::FarCniEgress,
+        Segment::FarQueue => WireSegment::FarQueue,
+        Segment::NearCniIngress => WireSegment::NearCniIngress,
+        Segment::BeyondUplink => WireSegment::BeyondUplink,
+    }
+}
+
+/// One path and kind.
+#[must_use]
+pub fn path(near: &Site, far: Option<&Site>, of: Kind, cell: &Cell, detail: Detail) -> PathSplit {
+    let counts = &cell.counts;
+    let joined = if far.is_some() { counts.recorded } else { 0 };
+    let tail = cell.tail(detail.tail_quantile);
+    PathSplit {
+        near: Some(site(near)),
+        far: far.map(site),
+        kind: kind(of).into(),
+        exchanges: counts.near(),
+        joined,
+        sampled_ratio: ratio(counts.recorded, counts.stands_for),
+        joined_ratio: if far.is_some() { ratio(joined, counts.at_both()) } else { 0.0 },
+        total: Some(distribution(cell.total(), detail)),
+        segments: cell
+            .segments()
+            .map(|(one, values)| SegmentDistribution {
+                segment: segment(one).into(),
+                distribution: Some(distribution(values, detail)),
+            })
+            .collect(),
+        clock_error_ns: far.and(tail.as_ref()).map_or(0, clock_error_ns),
+        tail: tail.map(|tail| wire_tail(&tail, detail.tail_quantile)),
+        negative_wan: counts.negative_wan,
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
+}
+
+fn distribution(values: &Sparse, detail: Detail) -> Distribution {
+    Distribution {
+        count: values.count(),
+        p50_ns: values.quantile_ns(0.5),
+        p90_ns: values.quantile_ns(0.9),
+        p99_ns: values.quantile_ns(0.99),
+        p999_ns: values.quantile_ns(0.999),
+        max_ns: values.max_ns(),
+        mean_ns: values.mean_ns(),
+        hdr_v2: if detail.histograms { values.to_hdr_v2() } else { Vec::new() },
+    }
+}
+
+/// The WAN is what the near clock says less what the far clock says; only the latter's rate puts an error into it,
+/// in proportion to how long the far node held the exchange.
+fn clock_error_ns(tail: &Tail) -> u64 {
+    use Segment::{FarCniEgress, FarCniIngress, FarPod, FarQueue};
+    let far = [FarCniIngress, FarPod, FarCniEgress, FarQueue];
+    let held: i64 =
+        tail.segments().filter(|(segment, _)| far.contains(segment)).map(|(_, ns)| ns).sum::<i64>()
+            + tail.unattributed_ns;
+    (u64::try_from(held).unwrap_or(0) * DRIFT_PPM).div_ceil(1_000_000)
+}
+
+fn wire_tail(tail: &Tail, quantile: f64) -> WireTail {
+    // Only the WAN can be below zero, so no other group is.
+    let group = |group| u64::try_from(tail.group_ns(group)).unwrap_or(0);
+    WireTail {
+        quantile,
+        total_ns: tail.total_ns,
+        cni_ns: group(Group::Cni),
+        queue_ns: group(Group::Queue),
+        wan_ns: tail.group_ns(Group::Wan),
+        pod_ns: group(Group::Pod),
+        beyond_uplink_ns: group(Group::BeyondUplink),
+        exchanges: tail.exchanges,
+        segments: tail
+            .segments()
+            .map(|(one, ns)| SegmentShare { segment: segment(one).into(), mean_ns: ns })
+            .collect(),
+        unattributed_ns: tail.unattributed_ns,
+    }
+}
+
+/// Where observations went.
+#[must_use]
+pub fn loss(account: &Account) -> LossReport {
+    LossReport {
+        emitted: account.emitted,
+        delivered: account.delivered,
+        lost: Some(Loss {
+            ring: account.ring,
+            slot: account.slot,
+            retransmit: account.retransmit,
+            queue: account.queue,
+            join: account.join,
+            agent: account.agent,
+            store: account.store,
+        }),
+        pending: account.pending,
+        earlier: account.earlier,
+    }
+}
+
+/// What the join dropped.
+#[must_use]
+pub const fn join_loss(counts: &Counts) -> JoinLoss {
+    JoinLoss {
+        near_alone: counts.near_alone,
+        far_alone: counts.far_alone,
+        other_answer: counts.other_answer,
+        table_full: counts.table_full,
+        ambiguous: counts.ambiguous,
+    }
+}
+
+/// One agent, at its site.
+#[must_use]
+pub fn node(agent: &Agent, at: &Site) -> NodeStatus {
+    NodeStatus {
+        agent_id: agent.name.clone(),
+        site: Some(site(at)),
+        version: agent.identity.version.clone(),
+        kernel_release: agent.identity.kernel_release.clone(),
+        hooks: agent.identity.hooks.clone(),
+        connected: agent.connected,
+        last_batch: agent.last_batch_ns.map(timestamp),
+        sampling_shift: agent.shift.into(),
+        loss: Some(loss(&agent.account())),
+        opened: agent.opened(),
+        batches: agent.batches,
+        duplicate_batches: agent.duplicates,
+    }
+}
+
+/// A joined exchange, to be sent to any number of readers.
+#[must_use]
+pub fn exchange(joined: &Joined<'_>) -> Arc<Exchange> {
+    let sample = &joined.near.sample;
+    Arc::new(Exchange {
+        ended: Some(timestamp(joined.near.ended_ns)),
+        near: Some(site(joined.near_site)),
+        far: Some(site(joined.far_site)),
+        source: Some(endpoint(sample.tuple.local, sample.tuple.local_port)),
+        destination: Some(endpoint(sample.tuple.remote, sample.tuple.remote_port)),
+        kind: kind(joined.near.kind).into(),
+        total_ns: joined.split.total_ns,
+        segments: joined
+            .split
+            .measured()
+            .map(|(one, duration_ns)| ExchangeSegment { segment: segment(one).into(), duration_ns })
+            .collect(),
+        end_sequence: sample.end_seq,
+        timestamp_value: sample.tsval,
+    })
+}

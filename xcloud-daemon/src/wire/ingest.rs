@@ -1,0 +1,230 @@
+//! Agents bring observations: each stream opens with a hello, each batch is merged once or refused.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Response, Status, Streaming};
+use xcloud_proto::{
+    common::v1::Site as WireSite,
+    ingest::v1::{
+        Hello, SampleBatch, StreamBatchesRequest, StreamBatchesResponse, Totals as WireTotals,
+        ingest_service_server::IngestService, stream_batches_request::Message,
+    },
+};
+
+use super::{convert, server::Hub};
+use crate::measure::{
+    Site,
+    ledger::{BootId, Totals},
+    state::{Batch, Opening, Refusal, Stream},
+};
+
+/// Batches an agent may have under way: enough to fill a long path, few enough to hold.
+const CREDIT: u32 = 16;
+/// How long a new stream may be silent.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// Longest name or label in bytes: that of a DNS name.
+const MAX_LABEL: usize = 253;
+/// Most bytes all hooks of an agent may take.
+const MAX_HOOKS: usize = 64 << 10;
+
+/// The service.
+#[derive(Debug)]
+pub struct Ingest {
+    hub: Arc<Hub>,
+}
+
+impl Ingest {
+    /// Over a memory.
+    #[must_use]
+    pub const fn new(hub: Arc<Hub>) -> Self {
+        Self { hub }
+    }
+}
+
+type Answers = mpsc::Sender<Result<StreamBatchesResponse, Status>>;
+
+#[tonic::async_trait]
+impl IngestService for Ingest {
+    type StreamBatchesStream = ReceiverStream<Result<StreamBatchesResponse, Status>>;
+
+    async fn stream_batches(
+        &self,
+        request: Request<Streaming<StreamBatchesRequest>>,
+    ) -> Result<Response<Self::StreamBatchesStream>, Status> {
+        let (answers, receiver) = mpsc::channel(CREDIT as usize);
+        let hub = Arc::clone(&self.hub);
+        tokio::spawn(async move {
+            let mut agent = String::from("an agent that has not said who it is");
+            let requests = request.into_inner();
+            if let Err(status) = converse(&hub, requests, &answers, &mut agent).await {
+                if !matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown) {
+                    hub.refused(&agent, &status);
+                }
+                // Whoever hung up does not want to know.
+                let _ = answers.send(Err(status)).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}
+
+/// A stream that closes however its task ends.
+struct Open<'a> {
+    hub: &'a Hub,
+    stream: Stream,
+    replaced: CancellationToken,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.hub.close(&self.stream, &self.replaced);
+    }
+}
+
+async fn converse(
+    hub: &Hub,
+    mut requests: Streaming<StreamBatchesRequest>,
+    answers: &Answers,
+    name: &mut String,
+) -> Result<(), Status> {
+    let first = timeout(HELLO_WITHIN, requests.message())
+        .await
+        .map_err(|_| Status::deadline_exceeded("no hello came within 10 s"))?;
+    let hello = match first.map_err(unreadable)?.map(|request| request.message) {
+        Some(Some(Message::Hello(hello))) => hello,
+        Some(_) => return Err(Status::invalid_argument("the first message must be a hello")),
+        None => return Ok(()),
+    };
+    let opening = opening(hello).map_err(Status::invalid_argument)?;
+    name.clone_from(&opening.name);
+    let (stream, acked, replaced) = hub.open(opening).map_err(refusal)?;
+    let open = Open { hub, stream, replaced };
+    log::info!("agent {name:?} connected");
+    if answers.send(Ok(answer(acked))).await.is_err() {
+        return Ok(());
+    }
+    loop {
+        let message = tokio::select! {
+            message = requests.message() => message.map_err(unreadable)?,
+            () = open.replaced.cancelled() => {
+                return Err(Status::aborted("a newer stream of this agent has taken over"));
+            }
+            () = hub.stop.cancelled() => {
+                return Err(Status::unavailable("the aggregator is stopping"));
+            }
+        };
+        let Some(request) = message else { return Ok(()) };
+        let Some(Message::Batch(batch)) = request.message else {
+            return Err(Status::invalid_argument("only batches may follow the hello"));
+        };
+        let batch = read(&batch).map_err(Status::invalid_argument)?;
+        let acked = hub.take(&open.stream, &batch).map_err(refusal)?;
+        if answers.send(Ok(answer(acked))).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+const fn answer(acked_sequence: u64) -> StreamBatchesResponse {
+    StreamBatchesResponse { acked_sequence, credit_batches: CREDIT }
+}
+
+/// A message that is too long or no protobuf is wrong for good, and the agent is to give it up.
+fn unreadable(status: Status) -> Status {
+    match status.code() {
+        Code::OutOfRange | Code::Internal | Code::ResourceExhausted => {
+            Status::invalid_argument(status.message())
+        }
+        _ => status,
+    }
+}
+
+fn refusal(refusal: Refusal) -> Status {
+    match refusal {
+        Refusal::Invalid(why) => Status::invalid_argument(why),
+        Refusal::OutOfTurn(why) => Status::failed_precondition(why),
+        Refusal::Superseded(why) => Status::aborted(why),
+        Refusal::Full(why) => Status::resource_exhausted(why),
+    }
+}
+
+fn opening(hello: Hello) -> Result<Opening, String> {
+    label("agent_id", &hello.agent_id)?;
+    if hello.agent_id.is_empty() {
+        return Err("agent_id is empty".into());
+    }
+    label("version", &hello.version)?;
+    label("kernel_release", &hello.kernel_release)?;
+    hello.hooks.iter().try_for_each(|hook| label("hooks", hook))?;
+    if hello.hooks.iter().map(|hook| hook.len() + size_of::<String>()).sum::<usize>() > MAX_HOOKS {
+        return Err(format!("hooks take more than {MAX_HOOKS} bytes"));
+    }
+    let predecessor = hello
+        .predecessor
+        .map(|life| {
+            Ok::<_, String>((boot_id("predecessor.boot_id", &life.boot_id)?, totals(life.totals)?))
+        })
+        .transpose()?;
+    Ok(Opening {
+        boot: boot_id("boot_id", &hello.boot_id)?,
+        name: hello.agent_id,
+        site: site(hello.site)?,
+        version: hello.version,
+        kernel_release: hello.kernel_release,
+        hooks: hello.hooks,
+        first_sequence: hello.first_sequence,
+        predecessor,
+    })
+}
+
+/// Labels are shown to people and go into other systems, so they are held to what a line of text can carry.
+fn label(field: &str, text: &str) -> Result<(), String> {
+    if text.len() > MAX_LABEL {
+        return Err(format!("{field} has {} bytes, more than {MAX_LABEL}", text.len()));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(format!("{field} has control characters: {text:?}"));
+    }
+    Ok(())
+}
+
+fn boot_id(field: &str, bytes: &[u8]) -> Result<BootId, String> {
+    bytes.try_into().map_err(|_| format!("{field} has {} bytes, not 16", bytes.len()))
+}
+
+fn site(site: Option<WireSite>) -> Result<Site, String> {
+    let WireSite { cloud, region, zone, node } = site.ok_or("the hello names no site")?;
+    label("site.cloud", &cloud)?;
+    label("site.region", &region)?;
+    label("site.zone", &zone)?;
+    label("site.node", &node)?;
+    Ok(Site { cloud, region, zone, node })
+}
+
+fn totals(totals: Option<WireTotals>) -> Result<Totals, String> {
+    let totals = totals.ok_or("totals are missing")?;
+    let lost = totals.lost.unwrap_or_default();
+    Ok(Totals {
+        opened: totals.opened,
+        emitted: totals.emitted,
+        ring: lost.ring,
+        slot: lost.slot,
+        retransmit: lost.retransmit,
+        queue: lost.queue,
+        pending: totals.pending,
+        unanswered: totals.unanswered,
+    })
+}
+
+fn read(batch: &SampleBatch) -> Result<Batch, String> {
+    Ok(Batch {
+        sequence: batch.sequence,
+        sent_monotonic_ns: batch.sent_monotonic_ns,
+        sent_before: batch.sent_before,
+        totals: totals(batch.totals)?,
+        samples: convert::decode(batch).map_err(|error| error.to_string())?,
+    })
+}

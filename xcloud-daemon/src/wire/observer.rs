@@ -1,0 +1,277 @@
+//! Answers users and collectors.
+
+use std::sync::Arc;
+
+use tokio::sync::{
+    broadcast::{self, error::RecvError},
+    mpsc,
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+use xcloud_proto::{
+    common::v1::{ExchangeKind, Site as WireSite},
+    observer::v1::{
+        Exchange, ExchangeFilter, GetServerStatusRequest, GetServerStatusResponse, GroupBy,
+        ListNodesRequest, ListNodesResponse, QuerySplitRequest, QuerySplitResponse, SiteFilter,
+        WatchExchangesRequest, WatchExchangesResponse, observer_service_server::ObserverService,
+        watch_exchanges_response::Item,
+    },
+};
+
+use super::{
+    answer::{self, Detail, nanoseconds, timestamp},
+    server::Hub,
+};
+use crate::measure::{
+    Kind, Site,
+    state::State,
+    store::{Path, Range},
+};
+
+/// Exchanges on their way to one reader.
+const READER_BUFFER: usize = 64;
+
+/// The service.
+#[derive(Debug)]
+pub struct Observer {
+    hub: Arc<Hub>,
+}
+
+impl Observer {
+    /// Over a memory.
+    #[must_use]
+    pub const fn new(hub: Arc<Hub>) -> Self {
+        Self { hub }
+    }
+}
+
+#[tonic::async_trait]
+impl ObserverService for Observer {
+    type WatchExchangesStream = ReceiverStream<Result<WatchExchangesResponse, Status>>;
+
+    async fn query_split(
+        &self,
+        request: Request<QuerySplitRequest>,
+    ) -> Result<Response<QuerySplitResponse>, Status> {
+        let question = Question::read(request.into_inner(), self.hub.now_ns())
+            .map_err(Status::invalid_argument)?;
+        Ok(Response::new(self.hub.read(|state| question.answer(state))))
+    }
+
+    async fn watch_exchanges(
+        &self,
+        request: Request<WatchExchangesRequest>,
+    ) -> Result<Response<Self::WatchExchangesStream>, Status> {
+        let request = request.into_inner();
+        let filter =
+            Filter::read(request.filter.unwrap_or_default()).map_err(Status::invalid_argument)?;
+        let wanted = Wanted { filter, limit: request.limit, min_total_ns: request.min_total_ns };
+        let (answers, receiver) = mpsc::channel(READER_BUFFER);
+        let hub = Arc::clone(&self.hub);
+        // From here on nothing is missed.
+        let exchanges = hub.watch();
+        tokio::spawn(async move { follow(&hub, exchanges, &wanted, &answers).await });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn list_nodes(
+        &self,
+        _: Request<ListNodesRequest>,
+    ) -> Result<Response<ListNodesResponse>, Status> {
+        let nodes = self.hub.read(|state| {
+            let status = |agent| answer::node(agent, state.store().site(agent.identity.site));
+            state.agents().into_iter().map(status).collect()
+        });
+        Ok(Response::new(ListNodesResponse { nodes }))
+    }
+
+    async fn get_server_status(
+        &self,
+        _: Request<GetServerStatusRequest>,
+    ) -> Result<Response<GetServerStatusResponse>, Status> {
+        let started = Some(timestamp(self.hub.start_ns()));
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Ok(Response::new(self.hub.read(|state| GetServerStatusResponse {
+            version: env!("CARGO_PKG_VERSION").into(),
+            started,
+            oldest_available: state.store().oldest_ns().map(timestamp),
+            connected_agents: count(state.agents().iter().filter(|one| one.connected).count()),
+            known_agents: count(state.agents().len()),
+            loss: Some(answer::loss(&state.account())),
+            joined_exchanges: state.join_counts().joined,
+            join_loss: Some(answer::join_loss(state.join_counts())),
+            refused: state.refused(),
+        })))
+    }
+}
+
+/// A query that was understood.
+struct Question {
+    filter: Filter,
+    group_by: GroupBy,
+    start_ns: Option<u64>,
+    end_ns: u64,
+    now_ns: u64,
+    detail: Detail,
+}
+
+impl Question {
+    fn read(request: QuerySplitRequest, now_ns: u64) -> Result<Self, String> {
+        let quantile = request.tail_quantile;
+        let tail_quantile = if quantile == 0.0 { 0.99 } else { quantile };
+        if !(0.5..1.0).contains(&tail_quantile) {
+            return Err(format!("tail_quantile is {quantile}, not from 0.5 to below 1"));
+        }
+        let group_by = GroupBy::try_from(request.group_by)
+            .map_err(|_| format!("group_by is {}, which means nothing", request.group_by))?;
+        let start_ns = request.start.as_ref().map(nanoseconds);
+        let end_ns = request.end.as_ref().map_or(now_ns, nanoseconds);
+        if start_ns.is_some_and(|start_ns| start_ns > end_ns) {
+            return Err("start is later than end".into());
+        }
+        let filter = Filter::read(request.filter.unwrap_or_default())?;
+        let detail = Detail { tail_quantile, histograms: request.include_histograms };
+        Ok(Self { filter, group_by, start_ns, end_ns, now_ns, detail })
+    }
+
+    fn answer(&self, state: &State) -> QuerySplitResponse {
+        let store = state.store();
+        let oldest_ns = store.oldest_ns();
+        let start_ns = self.start_ns.or(oldest_ns).unwrap_or(self.end_ns).min(self.end_ns);
+        let key = |path: &Path| {
+            let (near, far) = (store.site(path.near), path.far.map(|far| store.site(far)));
+            self.filter
+                .matches(near, far.map(AsRef::as_ref), path.kind)
+                .then(|| (self.grouped(near), far.map(|far| self.grouped(far)), path.kind))
+        };
+        let (answered, groups) = store.query(Range { start_ns, end_ns: self.end_ns }, key);
+        let paths = groups
+            .iter()
+            .map(|((near, far, kind), cell)| {
+                answer::path(near, far.as_ref(), *kind, cell, self.detail)
+            })
+            .collect();
+        QuerySplitResponse {
+            paths,
+            loss: Some(answer::loss(&state.account())),
+            oldest_available: oldest_ns.map(timestamp),
+            start: Some(timestamp(answered.start_ns)),
+            // The last interval may go on; nothing is known of the time to come.
+            end: Some(timestamp(answered.end_ns.min(self.now_ns.max(self.end_ns)))),
+        }
+    }
+
+    /// Keeps the labels that tell groups apart.
+    fn grouped(&self, site: &Site) -> Site {
+        let mut site = site.clone();
+        if matches!(self.group_by, GroupBy::Unspecified | GroupBy::Node) {
+            return site;
+        }
+        site.node.clear();
+        if self.group_by != GroupBy::Zone {
+            site.zone.clear();
+        }
+        if self.group_by == GroupBy::Cloud {
+            site.region.clear();
+        }
+        site
+    }
+}
+
+/// A filter that was understood.
+struct Filter {
+    near: SiteFilter,
+    far: SiteFilter,
+    kinds: Vec<ExchangeKind>,
+}
+
+impl Filter {
+    fn read(filter: ExchangeFilter) -> Result<Self, String> {
+        let kinds = filter
+            .kinds
+            .iter()
+            .map(|number| match ExchangeKind::try_from(*number) {
+                Ok(kind) if kind != ExchangeKind::Unspecified => Ok(kind),
+                _ => Err(format!("filter.kinds has {number}, which means nothing")),
+            })
+            .collect::<Result<_, _>>()?;
+        let (near, far) = (filter.near.unwrap_or_default(), filter.far.unwrap_or_default());
+        Ok(Self { near, far, kinds })
+    }
+
+    fn matches(&self, near: &Site, far: Option<&Site>, kind: Kind) -> bool {
+        let far_matches =
+            far.map_or(self.far == SiteFilter::default(), |far| site_matches(&self.far, far));
+        far_matches
+            && site_matches(&self.near, near)
+            && (self.kinds.is_empty() || self.kinds.contains(&answer::kind(kind)))
+    }
+
+    fn matches_exchange(&self, exchange: &Exchange) -> bool {
+        let matches = |filter: &SiteFilter, site: &Option<WireSite>| {
+            site.as_ref().is_some_and(|site| {
+                labels_match(filter, [&site.cloud, &site.region, &site.zone, &site.node])
+            })
+        };
+        matches(&self.near, &exchange.near)
+            && matches(&self.far, &exchange.far)
+            && (self.kinds.is_empty() || self.kinds.contains(&exchange.kind()))
+    }
+}
+
+fn site_matches(filter: &SiteFilter, site: &Site) -> bool {
+    labels_match(filter, [&site.cloud, &site.region, &site.zone, &site.node])
+}
+
+fn labels_match(filter: &SiteFilter, labels: [&String; 4]) -> bool {
+    [&filter.cloud, &filter.region, &filter.zone, &filter.node]
+        .into_iter()
+        .zip(labels)
+        .all(|(wanted, label)| wanted.is_empty() || wanted == label)
+}
+
+/// What a reader of exchanges wants.
+struct Wanted {
+    filter: Filter,
+    /// 0 for no limit.
+    limit: u64,
+    min_total_ns: u64,
+}
+
+type Answers = mpsc::Sender<Result<WatchExchangesResponse, Status>>;
+
+async fn follow(
+    hub: &Hub,
+    mut exchanges: broadcast::Receiver<Arc<Exchange>>,
+    wanted: &Wanted,
+    answers: &Answers,
+) {
+    let mut sent = 0;
+    loop {
+        let next = tokio::select! {
+            next = exchanges.recv() => next,
+            () = answers.closed() => return,
+            () = hub.stop.cancelled() => {
+                let _ = answers.send(Err(Status::unavailable("the aggregator is stopping"))).await;
+                return;
+            }
+        };
+        let item = match next {
+            Ok(exchange) if wanted.takes(&exchange) => Item::Exchange((*exchange).clone()),
+            Ok(_) => continue,
+            Err(RecvError::Lagged(skipped)) => Item::Skipped(skipped),
+            Err(RecvError::Closed) => return,
+        };
+        sent += u64::from(matches!(item, Item::Exchange(_)));
+        let answer = WatchExchangesResponse { item: Some(item) };
+        if answers.send(Ok(answer)).await.is_err() || sent == wanted.limit && wanted.limit > 0 {
+            return;
+        }
+    }
+}
+
+impl Wanted {
+    fn takes(&self, exchange: &Exchange) -> bool {
+        exchange.total_ns >= self.min_total_ns && self.filter.matches_exchange(exchange)
+    }
+}

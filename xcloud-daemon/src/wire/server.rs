@@ -1,0 +1,246 @@
+//! The aggregator's gRPC server: one memory behind one lock, both services, health and reflection.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context as _, Result};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    sync::broadcast,
+};
+use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Status,
+    service::Routes,
+    transport::{Server, server::TcpIncoming},
+};
+use xcloud_proto::{
+    DESCRIPTORS,
+    ingest::v1::ingest_service_server::IngestServiceServer,
+    observer::v1::{Exchange, observer_service_server::ObserverServiceServer},
+};
+
+use super::{answer, ingest::Ingest, observer::Observer};
+use crate::measure::{
+    AgentId,
+    state::{Batch, Limits, Opening, Refusal, State, Stream},
+};
+
+/// Largest message an agent may send.
+const MAX_BATCH_BYTES: usize = 4 << 20;
+/// Largest question.
+const MAX_QUESTION_BYTES: usize = 64 << 10;
+/// Calls open at once on one connection.
+const MAX_CALLS: u32 = 64;
+/// A peer that vanished without a word is noticed after this and [`KEEP_ALIVE_TIMEOUT`].
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Exchanges a slow reader may be behind before it misses some.
+const WATCH_BUFFER: usize = 4096;
+/// How often refusals are told.
+const REFUSALS_EVERY: Duration = Duration::from_secs(10);
+
+/// The aggregator's memory, shared between its streams. The lock is never held across an await.
+#[derive(Debug)]
+pub struct Hub {
+    inner: Mutex<Inner>,
+    exchanges: broadcast::Sender<Arc<Exchange>>,
+    start: Instant,
+    start_ns: u64,
+    /// Cancelled when the aggregator stops; every stream ends then.
+    pub stop: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    /// Cancelled when a newer stream of the agent takes over.
+    streams: HashMap<AgentId, CancellationToken>,
+    refusals: Refusals,
+}
+
+/// Refusals not told yet.
+#[derive(Debug, Default)]
+struct Refusals {
+    told: Option<Instant>,
+    untold: u64,
+}
+
+impl Hub {
+    /// An empty memory, as of now.
+    #[must_use]
+    pub fn new(limits: Limits, stop: CancellationToken) -> Arc<Self> {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Arc::new(Self {
+            inner: Mutex::new(Inner {
+                state: State::new(limits),
+                streams: HashMap::new(),
+                refusals: Refusals::default(),
+            }),
+            exchanges: broadcast::Sender::new(WATCH_BUFFER),
+            start: Instant::now(),
+            start_ns: u64::try_from(since_1970.unwrap_or_default().as_nanos()).unwrap_or(0),
+            stop,
+        })
+    }
+
+    /// Nanoseconds since 1970 by a clock that never goes back: the wall clock at start, the monotonic one since.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        let since = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.start_ns.saturating_add(since)
+    }
+
+    /// When it began, in nanoseconds since 1970.
+    #[must_use]
+    pub const fn start_ns(&self) -> u64 {
+        self.start_ns
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic in one stream must not stop the others.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the memory.
+    pub fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.lock().state)
+    }
+
+    /// Gives up what has waited long enough and forgets what is too old.
+    pub fn tick(&self) {
+        let now_ns = self.now_ns();
+        self.lock().state.tick(now_ns);
+    }
+
+    /// Opens an agent's stream. Returns the highest sequence that needs not be sent, and what is cancelled when a newer
+    /// stream takes over.
+    ///
+    /// # Errors
+    /// The opening is refused.
+    pub fn open(&self, opening: Opening) -> Result<(Stream, u64, CancellationToken), Refusal> {
+        let now_ns = self.now_ns();
+        let mut inner = self.lock();
+        let (stream, acked) = inner.state.open(now_ns, opening)?;
+        let replaced = CancellationToken::new();
+        if let Some(older) = inner.streams.insert(stream.agent, replaced.clone()) {
+            older.cancel();
+        }
+        Ok((stream, acked, replaced))
+    }
+
+    /// Closes an agent's stream.
+    pub fn close(&self, stream: &Stream, replaced: &CancellationToken) {
+        let mut inner = self.lock();
+        inner.state.close(stream);
+        if !replaced.is_cancelled() {
+            inner.streams.remove(&stream.agent);
+        }
+    }
+
+    /// Takes a batch, once. Returns the highest sequence merged.
+    ///
+    /// # Errors
+    /// The batch is refused whole.
+    pub fn take(&self, stream: &Stream, batch: &Batch) -> Result<u64, Refusal> {
+        let now_ns = self.now_ns();
+        let watched = self.exchanges.receiver_count() > 0;
+        self.lock().state.take(now_ns, stream, batch, &mut |joined| {
+            if watched {
+                // No reader is left: then nobody misses it.
+                let _ = self.exchanges.send(answer::exchange(joined));
+            }
+        })
+    }
+
+    /// Joined exchanges from now on.
+    #[must_use]
+    pub fn watch(&self) -> broadcast::Receiver<Arc<Exchange>> {
+        self.exchanges.subscribe()
+    }
+
+    /// Counts a refusal, and tells of it if none was told lately.
+    pub fn refused(&self, agent: &str, status: &Status) {
+        let mut inner = self.lock();
+        inner.state.count_refused();
+        let refusals = &mut inner.refusals;
+        if refusals.told.is_some_and(|told| told.elapsed() < REFUSALS_EVERY) {
+            refusals.untold += 1;
+            return;
+        }
+        let before = std::mem::take(&mut refusals.untold);
+        refusals.told = Some(Instant::now());
+        drop(inner);
+        log::warn!(
+            "refused {agent:?}: {:?}: {} ({before} more since the last such line)",
+            status.code(),
+            status.message().escape_debug()
+        );
+    }
+}
+
+/// A bound address.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// Unix socket.
+    Unix(UnixListener),
+}
+
+/// All services over one memory.
+///
+/// # Errors
+/// The compiled-in descriptors cannot be read.
+pub async fn routes(hub: &Arc<Hub>) -> Result<Routes> {
+    let ingest = IngestServiceServer::new(Ingest::new(Arc::clone(hub)))
+        .max_decoding_message_size(MAX_BATCH_BYTES);
+    let observer = ObserverServiceServer::new(Observer::new(Arc::clone(hub)))
+        .max_decoding_message_size(MAX_QUESTION_BYTES);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<IngestServiceServer<Ingest>>().await;
+    health.set_serving::<ObserverServiceServer<Observer>>().await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let mut routes = Routes::builder();
+    routes
+        .add_service(ingest)
+        .add_service(observer)
+        .add_service(health_service)
+        .add_service(reflection().build_v1().context("compiled-in descriptors")?)
+        .add_service(reflection().build_v1alpha().context("compiled-in descriptors")?);
+    Ok(routes.routes())
+}
+
+/// Serves until the hub is stopped and every connection has ended.
+///
+/// # Errors
+/// The listener breaks.
+pub async fn serve(hub: Arc<Hub>, routes: Routes, listener: Listener) -> Result<()> {
+    let router = Server::builder()
+        .max_concurrent_streams(MAX_CALLS)
+        .concurrency_limit_per_connection(MAX_CALLS as usize)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+        .add_routes(routes);
+    let stop = hub.stop.clone();
+    let stopped = stop.cancelled_owned();
+    match listener {
+        Listener::Tcp(listener) => {
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            router.serve_with_incoming_shutdown(incoming, stopped).await?;
+        }
+        Listener::Unix(listener) => {
+            let incoming = UnixListenerStream::new(listener);
+            router.serve_with_incoming_shutdown(incoming, stopped).await?;
+        }
+    }
+    Ok(())
+}
