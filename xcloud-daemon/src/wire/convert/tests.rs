@@ -21,8 +21,8 @@ prop_compose! {
             first_ns: 0, second_ns: 0, third_ns: 0, last_ns: 0, queue_ns: 0,
             end_seq, tsval, answer, pod_ifindex, uplink_ifindex,
             tuple: Tuple {
-                local: slot::address(local),
-                remote: slot::address(remote),
+                local,
+                remote,
                 local_port,
                 remote_port,
             },
