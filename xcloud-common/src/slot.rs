@@ -59,21 +59,33 @@ pub const PAYLOAD: usize = 1;
 
 /// One exchange under way. `first` to `third` are hooks in the order of travel: `P_out, U_out, U_in` at the near
 /// node, `U_in, P_in, P_out` at the far one; the fourth emits and is not stored.
+///
+/// What most hooks touch lies in bytes 48 to 112. An array map's values start 16 bytes into a cache line
+/// (`struct bpf_array`, after the line-aligned `struct bpf_map`), so these are one line: a slot is seldom in the
+/// cache, and waiting for memory is most of what a selected packet costs.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Slot {
+    /// The second answer before the far node's uplink queue.
+    pub queue_payload: Stamp,
+    /// First hook passed by the second answer.
+    pub third_payload: Stamp,
+    /// Digest of the second answer; valid when `third_payload` is.
+    pub answer_payload: u32,
+    /// Interface the data left by, at the near node.
+    pub uplink_ifindex: u32,
+    /// Fills up to the line.
+    pub reserved: [u64; 3],
     /// `E` in the upper half, TSval in the lower: the join key. Zero: never used.
     pub key: u64,
     /// First hook passed by the data.
     pub first: Stamp,
     /// Second hook passed by the data.
     pub second: Stamp,
-    /// First hook passed by an answer, by lane.
-    pub third: [Stamp; 2],
-    /// Before the uplink queue: the data's at the near node (lane 0), the answer's at the far node.
-    pub queue: [Stamp; 2],
-    /// Digest of the answer, by lane; valid when `third` is.
-    pub answer: [u32; 2],
+    /// First hook passed by the first answer.
+    pub third: Stamp,
+    /// Digest of the first answer; valid when `third` is.
+    pub answer: u32,
     /// Tag and [`state`] bits.
     pub state: u32,
     /// Tag and, by lane, whether it was emitted. Only the last hook writes it.
@@ -84,11 +96,14 @@ pub struct Slot {
     pub uplink_flow: u32,
     /// Interface of the pod.
     pub pod_ifindex: u32,
-    /// Interface the data left by, at the near node.
-    pub uplink_ifindex: u32,
-    /// Labels.
-    pub tuple: Tuple,
+    /// Before the uplink queue: the data at the near node, the first answer at the far node.
+    pub queue: Stamp,
+    /// Fills the slot.
+    pub filler: [u64; 2],
 }
+
+/// Offset of the cache line that most hooks touch.
+pub const HOT: usize = 48;
 
 /// Bits in the lower half of [`Slot::state`].
 pub mod state {
@@ -153,7 +168,8 @@ pub const fn marked(word: u32, tag: u16) -> u32 {
     if (word >> 16) as u16 == tag { word & 0xffff } else { 0 }
 }
 
-const _: () = assert!(size_of::<Slot>() <= 128 && size_of::<Tuple>() == 36);
+const _: () = assert!(size_of::<Slot>() == 128 && size_of::<Tuple>() == 36);
+const _: () = assert!(core::mem::offset_of!(Slot, key) == HOT);
 
 #[cfg(test)]
 mod tests {

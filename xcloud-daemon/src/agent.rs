@@ -42,6 +42,7 @@ pub mod clock;
 pub mod drainer;
 pub mod hooks;
 pub mod identity;
+pub mod memory;
 pub mod sampling;
 
 /// How long the last observations may take to reach the aggregator.
@@ -68,6 +69,7 @@ pub fn run(args: AgentArgs) -> Result<()> {
     };
     let mut programs =
         Programs::load(&plan, config, &owner).context("loading the kernel programs")?;
+    memory::give_back();
     let hello = Hello {
         agent_id: owner.agent_id.clone(),
         boot_id: owner.boot_id.to_vec(),

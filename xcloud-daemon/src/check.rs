@@ -173,8 +173,7 @@ fn table(check: &Check) -> String {
         (false, _) => "\nThis node cannot measure until that is done.\n",
         (true, true) => "\nThis node can measure.\n",
         (true, false) => {
-            "\nNothing is known to stand against measuring, but some things could not be found out: run as root to \
-             know.\n"
+            "\nNothing is known to stand against measuring; what is unknown above could not be found out.\n"
         }
     }
 }

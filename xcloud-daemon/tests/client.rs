@@ -90,9 +90,9 @@ impl Aggregator {
             state.hellos.push(hello);
             (left, acked)
         };
+        let forgets = self.0.lock().expect("sound").forgets && left != usize::MAX;
         loop {
             let credit_batches = self.0.lock().expect("sound").credit;
-            let forgets = self.0.lock().expect("sound").forgets && left != usize::MAX;
             let response = StreamBatchesResponse {
                 acked_sequence: if forgets { 0 } else { acked },
                 credit_batches,

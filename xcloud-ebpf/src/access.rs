@@ -12,7 +12,7 @@ use crate::maps::{self, SCRATCH_BYTES};
 
 /// The linear part of a packet, read in place.
 #[derive(Clone, Copy)]
-pub struct Linear {
+pub(crate) struct Linear {
     start: usize,
     end: usize,
 }
@@ -20,7 +20,7 @@ pub struct Linear {
 impl Linear {
     /// What a TC program may read directly.
     #[inline(always)]
-    pub fn new(ctx: &TcContext) -> Self {
+    pub(crate) fn new(ctx: &TcContext) -> Self {
         Self { start: ctx.data(), end: ctx.data_end() }
     }
 }
@@ -39,7 +39,7 @@ impl Bytes for Linear {
 
 /// Bytes that were just found to be there.
 #[derive(Clone, Copy)]
-pub struct Checked(usize);
+pub(crate) struct Checked(usize);
 
 impl Checked {
     #[inline(always)]
@@ -79,7 +79,7 @@ fn opaque(mut value: usize) -> usize {
 
 /// Headers from the IP header on, copied to this CPU's scratch room.
 #[derive(Clone, Copy)]
-pub struct Copied {
+pub(crate) struct Copied {
     start: *const u8,
     len: usize,
 }
@@ -87,7 +87,7 @@ pub struct Copied {
 impl Copied {
     /// Copies what follows the link header by helper: for headers outside the linear part, or out of the ordinary.
     #[inline(always)]
-    pub fn from_skb(ctx: &TcContext, link_header: u32) -> Option<Self> {
+    pub(crate) fn from_skb(ctx: &TcContext, link_header: u32) -> Option<Self> {
         let scratch = maps::scratch()?;
         let len = opaque((ctx.len().checked_sub(link_header)? as usize).min(SCRATCH_BYTES));
         if len == 0 || len > SCRATCH_BYTES {
@@ -103,7 +103,7 @@ impl Copied {
     /// Copies headers from kernel memory. Reading past the packet's linear part is harmless: the skb's shared info
     /// follows it in the same allocation; `len` keeps it from being taken for headers.
     #[inline(always)]
-    pub fn from_kernel(address: u64, len: u32) -> Option<Self> {
+    pub(crate) fn from_kernel(address: u64, len: u32) -> Option<Self> {
         let scratch = maps::scratch()?;
         // SAFETY: the helper checks the source; the destination is this CPU's.
         unsafe { bpf_probe_read_kernel_buf(address as *const u8, &mut *scratch) }.ok()?;

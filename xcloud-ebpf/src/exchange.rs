@@ -76,12 +76,6 @@ impl SlotRef {
         }
     }
 
-    /// Labels the exchange with its connection. Untagged: a torn label would be a wrong name, not a wrong time.
-    #[inline(always)]
-    pub fn label(self, tuple: &Tuple) {
-        set!(self, *tuple, tuple);
-    }
-
     #[inline(always)]
     fn bits(self, tag: u16) -> u32 {
         slot::marked(get!(self, state), tag)
@@ -219,7 +213,7 @@ pub fn pass(slot: SlotRef, seen: &Seen, end: End) -> Option<Counter> {
 #[inline(always)]
 pub fn queue_data(slot: SlotRef, seen: &Seen) {
     if let Some(tag) = is_data_of(slot, seen) {
-        set!(slot, slot::stamp(tag, seen.now_ns), queue[FIRST]);
+        set!(slot, slot::stamp(tag, seen.now_ns), queue);
     }
 }
 
@@ -229,8 +223,8 @@ pub fn queue_answer(slot: SlotRef, seen: &Seen) {
     let tag = slot::tag(get!(slot, key));
     let stamp = slot::stamp(tag, seen.now_ns);
     match lane_of(slot, seen, tag) {
-        Some(FIRST) => set!(slot, stamp, queue[FIRST]),
-        Some(_) => set!(slot, stamp, queue[PAYLOAD]),
+        Some(FIRST) => set!(slot, stamp, queue),
+        Some(_) => set!(slot, stamp, queue_payload),
         None => {}
     }
 }
@@ -255,10 +249,10 @@ pub fn answer(slot: SlotRef, seen: &Seen, end: End) -> Option<Counter> {
     if flow != seen.facts.flow {
         return Some(Counter::OtherFlow);
     }
-    let first = !slot::owned(get!(slot, third[FIRST]), tag);
+    let first = !slot::owned(get!(slot, third), tag);
     let response = seen.headers.payload
         && bits & (state::PAYLOAD | state::ANSWERED_WITH_PAYLOAD) == state::PAYLOAD
-        && !slot::owned(get!(slot, third[PAYLOAD]), tag);
+        && !slot::owned(get!(slot, third_payload), tag);
     if !first && !response {
         return None;
     }
@@ -270,11 +264,11 @@ pub fn answer(slot: SlotRef, seen: &Seen, end: End) -> Option<Counter> {
         if seen.headers.payload {
             set!(slot, slot::mark(tag, bits | state::ANSWERED_WITH_PAYLOAD), state);
         }
-        set!(slot, seen.facts.answer, answer[FIRST]);
-        set!(slot, stamp, third[FIRST]);
+        set!(slot, seen.facts.answer, answer);
+        set!(slot, stamp, third);
     } else {
-        set!(slot, seen.facts.answer, answer[PAYLOAD]);
-        set!(slot, stamp, third[PAYLOAD]);
+        set!(slot, seen.facts.answer, answer_payload);
+        set!(slot, stamp, third_payload);
     }
     None
 }
@@ -296,10 +290,9 @@ fn echoes(key: u64, bits: u32, tsecr: u32) -> bool {
 #[inline(always)]
 fn lane_of(slot: SlotRef, seen: &Seen, tag: u16) -> Option<usize> {
     let answer = seen.facts.answer;
-    if slot::owned(get!(slot, third[FIRST]), tag) && get!(slot, answer[FIRST]) == answer {
+    if slot::owned(get!(slot, third), tag) && get!(slot, answer) == answer {
         Some(FIRST)
-    } else if slot::owned(get!(slot, third[PAYLOAD]), tag) && get!(slot, answer[PAYLOAD]) == answer
-    {
+    } else if slot::owned(get!(slot, third_payload), tag) && get!(slot, answer_payload) == answer {
         Some(PAYLOAD)
     } else {
         None
@@ -356,17 +349,21 @@ impl Ending {
 
     /// Writes the sample. `false`: the slot changed hands meanwhile or its stamps are out of order, so there is none.
     #[inline(always)]
-    pub fn write(&self, slot: SlotRef, seen: &Seen, shift: u32, out: &mut Sample) -> bool {
+    pub fn write(
+        &self,
+        slot: SlotRef,
+        seen: &Seen,
+        shift: u32,
+        tuple: &Tuple,
+        out: &mut Sample,
+    ) -> bool {
         let tag = slot::tag(self.key);
         let now = seen.now_ns;
-        let (third, queue) = if self.lane == FIRST {
-            (get!(slot, third[FIRST]), get!(slot, queue[FIRST]))
-        } else {
-            (get!(slot, third[PAYLOAD]), get!(slot, queue[PAYLOAD]))
-        };
+        let third = if self.lane == FIRST { get!(slot, third) } else { get!(slot, third_payload) };
         // The near queue is the data's, whichever answer ends the exchange.
         let near = self.flags & flag::FAR == 0;
-        let queue = if near { get!(slot, queue[FIRST]) } else { queue };
+        let queue =
+            if near || self.lane == FIRST { get!(slot, queue) } else { get!(slot, queue_payload) };
         let (first, second) = (get!(slot, first), get!(slot, second));
         let moment = |stamp| now.wrapping_sub(slot::age(stamp, now));
         out.first_ns = moment(first);
@@ -383,7 +380,7 @@ impl Ending {
         out.answer = seen.facts.answer;
         out.pod_ifindex = get!(slot, pod_ifindex);
         out.uplink_ifindex = if near { get!(slot, uplink_ifindex) } else { seen.ifindex };
-        out.tuple = get!(slot, tuple);
+        out.tuple = *tuple;
         out.kinds = self.kinds;
         out.flags = self.flags;
         out.reserved = [0; 5];

@@ -88,7 +88,7 @@ impl Node {
         let ending = finish(slot, &seen, self.end)?;
         // SAFETY: plain words.
         let mut sample = unsafe { core::mem::zeroed() };
-        ending.write(slot, &seen, 3, &mut sample).then_some(sample)
+        ending.write(slot, &seen, 3, &Tuple::default(), &mut sample).then_some(sample)
     }
 }
 

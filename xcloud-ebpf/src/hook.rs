@@ -28,7 +28,7 @@ const NO_WAKEUP: u64 = 1;
 
 /// Where a packet is seen.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Hook {
+pub(crate) enum Hook {
     /// `P_out`: it leaves the pod.
     PodOut,
     /// `U_tc`: before the uplink's queue.
@@ -69,7 +69,7 @@ impl Hook {
 
 /// A TC program's work.
 #[inline(always)]
-pub fn tc(ctx: &TcContext, hook: Hook, link: Link) {
+pub(crate) fn tc(ctx: &TcContext, hook: Hook, link: Link) {
     // SAFETY: the context is valid while the program runs.
     let ifindex = unsafe { (*ctx.skb.skb).ifindex };
     let linear = Linear::new(ctx);
@@ -118,7 +118,7 @@ fn report(result: Result<(), Skip>) {
 
 /// `net_dev_start_xmit` with pointers the verifier knows the type of: plain loads.
 #[inline(always)]
-pub fn xmit_typed(ctx: &BtfTracePointContext) {
+pub(crate) fn xmit_typed(ctx: &BtfTracePointContext) {
     let (skb, dev): (*const u8, *const u8) = (ctx.arg(0), ctx.arg(1));
     // SAFETY: the verifier checks each load against the kernel's BTF, and faults read as zero.
     unsafe {
@@ -142,7 +142,7 @@ pub fn xmit_typed(ctx: &BtfTracePointContext) {
 
 /// The same through checked reads.
 #[inline(always)]
-pub fn xmit_raw(ctx: &RawTracePointContext) {
+pub(crate) fn xmit_raw(ctx: &RawTracePointContext) {
     let (skb, dev): (*const u8, *const u8) = (ctx.arg(0), ctx.arg(1));
     let _ = xmit_read(skb, dev);
 }
@@ -224,10 +224,10 @@ fn run<B: Bytes>(bytes: &B, hook: Hook, link: Link, len: u32, ifindex: u32) -> R
     let now_ns = unsafe { bpf_ktime_get_ns() };
     let seen = Seen { headers, facts, now_ns, ifindex };
     if let Some(slot) = data_slot {
-        on_data(bytes, hook, slot, &seen);
+        on_data(hook, slot, &seen);
     }
     if let Some(slot) = answer_slot {
-        on_answer(hook, slot, &seen, config.shift);
+        on_answer(bytes, hook, slot, &seen, config.shift);
     }
     Ok(())
 }
@@ -240,29 +240,15 @@ fn holds(slot: NonNull<Slot>, end_seq: u32) -> bool {
 }
 
 #[inline(always)]
-fn on_data<B: Bytes>(bytes: &B, hook: Hook, slot: NonNull<Slot>, seen: &Seen) {
+fn on_data(hook: Hook, slot: NonNull<Slot>, seen: &Seen) {
     // SAFETY: a pointer into a map's value.
     let slot = unsafe { SlotRef::new(slot) };
     match hook {
-        Hook::PodOut => {
-            counted(exchange::open(slot, seen, End::Near));
-            label(bytes, slot, seen, true);
-        }
+        Hook::PodOut => counted(exchange::open(slot, seen, End::Near)),
         Hook::UplinkIn => counted(exchange::open(slot, seen, End::Far)),
         Hook::UplinkQueue => exchange::queue_data(slot, seen),
         Hook::UplinkOut => counted([exchange::pass(slot, seen, End::Near), None]),
-        Hook::PodIn => {
-            counted([exchange::pass(slot, seen, End::Far), None]);
-            label(bytes, slot, seen, false);
-        }
-    }
-}
-
-/// Only the pod's own hooks see its connection as it does.
-#[inline(always)]
-fn label<B: Bytes>(bytes: &B, slot: SlotRef, seen: &Seen, outbound: bool) {
-    if let Some(tuple) = seen.headers.tuple(bytes, outbound) {
-        slot.label(&tuple);
+        Hook::PodIn => counted([exchange::pass(slot, seen, End::Far), None]),
     }
 }
 
@@ -274,21 +260,24 @@ fn counted(counters: [Option<Counter>; 2]) {
 }
 
 #[inline(always)]
-fn on_answer(hook: Hook, slot: NonNull<Slot>, seen: &Seen, shift: u32) {
+fn on_answer<B: Bytes>(bytes: &B, hook: Hook, slot: NonNull<Slot>, seen: &Seen, shift: u32) {
     // SAFETY: a pointer into a map's value.
     let slot = unsafe { SlotRef::new(slot) };
     match hook {
         Hook::PodOut => counted([exchange::answer(slot, seen, End::Far), None]),
         Hook::UplinkQueue => exchange::queue_answer(slot, seen),
         Hook::UplinkIn => counted([exchange::answer(slot, seen, End::Near), None]),
-        Hook::UplinkOut => emit(slot, seen, End::Far, shift),
-        Hook::PodIn => emit(slot, seen, End::Near, shift),
+        Hook::UplinkOut => emit(bytes, slot, seen, End::Far, shift),
+        Hook::PodIn => emit(bytes, slot, seen, End::Near, shift),
     }
 }
 
 #[inline(always)]
-fn emit(slot: SlotRef, seen: &Seen, end: End, shift: u32) {
+fn emit<B: Bytes>(bytes: &B, slot: SlotRef, seen: &Seen, end: End, shift: u32) {
     let Some(ending) = exchange::finish(slot, seen, end) else {
+        return;
+    };
+    let Some(tuple) = seen.headers.tuple(bytes, end == End::Far) else {
         return;
     };
     let Some(mut entry) = maps::samples().reserve::<Sample>(0) else {
@@ -298,7 +287,7 @@ fn emit(slot: SlotRef, seen: &Seen, end: End, shift: u32) {
     };
     // SAFETY: write fills every field before anybody reads one.
     let sample = unsafe { &mut *entry.as_mut_ptr() };
-    if ending.write(slot, seen, shift, sample) {
+    if ending.write(slot, seen, shift, &tuple, sample) {
         entry.submit(NO_WAKEUP);
         maps::count(Counter::Emitted, ending.observations());
     } else {

@@ -38,14 +38,14 @@ static COUNTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTERS, 0);
 static SCRATCH: PerCpuArray<[u8; SCRATCH_BYTES]> = PerCpuArray::with_max_entries(1, 0);
 
 /// Enough for IPv6 with some extension headers and a TCP header with all options.
-pub const SCRATCH_BYTES: usize = 192;
+pub(crate) const SCRATCH_BYTES: usize = 192;
 
 /// Offsets into kernel structures, which user space takes from the running kernel's BTF.
 macro_rules! offsets {
     ($($(#[$doc:meta])* $name:ident;)*) => {
         $($(#[$doc])*
         #[unsafe(no_mangle)]
-        pub static $name: Global<u32> = Global::new(0);)*
+        pub(crate) static $name: Global<u32> = Global::new(0);)*
     };
 }
 
@@ -68,32 +68,32 @@ offsets! {
 
 /// The present configuration.
 #[inline(always)]
-pub fn config() -> Option<&'static Config> {
+pub(crate) fn config() -> Option<&'static Config> {
     // SAFETY: maps live as long as the program; user space replaces the element by one memcpy of plain words.
     CONFIG.get_ptr(0).map(|config| unsafe { &*config })
 }
 
 /// The slot of the exchange with this hash.
 #[inline(always)]
-pub fn near(hash: u32) -> Option<NonNull<Slot>> {
+pub(crate) fn near(hash: u32) -> Option<NonNull<Slot>> {
     NEAR.get_ptr_mut(hash & (SLOTS - 1)).and_then(NonNull::new)
 }
 
 /// Likewise for data that came in.
 #[inline(always)]
-pub fn far(hash: u32) -> Option<NonNull<Slot>> {
+pub(crate) fn far(hash: u32) -> Option<NonNull<Slot>> {
     FAR.get_ptr_mut(hash & (SLOTS - 1)).and_then(NonNull::new)
 }
 
 /// The ring.
 #[inline(always)]
-pub fn samples() -> &'static RingBuf {
+pub(crate) fn samples() -> &'static RingBuf {
     &SAMPLES
 }
 
 /// Adds to a counter of this CPU.
 #[inline(always)]
-pub fn count(counter: Counter, by: u64) {
+pub(crate) fn count(counter: Counter, by: u64) {
     if let Some(value) = COUNTS.get_ptr_mut(counter as u32) {
         // SAFETY: the element is this CPU's own, and a program is not preempted by another on the same CPU's element
         // often enough to matter to more than one count; see docs/limits.md.
@@ -103,6 +103,6 @@ pub fn count(counter: Counter, by: u64) {
 
 /// This CPU's room for headers.
 #[inline(always)]
-pub fn scratch() -> Option<*mut [u8; SCRATCH_BYTES]> {
+pub(crate) fn scratch() -> Option<*mut [u8; SCRATCH_BYTES]> {
     SCRATCH.get_ptr_mut(0)
 }

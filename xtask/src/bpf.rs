@@ -28,16 +28,17 @@ pub(crate) fn root() -> &'static Path {
 
 /// Sets up what is missing, then builds the kernel programs and the release daemon with them in it; returns the daemon.
 pub(crate) fn build_all() -> Result<PathBuf> {
+    command::watch(cargo()?.args(["build", "--quiet", "--release", "-p", "xcloud-daemon"]))?;
+    Ok(target().join("release/xcloud"))
+}
+
+/// The host's cargo, for work on a workspace that carries the kernel programs: built, after setting up what is missing.
+pub(crate) fn cargo() -> Result<Command> {
     setup::run()?;
     let object = build_bpf(&setup::bpf_toolchain()?)?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build
-        .args(["build", "--quiet", "--release", "-p", "xcloud-daemon"])
-        .current_dir(root())
-        .env("XCLOUD_EBPF_OBJECT", &object);
-    command::watch(&mut build)?;
-    Ok(target().join("release/xcloud"))
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root()).env("XCLOUD_EBPF_OBJECT", object);
+    Ok(cargo)
 }
 
 /// Builds the kernel programs; returns the object.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    bpf, codegen,
+    bpf, codegen, command,
     lab::{
         self,
         args::{LabArgs, Output},
@@ -28,13 +28,23 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     /// Install what building and testing needs and this machine lacks
-    Setup,
+    Setup {
+        /// Also what checking the dependencies needs (cargo-deny)
+        #[arg(long)]
+        deny: bool,
+    },
     /// Build the kernel programs and the xcloud binary with them in it
     Build,
     /// Two clouds in network namespaces, agents, aggregator, real traffic, the split
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Everything that can be tested on this machine
     Test(TestArgs),
+    /// What measuring costs
+    Bench {
+        /// Which benchmark
+        #[arg(value_enum)]
+        which: Bench,
+    },
     /// A lab that stays up, for stock tools
     Lab {
         #[command(subcommand)]
@@ -54,10 +64,19 @@ enum Task {
     },
 }
 
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Bench {
+    /// Nanoseconds per packet and hook over an empty program
+    Kernel,
+}
+
 #[derive(Debug, clap::Args)]
 struct RunArgs {
     #[command(flatten)]
     lab: LabArgs,
+    /// Measure this machine's own interfaces instead of a lab, until Ctrl-C or for the duration
+    #[arg(long, conflicts_with_all = ["clouds", "wan_rtt", "inject", "load", "ipv6", "wire_mtu"])]
+    host: bool,
     /// Format of the split
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
@@ -111,10 +130,19 @@ enum Internal {
 /// Does what was asked for.
 pub(crate) fn run(cli: Cli) -> Result<()> {
     match cli.task {
-        Task::Setup => setup::run(),
+        Task::Setup { deny } => setup::run().and_then(|()| {
+            if deny {
+                setup::install_cargo_deny()?;
+            }
+            Ok(())
+        }),
         Task::Build => bpf::build_all().map(|path| eprintln!("{}", path.display())),
+        Task::Run(args) if args.host => lab::host::run(&args.lab, args.output),
         Task::Run(args) => lab::run::run(&args.lab, args.output),
         Task::Test(args) => test::run(&args),
+        Task::Bench { which: Bench::Kernel } => {
+            command::show(bpf::cargo()?.args(["bench", "-p", "xcloud-daemon", "--bench", "kernel"]))
+        }
         Task::Lab { task } => run_lab(task),
         Task::Codegen { check } => codegen::run(check),
         Task::Internal { task } => run_internal(task),

@@ -20,6 +20,16 @@ pub(crate) fn watch(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs a program whose output is the result: it goes where ours goes.
+pub(crate) fn show(command: &mut Command) -> Result<()> {
+    let status =
+        command.stdin(Stdio::null()).status().with_context(|| format!("starting {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?} failed with {status}");
+    }
+    Ok(())
+}
+
 /// Runs a program and returns what it printed.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output =

@@ -18,12 +18,13 @@ const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
 const BPF_LINKER: &str = "0.13.0";
 
 /// Programs needed, and the Debian packages they come in.
-const TOOLS: [(&str, &str); 6] = [
+const TOOLS: [(&str, &str); 7] = [
     ("ip", "iproute2"),
     ("tc", "iproute2"),
     ("cc", "build-essential"),
     ("tcpdump", "tcpdump"),
     ("iperf3", "iperf3"),
+    ("ping", "iputils-ping"),
     ("curl", "curl"),
 ];
 /// A compiler with matching source, for kernels.
@@ -174,6 +175,17 @@ fn install_linker() -> Result<()> {
     command::watch(&mut command).with_context(|| {
         format!("installing bpf-linker failed: it needs LLVM {LLVM} at {LLVM_PREFIX} and the crate registry")
     })
+}
+
+/// Installs what only checking dependencies needs.
+pub(crate) fn install_cargo_deny() -> Result<()> {
+    if command::output(Command::new("cargo").args(["deny", "--version"])).is_ok() {
+        return Ok(());
+    }
+    eprintln!("xtask: building cargo-deny, some minutes");
+    let mut command = Command::new("cargo");
+    command.args(["install", "--quiet", "--locked", "cargo-deny"]);
+    command::watch(&mut command).context("installing cargo-deny failed")
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! `cargo xtask test`: everything that can be tested on this machine.
 
-use std::{path::PathBuf, process::Command, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, Parser, ValueEnum};
@@ -12,8 +15,14 @@ use crate::{
     lab::{args::LabArgs, run::measure},
     progress::Progress,
     scenario::{self, Scenario},
-    setup, signals,
+    signals,
+    wire::stats::WireReport,
 };
+
+/// A wire later than this on average was disturbed.
+const MOST_LATE_NS: u64 = 60_000;
+/// How often a disturbed run is made.
+const MOST_RUNS: u32 = 3;
 
 /// Flags of `test`.
 #[derive(Args, Debug)]
@@ -57,12 +66,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<()> {
 }
 
 fn cargo_test() -> Result<()> {
-    setup::run()?;
-    let object = bpf::build_bpf(&setup::bpf_toolchain()?)?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut test = Command::new(cargo);
-    test.args(["test", "--workspace"]).current_dir(bpf::root()).env("XCLOUD_EBPF_OBJECT", object);
-    command::watch(&mut test)
+    command::show(bpf::cargo()?.args(["test", "--workspace"]))
 }
 
 fn lab(args: &TestArgs) -> Result<()> {
@@ -100,7 +104,7 @@ fn lab(args: &TestArgs) -> Result<()> {
 }
 
 /// Runs the baseline, if there is one, and then the change; returns what is wrong.
-fn play(scenario: &Scenario, xcloud: &std::path::Path) -> Result<Vec<String>> {
+fn play(scenario: &Scenario, xcloud: &Path) -> Result<Vec<String>> {
     let compared = !scenario.change.is_empty();
     let baseline = compared
         .then(|| split(scenario, &scenario.baseline, xcloud))
@@ -110,14 +114,42 @@ fn play(scenario: &Scenario, xcloud: &std::path::Path) -> Result<Vec<String>> {
     Ok(scenario.judge(baseline.as_ref(), &change))
 }
 
-fn split(scenario: &Scenario, more: &[String], xcloud: &std::path::Path) -> Result<Value> {
+/// Runs once, or again when the wire itself was late: that is this machine's doing, whatever the split says.
+fn split(scenario: &Scenario, more: &[String], xcloud: &Path) -> Result<Value> {
+    for attempt in 1.. {
+        let (split, wire) = run_once(scenario, more, xcloud)?;
+        if !scenario.calm || on_time(&wire) || attempt == MOST_RUNS {
+            return Ok(split);
+        }
+        let late = wire.late;
+        eprintln!(
+            "xtask: this machine was busy: the wire was late by {} us (mean), {} us (p99); running again",
+            late.mean_ns / 1000,
+            late.p99_ns / 1000
+        );
+    }
+    bail!("no run was made")
+}
+
+fn on_time(wire: &WireReport) -> bool {
+    wire.late.mean_ns < MOST_LATE_NS && wire.late.p99_ns < 20 * MOST_LATE_NS
+}
+
+fn run_once(scenario: &Scenario, more: &[String], xcloud: &Path) -> Result<(Value, WireReport)> {
     // A name of its own, so that a lab that somebody works in stays.
     let own = ["lab", "--name=test", "--duration=6s"].map(String::from);
     let flags = own.iter().chain(&scenario.flags).chain(more);
-    let mut args = Flags::try_parse_from(flags).context("understanding the scenario's flags")?.lab;
+    let parsed = Flags::try_parse_from(flags).context("understanding the scenario's flags")?;
+    let mut args = parsed.lab;
     args.xcloud = Some(xcloud.to_owned());
     let progress = Progress::new();
-    let lab = measure(&args, &progress)?;
+    let mut lab = measure(&args, &progress)?;
     progress.done();
-    lab.split_json()
+    if args.verify {
+        let checked = lab.verify()?;
+        eprintln!("{checked}");
+        ensure!(checked.wrong.is_empty(), "captures disagree: {}", checked.wrong.join("; "));
+        ensure!(checked.right > 0, "no exchange could be checked against the captures");
+    }
+    Ok((lab.split_json()?, lab.wire_report()?))
 }

@@ -15,7 +15,7 @@ pub struct Site {
     #[prost(string, tag = "4")]
     pub node: ::prost::alloc::string::String,
 }
-/// One end of an exchange, as the pod's interface showed it.
+/// One end of a connection.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Endpoint {
     /// Address in network byte order, 4 or 16 bytes.

@@ -128,7 +128,8 @@ pub struct SampleBatch {
     #[prost(uint64, repeated, tag = "15")]
     pub queue_plus_one_ns: ::prost::alloc::vec::Vec<u64>,
 }
-/// A TCP connection as the pod's interface showed it.
+/// A TCP connection as the hook that saw the exchange's end showed it: the pod's interface at the near end, the
+/// uplink at the far end.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Connection {
     /// The pod on the agent's node.

@@ -54,17 +54,18 @@ impl Hooks {
     /// Follows one event. Trouble with one interface is told and tried again; it does not end the agent.
     pub fn handle(&mut self, event: Event) {
         match event {
-            Event::Added(interface) => self.attach(interface),
+            Event::Added(interface) => self.attach(interface, None),
             Event::Removed(index) => self.detach(index),
             Event::Changed => {
-                for (interface, _) in std::mem::take(&mut self.failed).into_values() {
-                    self.attach(interface);
+                for (interface, why) in std::mem::take(&mut self.failed).into_values() {
+                    self.attach(interface, Some(why));
                 }
             }
         }
     }
 
-    fn attach(&mut self, interface: Interface) {
+    /// Attaches; the same failure as `before` is not told again.
+    fn attach(&mut self, interface: Interface, before: Option<String>) {
         match self.try_attach(&interface) {
             Ok(hooks) => {
                 info!(
@@ -78,12 +79,14 @@ impl Hooks {
             }
             Err(error) => {
                 let why = format!("{error:#}");
-                warn!(
-                    "{} {} (index {}): cannot attach: {why}; tried again at the next change of interfaces",
-                    role(&interface),
-                    interface.name,
-                    interface.index
-                );
+                if before.as_ref() != Some(&why) {
+                    warn!(
+                        "{} {} (index {}): cannot attach: {why}; tried again at the next change of interfaces",
+                        role(&interface),
+                        interface.name,
+                        interface.index
+                    );
+                }
                 self.failed.insert(interface.index, (interface, why));
             }
         }

@@ -89,6 +89,15 @@ impl Btf {
         Ok(bits / 8)
     }
 
+    /// Id of a typedef, which is how the kernel names the type of a tracepoint.
+    #[must_use]
+    pub fn typedef(&self, name: &str) -> Option<u32> {
+        let id = (1..self.types.len()).find(|&id| {
+            matches!(self.kind(id), Ok(Kind::Alias)) && self.name(id) == Some(name.as_bytes())
+        })?;
+        u32::try_from(id).ok()
+    }
+
     fn find(&self, name: &str) -> Option<usize> {
         (1..self.types.len()).find(|&id| {
             matches!(self.kind(id), Ok(Kind::Composite)) && self.name(id) == Some(name.as_bytes())
@@ -194,6 +203,7 @@ mod tests {
         let btf = Btf::running().unwrap();
         assert_eq!(btf.offset("net_device", "nd_net.net").unwrap() % 8, 0);
         assert!(btf.offset("net", "ns.inum").unwrap() > 0);
+        assert!(btf.typedef("btf_trace_net_dev_start_xmit") > btf.typedef("no_such_type"));
         assert!(btf.offset("sk_buff", "head").unwrap() > btf.offset("sk_buff", "len").unwrap());
         let error = btf.offset("sk_buff", "no_such_field").unwrap_err();
         assert_eq!(error.to_string(), "this kernel's struct sk_buff has no no_such_field");

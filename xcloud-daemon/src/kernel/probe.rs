@@ -2,10 +2,12 @@
 
 use std::{fs, io};
 
-use aya::Btf;
 use serde::Serialize;
 
-use super::trial;
+use super::{
+    btf::{self, Btf},
+    trial,
+};
 
 mod plan;
 
@@ -79,16 +81,16 @@ const CAP_BPF: u32 = 39;
 #[must_use]
 pub fn probe() -> Vec<Finding> {
     let mut findings = capabilities();
-    let types = Btf::from_sys_fs();
+    let types = Btf::running();
     findings.push(match &types {
         Ok(_) => finding(Feature::Btf, Answer::Yes, "kernel types are readable"),
-        Err(error) => match fs::metadata("/sys/kernel/btf/vmlinux") {
+        Err(error) => match fs::metadata(btf::VMLINUX) {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => finding(
                 Feature::Btf,
                 Answer::No,
                 "/sys/kernel/btf/vmlinux is missing: the kernel was built without CONFIG_DEBUG_INFO_BTF",
             ),
-            _ => finding(Feature::Btf, Answer::Unknown, &error.to_string()),
+            _ => finding(Feature::Btf, Answer::Unknown, &format!("{error:#}")),
         },
     });
     findings.extend(programs(types.ok().as_ref()));
@@ -204,7 +206,9 @@ fn lockdown() -> Finding {
         Err(error) => finding(
             Feature::LockdownAllows,
             Answer::Unknown,
-            &format!("/sys/kernel/security/lockdown: {error}"),
+            &format!(
+                "/sys/kernel/security/lockdown: {error}; either securityfs is not mounted or there is no lockdown"
+            ),
         ),
     }
 }

@@ -8,9 +8,10 @@ use std::{
     thread,
 };
 
-use aya::{Btf, programs::tc};
-use aya_obj::btf::BtfKind;
+use aya::programs::tc;
 use nix::sched::{CloneFlags, unshare};
+
+use super::btf::Btf;
 
 /// The tracepoint at a packet's hand-over to the driver.
 pub const START_XMIT: &CStr = c"net_dev_start_xmit";
@@ -220,9 +221,7 @@ fn in_new_namespace<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
 /// Attaches an empty typed tracepoint program to `net_dev_start_xmit`.
 pub fn typed_tracepoint(btf: &Btf) -> io::Result<()> {
     let name = format!("btf_trace_{}", START_XMIT.to_string_lossy());
-    let id = btf
-        .id_by_type_name_kind(&name, BtfKind::Typedef)
-        .map_err(|_| io::Error::from_raw_os_error(libc::ENOENT))?;
+    let id = btf.typedef(&name).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
     let program = program(PROG_TYPE_TRACING, TRACE_RAW_TP, id, 0)?;
     open_tracepoint(&program, 0)
 }

@@ -88,7 +88,7 @@ impl<Clock: Fn() -> u64> Client<Clock> {
     pub async fn run(self, stop: CancellationToken) {
         let mut attempt = 0;
         let mut last_warning: Option<Instant> = None;
-        loop {
+        while !(stop.is_cancelled() && self.outbox.lock().is_settled()) {
             let first = self.outbox.lock().begin_stream();
             let error = match self.stream(&stop, first, &mut attempt).await {
                 End::Settled => return,

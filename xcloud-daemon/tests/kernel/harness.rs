@@ -1,7 +1,7 @@
 //! The programs in the running kernel, driven by `BPF_PROG_TEST_RUN` instead of traffic.
 
 use aya::{
-    Ebpf, TestRunOptions,
+    Ebpf, TestRunOptions, TestRunResult,
     maps::{Array, MapData, PerCpuArray},
     programs::{SchedClassifier, TestRun as _},
 };
@@ -62,20 +62,35 @@ impl Kernel {
         self.config.set(0, config, 0).expect("setting the configuration");
     }
 
-    /// Runs a program once on a packet: its verdict, what it made of the packet and the kernel's time for it.
-    pub(crate) fn run(&mut self, program: &str, packet: &[u8]) -> Run {
+    /// Runs a program once on a packet: its verdict and what it made of the packet.
+    pub(crate) fn run(&mut self, program: &str, packet: &[u8]) -> (i32, Vec<u8>) {
         let mut after = vec![0; packet.len() + 64];
+        let result = self.test_run(program, packet, Some(&mut after));
+        after.truncate(result.data_size_out as usize);
+        (result.return_value.cast_signed(), after)
+    }
+
+    /// Runs a program once on a packet: the kernel's time for it in nanoseconds.
+    pub(crate) fn time(&mut self, program: &str, packet: &[u8]) -> u32 {
+        let result = self.test_run(program, packet, None);
+        u32::try_from(result.duration.as_nanos()).unwrap_or(u32::MAX)
+    }
+
+    fn test_run(
+        &mut self,
+        program: &str,
+        data_in: &[u8],
+        data_out: Option<&mut [u8]>,
+    ) -> TestRunResult {
         let options = TestRunOptions {
-            data_in: Some(packet),
-            data_out: Some(&mut after),
+            data_in: Some(data_in),
+            data_out,
             repeat: 1,
             ..TestRunOptions::default()
         };
-        let result = classifier(&mut self.ebpf, program)
+        classifier(&mut self.ebpf, program)
             .test_run(options)
-            .unwrap_or_else(|error| panic!("{program}: {error:?}"));
-        after.truncate(result.data_size_out as usize);
-        Run { verdict: result.return_value.cast_signed(), packet: after, duration: result.duration }
+            .unwrap_or_else(|error| panic!("{program}: {error:?}"))
     }
 
     /// Samples since the last call.
@@ -89,13 +104,6 @@ impl Kernel {
     pub(crate) fn count(&self, counter: Counter) -> u64 {
         self.counts.get(&(counter as u32), 0).expect("a counter").iter().sum()
     }
-}
-
-/// What a run gave.
-pub(crate) struct Run {
-    pub(crate) verdict: i32,
-    pub(crate) packet: Vec<u8>,
-    pub(crate) duration: std::time::Duration,
 }
 
 fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> &'a mut SchedClassifier {

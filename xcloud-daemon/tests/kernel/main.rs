@@ -197,9 +197,9 @@ fn every_program_lets_every_packet_pass_unchanged() {
         for (what, packet) in odd_packets() {
             let packet =
                 if program.ends_with("_ip") && packet.len() > 28 { &packet[14..] } else { &packet };
-            let run = kernel.run(program, packet);
-            assert_eq!(run.verdict, UNSPEC, "{program}, {what}");
-            assert_eq!(run.packet, packet, "{program}, {what}");
+            let (verdict, after) = kernel.run(program, packet);
+            assert_eq!(verdict, UNSPEC, "{program}, {what}");
+            assert_eq!(after, packet, "{program}, {what}");
         }
     }
     assert_eq!(kernel.samples(), []);

@@ -52,9 +52,9 @@ pub(crate) struct LabArgs {
     /// Traffic over IPv6
     #[arg(long)]
     pub(crate) ipv6: bool,
-    /// How long traffic lasts
-    #[arg(long, default_value = "20s", value_parser = humantime::parse_duration)]
-    pub(crate) duration: Duration,
+    /// How long traffic lasts [default: 20s; with --host until Ctrl-C]
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub(crate) duration: Option<Duration>,
     /// Name of the lab, so that several can be up
     #[arg(long, default_value = "lab", value_parser = parse_name)]
     pub(crate) name: String,
@@ -64,9 +64,19 @@ pub(crate) struct LabArgs {
     /// Kill a process and start it again, as aggregator@3s+20s: after 3 s, for 20 s; nodes' agents as aws@3s+2s
     #[arg(long, hide = true, value_name = "WHO@WHEN+HOW_LONG", value_delimiter = ',')]
     pub(crate) kill: Vec<Kill>,
+    /// Also capture at the hooks' places and check every observed exchange against the captures
+    #[arg(long)]
+    pub(crate) verify: bool,
     /// Use this xcloud binary instead of building one
     #[arg(long, hide = true, value_name = "PATH")]
     pub(crate) xcloud: Option<std::path::PathBuf>,
+}
+
+impl LabArgs {
+    /// How long traffic lasts.
+    pub(crate) fn duration(&self) -> Duration {
+        self.duration.unwrap_or(Duration::from_secs(20))
+    }
 }
 
 /// Output formats of `run` and `lab status`.

@@ -17,10 +17,10 @@ use crate::{netns, signals};
 /// Brings a lab up and leaves it standing. Traffic runs only when `--load` was given.
 pub(crate) fn up(args: &LabArgs) -> Result<()> {
     signals::stop_flag()?;
-    super::plan::Plan::new(args)?;
+    super::check(args)?;
     let mut lab = Lab::up(args, run::xcloud(args)?, true)?;
     if args.load.is_some()
-        && let Err(error) = lab.start_clients(args, args.duration)
+        && let Err(error) = lab.start_clients(args, args.duration())
     {
         lab.keep = false;
         return Err(error);

@@ -1,6 +1,7 @@
 //! Clouds in network namespaces on one machine, joined by a wire with the properties of a WAN.
 
 pub(crate) mod args;
+pub(crate) mod host;
 mod load;
 pub(crate) mod manage;
 pub(crate) mod plan;
@@ -8,6 +9,7 @@ mod process;
 pub(crate) mod run;
 pub(crate) mod state;
 mod topology;
+mod verify;
 
 use std::{
     fs,
@@ -26,6 +28,13 @@ use self::{
 };
 use crate::wire::config::{Detour, Impairment, Uplink, WireConfig};
 
+/// Fails early where the lab cannot work.
+pub(crate) fn check(args: &LabArgs) -> Result<()> {
+    Plan::new(args)?;
+    ensure!(Uid::effective().is_root(), "the lab needs root: it makes network namespaces");
+    Ok(())
+}
+
 /// A lab that is up. Dropping it takes it down, unless it was told to stay.
 #[derive(Debug)]
 pub(crate) struct Lab {
@@ -42,15 +51,19 @@ impl Lab {
     /// name left behind is removed first.
     pub(crate) fn up(args: &LabArgs, xcloud: PathBuf, keep: bool) -> Result<Self> {
         let plan = Plan::new(args)?;
-        ensure!(Uid::effective().is_root(), "the lab needs root: it makes network namespaces");
         let lock = state::lock(&args.name)?;
         if let Some(old) = state::load(&args.name)? {
+            ensure!(
+                !old.keep || !old.processes.iter().any(Process::alive),
+                "the lab {:?} is up: cargo xtask lab down first, or use another --name",
+                args.name
+            );
             old.tear_down()?;
         }
         let directory = state::directory(&args.name);
         fs::create_dir_all(&directory)
             .with_context(|| format!("creating {}", directory.display()))?;
-        let state = State { plan, processes: Vec::new() };
+        let state = State { plan, keep, processes: Vec::new() };
         state.save()?;
         let mut lab = Self { state, children: Vec::new(), xcloud, keep: false, _lock: lock };
         lab.keep = keep;
@@ -66,6 +79,7 @@ impl Lab {
             topology::add_namespace(namespace)?;
         }
         topology::build(self.plan())?;
+        state::mount_bpffs(&self.plan().name)?;
         self.start_wire(args)?;
         self.start_aggregator()?;
         for cloud in self.plan().clouds.clone() {
@@ -93,7 +107,7 @@ impl Lab {
     }
 
     fn start(&mut self, name: &str, netns: &str, command: Command) -> Result<&mut Child> {
-        let child = process::start(command, netns, &self.log(name), self.keep)?;
+        let child = process::start(command, Some(netns), &self.log(name), self.keep)?;
         let process = Process::new(name, child.id());
         self.children.push((name.into(), child));
         self.state.processes.push(process?);
@@ -162,6 +176,8 @@ impl Lab {
         command
             .args(["agent", "--cloud", &cloud.name, "--region", &cloud.region])
             .args(["--node", &cloud.node, "--aggregator", &AGGREGATOR.to_string()])
+            .arg("--bpffs")
+            .arg(state::bpffs(&self.plan().name))
             .arg("--ready-file")
             .arg(&ready);
         if !cloud.clock_offset.is_zero() {
@@ -192,7 +208,7 @@ impl Lab {
             .into_iter()
             .partition(|p: &Process| ours(&p.name));
         self.state.processes = staying;
-        state::end(&ending);
+        state::end(&ending.iter().collect::<Vec<_>>());
         self.collect(ours);
     }
 

@@ -18,14 +18,22 @@ use crate::{netns, signals};
 const START: Duration = Duration::from_secs(15);
 const LINES_SHOWN: usize = 15;
 
-/// Starts `command` in namespace `netns`, its output going to `log`. Without `keep` it ends when we do.
-pub(crate) fn start(mut command: Command, netns: &str, log: &Path, keep: bool) -> Result<Child> {
+/// Starts `command` in namespace `netns`, or here; its output going to `log`. Without
+/// `keep` it ends when we do.
+pub(crate) fn start(
+    mut command: Command,
+    netns: Option<&str>,
+    log: &Path,
+    keep: bool,
+) -> Result<Child> {
     let file = File::options()
         .create(true)
         .append(true)
         .open(log)
         .with_context(|| format!("opening {}", log.display()))?;
-    netns::enter(&mut command, netns)?;
+    if let Some(netns) = netns {
+        netns::enter(&mut command, netns)?;
+    }
     if !keep {
         // SAFETY: between fork and exec only one system call is made.
         unsafe {

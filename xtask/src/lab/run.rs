@@ -27,16 +27,20 @@ pub(crate) fn run(args: &LabArgs, output: Output) -> Result<()> {
     let progress = Progress::new();
     let mut lab = measure(args, &progress)?;
     progress.done();
+    let checked = if args.verify { Some(lab.verify()?) } else { None };
     print!("{}", lab.split(&["-o", output.name()])?);
     lab.tell_about_wire();
-    lab.keep = false;
+    if let Some(checked) = checked {
+        eprintln!("{checked}");
+        ensure!(checked.wrong.is_empty(), "xcloud and the captures disagree");
+    }
     Ok(())
 }
 
 /// Runs a lab with traffic until all samples have arrived, and returns the lab, still up.
 pub(crate) fn measure(args: &LabArgs, progress: &Progress) -> Result<Lab> {
     signals::stop_flag()?;
-    super::plan::Plan::new(args)?;
+    super::check(args)?;
     let xcloud = xcloud(args)?;
     progress.say("bringing the clouds up");
     let mut lab = Lab::up(args, xcloud, false)?;
@@ -58,18 +62,21 @@ pub(crate) fn xcloud(args: &LabArgs) -> Result<PathBuf> {
 impl Lab {
     /// Traffic for the duration asked for, with the kills asked for, until the last sample has arrived.
     fn load(&mut self, args: &LabArgs, progress: &Progress) -> Result<()> {
-        self.start_clients(args, args.duration)?;
+        if args.verify {
+            self.start_captures()?;
+        }
+        self.start_clients(args, args.duration())?;
         let start = Instant::now();
         let mut kills: Vec<(Kill, bool)> = args.kill.iter().map(|k| (k.clone(), false)).collect();
         loop {
             let elapsed = start.elapsed();
             kills.retain_mut(|kill| !self.step(kill, elapsed).unwrap_or(true));
-            if elapsed >= args.duration && kills.is_empty() {
+            if elapsed >= args.duration() && kills.is_empty() {
                 break;
             }
             pause()?;
             self.check_alive(&kills)?;
-            let (now, all) = (elapsed.as_secs(), args.duration.as_secs());
+            let (now, all) = (elapsed.as_secs(), args.duration().as_secs());
             progress.say(&format!("traffic: {now} s of {all} s"));
         }
         self.end_clients()?;
@@ -182,7 +189,7 @@ pub(crate) fn describe(report: &WireReport) -> String {
     let us = |ns: u64| ns as f64 / 1000.0;
     format!(
         "wire: {} packets carried, {} lost on purpose; handed over late by {:.1} us (p50), {:.1} us (p99); \
-         reading takes {:.1} us (p50), which is taken off{}",
+         reading takes {:.1} us (p50), taken off up to 200{}",
         report.packets,
         report.lost,
         us(late.p50_ns),
@@ -196,7 +203,8 @@ fn process_name(kill: &Kill) -> String {
     if kill.who == "aggregator" { "aggregator".into() } else { format!("agent-{}", kill.who) }
 }
 
-fn pause() -> Result<()> {
+/// Sleeps a little; an error when a stop was asked for.
+pub(super) fn pause() -> Result<()> {
     if signals::stopped() {
         bail!("interrupted");
     }

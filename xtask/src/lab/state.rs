@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
+    mount::{MntFlags, MsFlags, mount, umount2},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -29,6 +30,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct State {
     /// The lab.
     pub(crate) plan: Plan,
+    /// Whether it was made to stay.
+    pub(crate) keep: bool,
     /// Processes started.
     pub(crate) processes: Vec<Process>,
 }
@@ -77,12 +80,12 @@ fn start_time(pid: i32) -> Option<u64> {
 }
 
 /// Ends processes in order: asks, waits, insists.
-pub(crate) fn end(processes: &[Process]) {
+pub(crate) fn end(processes: &[&Process]) {
     for process in processes {
         process.signal(Signal::SIGTERM);
     }
     let deadline = Instant::now() + GRACE;
-    while processes.iter().any(Process::alive) && Instant::now() < deadline {
+    while processes.iter().any(|p| p.alive()) && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(10));
     }
     for process in processes {
@@ -93,6 +96,20 @@ pub(crate) fn end(processes: &[Process]) {
 /// Directory of the lab `name`.
 pub(crate) fn directory(name: &str) -> PathBuf {
     PathBuf::from(format!("/run/xcloud-{name}"))
+}
+
+/// Where the lab's agents pin what must survive a kill: a BPF file system of its own, so that nothing of an earlier
+/// lab is taken for theirs.
+pub(crate) fn bpffs(name: &str) -> PathBuf {
+    directory(name).join("bpf")
+}
+
+/// Mounts it.
+pub(crate) fn mount_bpffs(name: &str) -> Result<()> {
+    let path = bpffs(name);
+    fs::create_dir_all(&path)
+        .and_then(|()| Ok(mount(Some("bpf"), &path, Some("bpf"), MsFlags::empty(), None::<&str>)?))
+        .with_context(|| format!("mounting a BPF file system on {}", path.display()))
 }
 
 /// Makes sure that one command at a time works on the lab `name`.
@@ -132,11 +149,16 @@ impl State {
 
     /// Ends the lab's processes and removes its namespaces and its directory.
     pub(crate) fn tear_down(&self) -> Result<()> {
-        // The agents last but one: they take their hooks off while their devices still exist.
-        let (wire, others): (Vec<_>, Vec<_>) =
-            self.processes.iter().cloned().partition(|p| p.name == "wire");
-        end(&others);
-        end(&wire);
+        // Each needs the next until its end: load the wire, agents the aggregator, both the wire.
+        let rank = |p: &Process| match p.name.as_str() {
+            "wire" => 2,
+            "aggregator" => 1,
+            _ => 0,
+        };
+        for wanted in 0..=2 {
+            let group = self.processes.iter().filter(|p| rank(p) == wanted);
+            end(&group.collect::<Vec<_>>());
+        }
         let mut failures = Vec::new();
         for namespace in self.plan.namespaces() {
             if Path::new("/run/netns").join(namespace).exists()
@@ -148,6 +170,12 @@ impl State {
         }
         if !failures.is_empty() {
             bail!("cleaning up the lab: {}", failures.join("; "));
+        }
+        let bpffs = bpffs(&self.plan.name);
+        if let Err(errno) = umount2(&bpffs, MntFlags::MNT_DETACH)
+            && !matches!(errno, Errno::EINVAL | Errno::ENOENT)
+        {
+            bail!("unmounting {}: {errno}", bpffs.display());
         }
         let directory = directory(&self.plan.name);
         fs::remove_dir_all(&directory).with_context(|| format!("removing {}", directory.display()))

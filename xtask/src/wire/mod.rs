@@ -27,6 +27,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use self::{
+    clock::Budget,
     config::{Prefix, Uplink, WireConfig},
     filler::Filler,
     impair::{Direction, Fate},
@@ -38,8 +39,8 @@ use self::{
 };
 use crate::signals;
 
-/// Polling instead of sleeping this long before a packet is due.
-const AWAKE_NS: u64 = 60_000;
+/// What is taken off as hand-off time at most: a wire that lags further is overloaded, and shows it.
+const MOST_HANDOFF_NS: u64 = 200_000;
 /// Packets read from one device before looking at the clock again.
 const BATCH: usize = 32;
 const SECOND_NS: u64 = 1_000_000_000;
@@ -125,16 +126,18 @@ impl Wire {
         let mut buffer = vec![0; LARGEST];
         let mut ready = Vec::new();
         let mut tick = clock::now();
-        self.fillers().for_each(Filler::top_up);
+        let mut budget = Budget::new(tick);
         while !stop.load(Ordering::Relaxed) {
             let now = clock::now();
             self.release(now);
             if now >= tick {
                 tick = now + SECOND_NS;
                 self.stats.write(report)?;
+                self.fillers().for_each(Filler::tick);
             }
             let next = self.line.next_due().map_or(tick, |due| due.min(tick));
-            let asleep = next.saturating_sub(clock::now()).saturating_sub(AWAKE_NS);
+            let left = next.saturating_sub(clock::now());
+            let asleep = left.saturating_sub(budget.awake(now));
             clock::wait(&self.tuns, asleep, &mut ready);
             for port in ready.drain(..) {
                 self.read(port, &mut buffer);
@@ -179,11 +182,10 @@ impl Wire {
             return;
         };
         if destination == probe::PROBE || destination == probe::FILLER {
-            let sent = probe::sent_at(&frame[VNET..]).unwrap_or(now);
-            self.measure(port, now.saturating_sub(sent), destination == probe::FILLER);
+            self.measure(port, &frame[VNET..], now);
             return;
         }
-        let entered = now - self.handoff.median().min(now);
+        let entered = now - self.handoff.median().min(MOST_HANDOFF_NS);
         if let Role::Detour { delay_ns } = self.ports[port].role {
             self.line.push(entered + delay_ns, port, frame.to_vec());
             return;
@@ -219,13 +221,14 @@ impl Wire {
     }
 
     /// A probe or a filler has come through.
-    fn measure(&mut self, port: usize, waited: u64, filler: bool) {
-        if !filler {
+    fn measure(&mut self, port: usize, ip: &[u8], now: u64) {
+        let waited = now.saturating_sub(probe::sent_at(ip).unwrap_or(now));
+        if let (Some(filler), Some(number)) = (&mut self.ports[port].filler, probe::number(ip)) {
+            self.stats.queue(waited);
+            filler.came_out(number, waited, self.handoff.median());
+        } else {
             self.stats.handoff(waited);
             self.handoff.add(waited);
-        } else if let Some(filler) = &mut self.ports[port].filler {
-            self.stats.queue(waited);
-            filler.came_out(waited, self.handoff.median());
         }
     }
 }

@@ -47,6 +47,12 @@ pub(crate) fn sent_at(ip: &[u8]) -> Option<u64> {
     Some(u64::from_ne_bytes(stamp))
 }
 
+/// The number written into a filler.
+pub(crate) fn number(ip: &[u8]) -> Option<u64> {
+    let number = ip.get(HEADERS + 8..HEADERS + 16)?.try_into().ok()?;
+    Some(u64::from_ne_bytes(number))
+}
+
 /// The usual hand-off time.
 #[derive(Debug, Default)]
 pub(crate) struct Handoff {

@@ -6,18 +6,20 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
+use log::warn;
 use rtnetlink::{
     MulticastGroup,
     packet_core::{NetlinkMessage, NetlinkPayload},
     packet_route::RouteNetlinkMessage,
+    sys::SocketAddr,
 };
 use tokio::{
     sync::mpsc::Sender,
     time::{Instant, timeout_at},
 };
 
-use super::{Interface, check_names, decide, netlink};
+use super::{Decision, Facts, Interface, check_names, decide, netlink};
 use crate::cli::InterfaceArgs;
 
 /// What became of the interfaces to watch.
@@ -33,6 +35,9 @@ pub enum Event {
 
 /// How long messages are collected before the namespace is read again: they come in dozens.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+/// A read may take at most one part in this of the time: with a full routing table that changes all the time, reads
+/// must not follow one another.
+const READ_SHARE: u32 = 10;
 /// How long at most between two reads, in case a message was lost without a sign.
 const REFRESH: Duration = Duration::from_secs(60);
 
@@ -49,38 +54,58 @@ pub async fn follow(wanted: InterfaceArgs, events: Sender<Event>) -> Result<()> 
     ])
     .context("subscribing to netlink link, address and route changes")?;
     let _connection = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(connection));
-    let mut known = BTreeMap::new();
-    let mut deleted = HashSet::new();
-    let mut first = true;
+    let facts = netlink::read().await?;
+    check_names(&facts, &wanted)?;
+    let mut known = watched(&facts, &wanted);
+    let mut changes = difference(&BTreeMap::new(), &known, &HashSet::new());
+    let mut read_took = Duration::ZERO;
     loop {
-        let facts = netlink::read().await?;
-        if std::mem::take(&mut first) {
-            check_names(&facts, &wanted)?;
-        }
-        let found = decide(&facts, &wanted)
-            .iter()
-            .filter_map(super::Decision::interface)
-            .map(|interface| (interface.index, interface))
-            .collect();
-        for event in difference(&known, &found, &deleted) {
+        for event in changes.drain(..) {
             if events.send(event).await.is_err() {
                 return Ok(());
             }
         }
-        known = found;
-        deleted.clear();
-        let mut until = Instant::now() + REFRESH;
-        let mut prompted = false;
-        while let Ok(message) = timeout_at(until, messages.next()).await {
-            let Some((message, _)) = message else {
-                bail!("the netlink socket that tells interface changes was closed");
-            };
-            deleted.extend(deleted_link(&message));
-            if !std::mem::replace(&mut prompted, true) {
-                until = Instant::now() + DEBOUNCE;
+        let deleted = collect(&mut messages, DEBOUNCE.max(read_took * READ_SHARE)).await?;
+        let started = Instant::now();
+        match netlink::read().await {
+            Ok(facts) => {
+                let found = watched(&facts, &wanted);
+                changes = difference(&known, &found, &deleted);
+                known = found;
             }
+            Err(error) => warn!("interfaces stay as they were known: {error:#}"),
+        }
+        read_took = started.elapsed();
+    }
+}
+
+/// Waits for a message or the refresh, then takes in what comes until `debounce` after the first message; returns the
+/// indexes that were given up.
+async fn collect(
+    messages: &mut (impl Stream<Item = (NetlinkMessage<RouteNetlinkMessage>, SocketAddr)> + Unpin),
+    debounce: Duration,
+) -> Result<HashSet<u32>> {
+    let mut deleted = HashSet::new();
+    let mut until = Instant::now() + REFRESH;
+    let mut prompted = false;
+    while let Ok(message) = timeout_at(until, messages.next()).await {
+        let Some((message, _)) = message else {
+            bail!("the netlink socket that tells interface changes was closed");
+        };
+        deleted.extend(deleted_link(&message));
+        if !std::mem::replace(&mut prompted, true) {
+            until = Instant::now() + debounce;
         }
     }
+    Ok(deleted)
+}
+
+fn watched(facts: &Facts, wanted: &InterfaceArgs) -> BTreeMap<u32, Interface> {
+    decide(facts, wanted)
+        .iter()
+        .filter_map(Decision::interface)
+        .map(|interface| (interface.index, interface))
+        .collect()
 }
 
 fn deleted_link(message: &NetlinkMessage<RouteNetlinkMessage>) -> Option<u32> {

@@ -44,23 +44,19 @@ pub struct Plan {
     /// Why, one sentence a choice.
     pub reasons: Vec<String>,
     /// What makes measuring impossible, and what to do; empty when it is possible.
+    #[serde(skip)]
     pub missing: Vec<String>,
 }
 
-/// Features without which nothing can be measured, and what to do when one is missing.
-const NEEDED: [(Feature, &str); 7] = [
-    (
-        Feature::CapBpf,
-        "CAP_BPF is missing: run as root, or grant CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
-    ),
-    (
-        Feature::CapNetAdmin,
-        "CAP_NET_ADMIN is missing: run as root, or grant CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
-    ),
-    (
-        Feature::CapPerfmon,
-        "CAP_PERFMON is missing: run as root, or grant CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
-    ),
+/// Capabilities without which nothing can be measured.
+const CAPABILITIES: [(Feature, &str); 3] = [
+    (Feature::CapBpf, "CAP_BPF"),
+    (Feature::CapNetAdmin, "CAP_NET_ADMIN"),
+    (Feature::CapPerfmon, "CAP_PERFMON"),
+];
+
+/// Other features without which nothing can be measured, and what to do when one is missing.
+const NEEDED: [(Feature, &str); 4] = [
     (
         Feature::Btf,
         "this kernel does not tell its types: use one built with CONFIG_DEBUG_INFO_BTF=y",
@@ -100,17 +96,7 @@ impl Plan {
             (false, true) => "queue: not timed, it takes both a classifier and a tracepoint",
             (false, false) => "queue: not timed, as --queue-hook=false asks",
         };
-        let mut missing: Vec<String> = NEEDED
-            .iter()
-            .filter(|(feature, _)| answer(*feature) == Answer::No)
-            .map(|(_, remedy)| (*remedy).to_owned())
-            .collect();
-        if tc == TcHook::None {
-            missing.push(
-                "classifiers cannot be attached: the kernel needs TCX (Linux 6.6 or newer) or CONFIG_NET_SCH_INGRESS"
-                    .into(),
-            );
-        }
+        let missing = missing(&answer, tc);
         Self {
             pod_hook: tc,
             uplink_in: tc,
@@ -120,6 +106,28 @@ impl Plan {
             missing,
         }
     }
+}
+
+fn missing(answer: &impl Fn(Feature) -> Answer, tc: TcHook) -> Vec<String> {
+    let absent = |feature: &Feature| answer(*feature) == Answer::No;
+    let rights: Vec<&str> =
+        CAPABILITIES.iter().filter(|(feature, _)| absent(feature)).map(|(_, name)| *name).collect();
+    let mut missing = vec![];
+    if !rights.is_empty() {
+        missing.push(format!(
+            "this process lacks {}: run it as root, or grant CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
+            rights.join(", ")
+        ));
+    }
+    let kernel = NEEDED.iter().filter(|(feature, _)| absent(feature));
+    missing.extend(kernel.map(|(_, remedy)| (*remedy).to_owned()));
+    if tc == TcHook::None {
+        missing.push(
+            "classifiers cannot be attached: the kernel needs TCX (Linux 6.6 or newer) or CONFIG_NET_SCH_INGRESS"
+                .into(),
+        );
+    }
+    missing
 }
 
 fn tc_hook(tcx: Answer, clsact: Answer) -> (TcHook, &'static str) {

@@ -22,7 +22,12 @@ prop_compose! {
         Sample {
             first_ns: 0, second_ns: 0, third_ns: 0, last_ns: 0, queue_ns: 0,
             end_seq, tsval, answer, pod_ifindex, uplink_ifindex,
-            tuple: Tuple { local, remote, local_port, remote_port },
+            tuple: Tuple {
+                local,
+                remote,
+                local_port,
+                remote_port,
+            },
             kinds, flags, shift, reserved: [0; 5],
         }
     }

@@ -1,0 +1,232 @@
+//! Holds what `xcloud split -o json` says against what a scenario expects.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::scenario::{Move, Scenario};
+
+/// Precision asked of every segment: this much, and a hundredth of what was injected.
+const TOLERANCE_NS: f64 = 50_000.0;
+const TOLERANCE_SHARE: f64 = 0.01;
+
+impl Scenario {
+    /// What is wrong with the answers of `xcloud split -o json`; empty when nothing is.
+    pub(crate) fn judge(&self, baseline: Option<&Value>, change: &Value) -> Vec<String> {
+        let mut wrong = self.complete(change);
+        for path in paths(change).filter(|path| self.looked_at(path)) {
+            wrong.extend(tail_adds_up(path));
+            wrong.extend(self.known_values(path));
+            wrong.extend(self.enough_joined(path));
+            if let Some(before) = baseline.and_then(|b| same_path(b, path)) {
+                wrong.extend(self.movements(before, path));
+            }
+        }
+        wrong.extend(nothing_vanished(change));
+        wrong
+    }
+
+    fn looked_at(&self, path: &Value) -> bool {
+        let kind = path["kind"].as_str().unwrap_or_default();
+        self.kinds.iter().any(|k| k == kind) && self.paths.contains(&name(path))
+    }
+
+    /// Every path and kind asked for is there.
+    fn complete(&self, split: &Value) -> Vec<String> {
+        let wanted = self.paths.iter().flat_map(|path| {
+            let kinds = self.kinds.iter();
+            kinds.map(move |kind| (path.as_str(), kind.as_str()))
+        });
+        let there = |path: &str, kind: &str| {
+            paths(split).any(|p| name(p) == path && p["kind"] == kind && p["joined"] != 0)
+        };
+        wanted
+            .filter(|(path, kind)| !there(path, kind))
+            .map(|(path, kind)| format!("{path} {kind}: nothing was measured"))
+            .collect()
+    }
+
+    fn enough_joined(&self, path: &Value) -> Option<String> {
+        if self.joined == 0.0 {
+            return None;
+        }
+        let ratio = joined_ratio(path);
+        let too_few = ratio.is_none_or(|ratio| ratio < self.joined);
+        too_few.then(|| {
+            let got = ratio.map_or_else(|| "unknown".into(), |r| format!("{r:.4}"));
+            format!("{}: share joined is {got}, wanted {}", title(path), self.joined)
+        })
+    }
+
+    fn known_values(&self, path: &Value) -> Vec<String> {
+        let here = self.is.iter().filter(|is| is.path == name(path));
+        here.flat_map(|is| {
+            let wanted = nanoseconds(is.time);
+            ["p50_ns", "mean_ns"].into_iter().filter_map(move |figure| {
+                let value = path["segments"][&is.segment][figure].as_f64();
+                off(value, wanted, wanted)
+                    .map(|text| format!("{} {} {figure}: {text}", title(path), is.segment))
+            })
+        })
+        .collect()
+    }
+
+    /// Compares every segment with the baseline's.
+    fn movements(&self, before: &Value, after: &Value) -> Vec<String> {
+        let segments = after["segments"].as_object().into_iter().flatten();
+        let mut wrong = Vec::new();
+        for (segment, value) in segments {
+            if self.is_excused(after, segment) {
+                continue;
+            }
+            let wanted = self.wanted_move(after, segment);
+            for figure in ["p50_ns", "mean_ns"] {
+                let old = before["segments"][segment][figure].as_f64();
+                let moved = old.and_then(|old| Some(value[figure].as_f64()? - old));
+                if let Some(text) = off(moved, wanted, wanted) {
+                    let place = title(after);
+                    wrong.push(format!("{place} {segment} {figure} moved: {text}"));
+                }
+            }
+        }
+        wrong
+    }
+
+    fn wanted_move(&self, path: &Value, segment: &str) -> f64 {
+        let here = |m: &&Move| m.path == name(path) && m.segment == segment;
+        let all = self.moves.iter().filter(here);
+        all.map(|m| nanoseconds(m.by)).sum()
+    }
+
+    fn is_excused(&self, path: &Value, segment: &str) -> bool {
+        self.may_move.iter().any(|may| {
+            may.path == name(path) && may.segment == segment && path["kind"] == may.kind.as_str()
+        })
+    }
+}
+
+fn nanoseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e9
+}
+
+/// Says how `value` differs from `wanted`, if by more than the tolerance for a delay of `injected`.
+fn off(value: Option<f64>, wanted: f64, injected: f64) -> Option<String> {
+    let Some(value) = value else {
+        return Some("missing".into());
+    };
+    let allowed = TOLERANCE_NS + TOLERANCE_SHARE * injected.abs();
+    ((value - wanted).abs() > allowed).then(|| {
+        let us = |ns: f64| ns / 1000.0;
+        format!(
+            "{:.1} us instead of {:.1} us (allowed: {:.1} us off)",
+            us(value),
+            us(wanted),
+            us(allowed)
+        )
+    })
+}
+
+fn paths(split: &Value) -> impl Iterator<Item = &Value> {
+    split["paths"].as_array().into_iter().flatten()
+}
+
+fn same_path<'a>(split: &'a Value, path: &Value) -> Option<&'a Value> {
+    paths(split).find(|other| name(other) == name(path) && other["kind"] == path["kind"])
+}
+
+/// `aws>gcp`.
+fn name(path: &Value) -> String {
+    let cloud = |end: &str| path[end]["cloud"].as_str().unwrap_or("?").to_owned();
+    format!("{}>{}", cloud("near"), cloud("far"))
+}
+
+fn title(path: &Value) -> String {
+    format!("{} {}", name(path), path["kind"].as_str().unwrap_or("?"))
+}
+
+/// Share of the exchanges selected at both ends that were joined.
+pub(crate) fn joined_ratio(path: &Value) -> Option<f64> {
+    path["joined_ratio"]
+        .as_f64()
+        .or_else(|| Some(path["joined"].as_f64()? / path["exchanges"].as_f64()?))
+}
+
+/// The tail's parts must sum to its total, to the nanosecond.
+fn tail_adds_up(path: &Value) -> Option<String> {
+    let tail = path["tail"].as_object()?;
+    let part = |name: &str| tail.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let parts = ["cni_ns", "queue_ns", "wan_ns", "pod_ns", "beyond_uplink_ns"];
+    let sum: u64 = parts.into_iter().map(part).sum();
+    let total = part("total_ns");
+    (sum != total).then(|| {
+        format!("{}: the tail's parts sum to {sum} ns, its total is {total} ns", title(path))
+    })
+}
+
+/// emitted = delivered + lost + pending (+ what an earlier aggregator took with it), exactly.
+fn nothing_vanished(split: &Value) -> Option<String> {
+    let loss = &split["loss"];
+    let number = |name: &str| loss[name].as_u64().unwrap_or(0);
+    let lost = loss["lost"].as_object().into_iter().flatten();
+    let lost: u64 = lost.filter_map(|(_, count)| count.as_u64()).sum();
+    let known = number("delivered") + lost + number("pending") + number("earlier");
+    let emitted = number("emitted");
+    let fine = emitted == known && emitted > 0 && number("pending") == 0;
+    (!fine).then(|| format!("the books do not balance: {loss}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn split(egress: u64, wan: u64) -> Value {
+        let path = |near: &str, far: &str, kind: &str| {
+            json!({
+                "near": {"cloud": near}, "far": {"cloud": far}, "kind": kind,
+                "exchanges": 100, "joined": 99,
+                "segments": {
+                    "near_cni_egress": {"p50_ns": egress, "mean_ns": egress},
+                    "wan": {"p50_ns": wan, "mean_ns": wan},
+                },
+                "tail": {"total_ns": 10, "cni_ns": 1, "queue_ns": 2, "wan_ns": 3, "pod_ns": 4},
+            })
+        };
+        json!({
+            "paths": [path("aws", "gcp", "ack"), path("gcp", "aws", "ack"),
+                      path("aws", "gcp", "response"), path("gcp", "aws", "response")],
+            "loss": {"emitted": 10, "delivered": 7, "lost": {"ring": 1, "join": 2}, "pending": 0},
+        })
+    }
+
+    fn scenario(text: &str) -> Scenario {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_segment_that_moves_as_told_is_right() {
+        let told = scenario(
+            "about = ''\njoined = 0.95\n\
+             moves = [{path='aws>gcp', segment='near_cni_egress', by='2ms'},\n\
+                      {path='gcp>aws', segment='near_cni_egress', by='2ms'}]",
+        );
+        let before = split(5_000, 40_000_000);
+        let none: [String; 0] = [];
+        assert_eq!(told.judge(Some(&before), &split(2_070_000, 40_000_000)), none);
+        assert_eq!(told.judge(Some(&before), &split(2_080_000, 40_000_000)).len(), 8);
+        let wan_too = split(2_005_000, 40_060_000);
+        assert_eq!(told.judge(Some(&before), &wan_too).len(), 8);
+    }
+
+    #[test]
+    fn holes_are_found() {
+        let told = scenario("about = ''\njoined = 0.95");
+        let mut bad = split(1, 1);
+        bad["paths"][0]["tail"]["pod_ns"] = json!(5);
+        bad["paths"][1]["joined"] = json!(50);
+        bad["loss"]["delivered"] = json!(6);
+        bad["paths"].as_array_mut().unwrap().truncate(3);
+        assert_eq!(told.judge(None, &bad).len(), 4);
+    }
+}
