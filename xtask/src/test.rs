@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::{
     bpf, command,
+    judge::Baselines,
     lab::{args::LabArgs, run::measure},
     progress::Progress,
     scenario::{self, Scenario},
@@ -103,15 +104,16 @@ fn lab(args: &TestArgs) -> Result<()> {
     Ok(())
 }
 
-/// Runs the baseline, if there is one, and then the change; returns what is wrong.
+/// Runs the change, between two runs of its baseline when there is something to compare; returns what is wrong.
 fn play(scenario: &Scenario, xcloud: &Path) -> Result<Vec<String>> {
-    let compared = !scenario.change.is_empty();
-    let baseline = compared
-        .then(|| split(scenario, &scenario.baseline, xcloud))
-        .transpose()
-        .context("baseline")?;
+    if scenario.change.is_empty() {
+        return Ok(scenario.judge(None, &split(scenario, &[], xcloud)?));
+    }
+    let baseline = || split(scenario, &scenario.baseline, xcloud).context("baseline");
+    let before = baseline()?;
     let change = split(scenario, &scenario.change, xcloud)?;
-    Ok(scenario.judge(baseline.as_ref(), &change))
+    let after = baseline()?;
+    Ok(scenario.judge(Some(&Baselines { before, after }), &change))
 }
 
 /// Runs once, or again when the wire itself was late: that is this machine's doing, whatever the split says.
