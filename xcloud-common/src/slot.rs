@@ -8,8 +8,10 @@
 /// Slots per direction; a power of two.
 pub const SLOTS: u32 = 1 << 16;
 
-/// How long an exchange may stay unanswered before taking over its slot is no loss, and the longest it may take:
-/// 60 s, a quarter of what a stamp's 48 bits of nanoseconds can tell apart.
+/// An exchange unanswered for longer than this is given up without counting as a loss when its slot is taken.
+pub const UNANSWERED_NS: u64 = 4_000_000_000;
+
+/// The longest an exchange may take: 60 s, far below the 78 hours that a stamp's 48 bits of nanoseconds tell apart.
 pub const LIFETIME_NS: u64 = 60_000_000_000;
 
 /// A moment and whose it is: tag in the upper 16 bits, the low 48 bits of `CLOCK_MONOTONIC` nanoseconds below.

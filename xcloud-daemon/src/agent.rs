@@ -135,6 +135,7 @@ impl Agent {
             outbox: self.outbox.clone(),
             controller: Controller::new(self.args.rate.into(), Duration::ZERO),
             clock: self.clock,
+            opened: 0,
             started,
         }
         .spawn()?;

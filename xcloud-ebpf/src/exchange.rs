@@ -12,9 +12,6 @@ use xcloud_common::{
 
 use crate::packet::{Facts, Headers, tcp};
 
-/// An unanswered exchange older than this is given up without counting as a loss when its slot is taken.
-pub const UNANSWERED_NS: u64 = 4_000_000_000;
-
 /// Which end of the exchange this node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -165,7 +162,7 @@ fn given_up(slot: SlotRef, tag: u16, age: u64) -> Option<Counter> {
     if slot.emitted(tag) != 0 || slot.bits(tag) & state::DEAD != 0 {
         return None;
     }
-    if age < UNANSWERED_NS && slot::owned(get!(slot, second), tag) {
+    if age < slot::UNANSWERED_NS && slot::owned(get!(slot, second), tag) {
         Some(Counter::Collision)
     } else {
         Some(Counter::Unanswered)

@@ -1,7 +1,7 @@
 use core::ptr::NonNull;
 
 use proptest::prelude::*;
-use xcloud_common::slot::SLOTS;
+use xcloud_common::slot::{SLOTS, UNANSWERED_NS};
 
 use super::*;
 

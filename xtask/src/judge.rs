@@ -6,20 +6,30 @@ use serde_json::Value;
 
 use crate::scenario::{Move, Scenario};
 
+/// The same run before and after the one that is looked at. What a figure differs by between the two is noise of this
+/// machine, and is allowed on top.
+pub(crate) struct Baselines {
+    pub(crate) before: Value,
+    pub(crate) after: Value,
+}
+
 /// Precision asked of every segment: this much, and a hundredth of what was injected.
 const TOLERANCE_NS: f64 = 50_000.0;
 const TOLERANCE_SHARE: f64 = 0.01;
 
 impl Scenario {
     /// What is wrong with the answers of `xcloud split -o json`; empty when nothing is.
-    pub(crate) fn judge(&self, baseline: Option<&Value>, change: &Value) -> Vec<String> {
+    pub(crate) fn judge(&self, baselines: Option<&Baselines>, change: &Value) -> Vec<String> {
         let mut wrong = self.complete(change);
         for path in paths(change).filter(|path| self.looked_at(path)) {
             wrong.extend(tail_adds_up(path));
             wrong.extend(self.known_values(path));
             wrong.extend(self.enough_joined(path));
-            if let Some(before) = baseline.and_then(|b| same_path(b, path)) {
-                wrong.extend(self.movements(before, path));
+            if let Some(Baselines { before, after }) = baselines
+                && let (Some(before), Some(after)) =
+                    (same_path(before, path), same_path(after, path))
+            {
+                wrong.extend(self.movements([before, after], path));
             }
         }
         wrong.extend(nothing_vanished(change));
@@ -64,27 +74,28 @@ impl Scenario {
             let wanted = nanoseconds(is.time);
             ["p50_ns", "mean_ns"].into_iter().filter_map(move |figure| {
                 let value = path["segments"][&is.segment][figure].as_f64();
-                off(value, wanted, wanted)
+                off(value, wanted, wanted, 0.0)
                     .map(|text| format!("{} {} {figure}: {text}", title(path), is.segment))
             })
         })
         .collect()
     }
 
-    /// Compares every segment with the baseline's.
-    fn movements(&self, before: &Value, after: &Value) -> Vec<String> {
-        let segments = after["segments"].as_object().into_iter().flatten();
+    /// Compares every segment with the baselines'.
+    fn movements(&self, baselines: [&Value; 2], path: &Value) -> Vec<String> {
+        let segments = path["segments"].as_object().into_iter().flatten();
         let mut wrong = Vec::new();
         for (segment, value) in segments {
-            if self.is_excused(after, segment) {
+            if self.is_excused(path, segment) {
                 continue;
             }
-            let wanted = self.wanted_move(after, segment);
+            let wanted = self.wanted_move(path, segment);
             for figure in ["p50_ns", "mean_ns"] {
-                let old = before["segments"][segment][figure].as_f64();
-                let moved = old.and_then(|old| Some(value[figure].as_f64()? - old));
-                if let Some(text) = off(moved, wanted, wanted) {
-                    let place = title(after);
+                let [first, second] =
+                    baselines.map(|b| b["segments"][segment][figure].as_f64().unwrap_or(0.0));
+                let moved = value[figure].as_f64().map(|new| new - f64::midpoint(first, second));
+                if let Some(text) = off(moved, wanted, wanted, (first - second).abs()) {
+                    let place = title(path);
                     wrong.push(format!("{place} {segment} {figure} moved: {text}"));
                 }
             }
@@ -109,19 +120,20 @@ fn nanoseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e9
 }
 
-/// Says how `value` differs from `wanted`, if by more than the tolerance for a delay of `injected`.
-fn off(value: Option<f64>, wanted: f64, injected: f64) -> Option<String> {
+/// Says how `value` differs from `wanted`, if by more than the tolerance for a delay of `injected` and the `noise`.
+fn off(value: Option<f64>, wanted: f64, injected: f64, noise: f64) -> Option<String> {
     let Some(value) = value else {
         return Some("missing".into());
     };
-    let allowed = TOLERANCE_NS + TOLERANCE_SHARE * injected.abs();
+    let allowed = TOLERANCE_NS + TOLERANCE_SHARE * injected.abs() + noise;
     ((value - wanted).abs() > allowed).then(|| {
         let us = |ns: f64| ns / 1000.0;
         format!(
-            "{:.1} us instead of {:.1} us (allowed: {:.1} us off)",
+            "{:.1} us instead of {:.1} us (allowed: {:.1} us off, {:.1} of them noise)",
             us(value),
             us(wanted),
-            us(allowed)
+            us(allowed),
+            us(noise)
         )
     })
 }
@@ -211,12 +223,14 @@ mod tests {
              moves = [{path='aws>gcp', segment='near_cni_egress', by='2ms'},\n\
                       {path='gcp>aws', segment='near_cni_egress', by='2ms'}]",
         );
-        let before = split(5_000, 40_000_000);
+        let calm = Baselines { before: split(5_000, 40_000_000), after: split(5_000, 40_000_000) };
         let none: [String; 0] = [];
-        assert_eq!(told.judge(Some(&before), &split(2_070_000, 40_000_000)), none);
-        assert_eq!(told.judge(Some(&before), &split(2_080_000, 40_000_000)).len(), 8);
+        assert_eq!(told.judge(Some(&calm), &split(2_070_000, 40_000_000)), none);
+        assert_eq!(told.judge(Some(&calm), &split(2_080_000, 40_000_000)).len(), 8);
         let wan_too = split(2_005_000, 40_060_000);
-        assert_eq!(told.judge(Some(&before), &wan_too).len(), 8);
+        assert_eq!(told.judge(Some(&calm), &wan_too).len(), 8);
+        let noisy = Baselines { after: split(5_000, 40_040_000), ..calm };
+        assert_eq!(told.judge(Some(&noisy), &wan_too), none);
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub struct PathSplit {
     /// Share of the traffic that was selected, weighted by exchange: 1 when all were.
     #[prost(double, tag = "6")]
     pub sampled_ratio: f64,
-    /// Share of the exchanges selected at both ends that were joined.
+    /// Share of the near end's exchanges, as far as the far end had selected them too, that were joined.
     #[prost(double, tag = "7")]
     pub joined_ratio: f64,
     /// Distribution of the whole.
@@ -108,6 +108,26 @@ pub struct PathSplit {
     /// Exchanges whose WAN time came out below zero, stored as zero.
     #[prost(uint64, tag = "12")]
     pub negative_wan: u64,
+    /// What became of the exchanges that were not joined.
+    #[prost(message, optional, tag = "13")]
+    pub unjoined: ::core::option::Option<Unjoined>,
+}
+/// Why exchanges were not joined.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unjoined {
+    /// Only the near end came, though the far node had selected the exchange too: it was lost there, or the data's end
+    /// was not the end of a segment at the far pod.
+    #[prost(uint64, tag = "1")]
+    pub near_alone: u64,
+    /// Only the near end came, since the far node selects fewer.
+    #[prost(uint64, tag = "2")]
+    pub thinned: u64,
+    /// Only the far end came: lost at the near node, or an end that is one only after segmentation on the way.
+    #[prost(uint64, tag = "3")]
+    pub far_alone: u64,
+    /// Both ends came and named different answering packets: the first answer was lost on the way.
+    #[prost(uint64, tag = "4")]
+    pub other_answer: u64,
 }
 /// A latency distribution. Quantiles are HdrHistogram's at 3 significant digits, but never above max_ns.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

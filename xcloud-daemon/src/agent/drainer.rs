@@ -43,6 +43,8 @@ pub struct Drainer {
     pub controller: Controller,
     /// The clock that is pretended.
     pub clock: Pretend,
+    /// Exchanges opened when the counters were last read.
+    pub opened: u64,
     /// Steady time of the controller.
     pub started: Instant,
 }
@@ -77,13 +79,12 @@ impl Drainer {
         for pass in 0u32.. {
             let last = stop.load(Ordering::Acquire);
             let observations = self.drain(&mut samples);
-            if last || pass % PASSES_PER_COUNT == 0 {
-                self.count()?;
-            }
+            let opened = if last || pass % PASSES_PER_COUNT == 0 { self.count()? } else { 0 };
             if last {
                 break;
             }
-            if let Some(shift) = self.controller.observe(observations, self.started.elapsed()) {
+            let elapsed = self.started.elapsed();
+            if let Some(shift) = self.controller.observe(observations, opened, elapsed) {
                 debug!("one exchange in {} is selected from now on", 1u64 << shift);
                 self.hooks.lock().set_shift(shift)?;
             }
@@ -111,10 +112,11 @@ impl Drainer {
         observations
     }
 
-    fn count(&self) -> Result<()> {
-        let counters = self.hooks.lock().counters()?;
-        self.outbox.lock().count(KernelTotals::from(&counters));
-        Ok(())
+    /// Reads the counters; returns how many exchanges were opened since the last time.
+    fn count(&mut self) -> Result<u64> {
+        let totals = KernelTotals::from(&self.hooks.lock().counters()?);
+        self.outbox.lock().count(totals);
+        Ok(totals.opened - std::mem::replace(&mut self.opened, totals.opened))
     }
 }
 

@@ -1,13 +1,20 @@
-//! How much is sampled: keeps the observations per second under the rate asked for.
+//! How much is sampled: keeps the observations per second under the rate asked for, and exchanges from taking each
+//! other's slots while an answer may still come.
 
 use std::time::Duration;
 
-use xcloud_common::identity::MAX_SHIFT;
+use xcloud_common::{
+    identity::MAX_SHIFT,
+    slot::{SLOTS, UNANSWERED_NS},
+};
 
 /// How long observations are counted before the share is lowered or raised.
 const WINDOW: Duration = Duration::from_secs(1);
 /// The shortest count that may raise the shift: a burst over the whole second's rate need not wait for its end.
 const SHORTEST: Duration = Duration::from_millis(100);
+/// Exchanges opened per second at which a slot lasts for as long as an answer may take. Bulk traffic opens many more
+/// than are ever answered exactly, so observations alone do not tell.
+const MOST_OPENED: u64 = SLOTS as u64 * 1_000_000_000 / UNANSWERED_NS;
 /// Most steps towards more samples at once: traffic that comes back must not flood.
 const STEPS_DOWN: u32 = 2;
 
@@ -36,27 +43,30 @@ pub struct Controller {
     shift: u32,
     started: Duration,
     counted: u64,
+    opened: u64,
 }
 
 impl Controller {
     /// Starts at shift 0 for `target` observations per second, at a moment of some steady clock.
     #[must_use]
     pub fn new(target: u64, now: Duration) -> Self {
-        Self { target, shift: 0, started: now, counted: 0 }
+        Self { target, shift: 0, started: now, counted: 0, opened: 0 }
     }
 
-    /// Takes in `observations` seen since the last call; returns the new shift when it changes.
-    pub fn observe(&mut self, observations: u64, now: Duration) -> Option<u32> {
+    /// Takes in `observations` seen and exchanges `opened` since the last call; returns the new shift when it changes.
+    pub fn observe(&mut self, observations: u64, opened: u64, now: Duration) -> Option<u32> {
         self.counted += observations;
+        self.opened += opened;
+        let load = self.counted.max(self.opened.saturating_mul(self.target) / MOST_OPENED);
         let elapsed = now.saturating_sub(self.started);
-        let burst = self.counted > self.target && elapsed >= SHORTEST;
+        let burst = load > self.target && elapsed >= SHORTEST;
         if elapsed < WINDOW && !burst {
             return None;
         }
-        let per_second = u128::from(self.counted) * 1_000_000_000 / elapsed.as_nanos().max(1);
+        let per_second = u128::from(load) * 1_000_000_000 / elapsed.as_nanos().max(1);
         let next =
             next_shift(self.shift, u64::try_from(per_second).unwrap_or(u64::MAX), self.target);
-        (self.started, self.counted) = (now, 0);
+        (self.started, self.counted, self.opened) = (now, 0, 0);
         (next != std::mem::replace(&mut self.shift, next)).then_some(next)
     }
 }
@@ -97,10 +107,16 @@ mod tests {
     fn a_burst_does_not_wait_for_the_second_to_end() {
         let ms = Duration::from_millis;
         let mut controller = Controller::new(10_000, ms(0));
-        assert_eq!(controller.observe(20_000, ms(50)), None);
-        assert_eq!(controller.observe(20_000, ms(100)), Some(6));
-        assert_eq!(controller.observe(900, ms(900)), None);
-        assert_eq!(controller.observe(600, ms(1_100)), Some(5));
-        assert_eq!(controller.observe(0, ms(1_500)), None);
+        assert_eq!(controller.observe(20_000, 0, ms(50)), None);
+        assert_eq!(controller.observe(20_000, 0, ms(100)), Some(6));
+        assert_eq!(controller.observe(900, 0, ms(900)), None);
+        assert_eq!(controller.observe(600, 0, ms(1_100)), Some(5));
+        assert_eq!(controller.observe(0, 0, ms(1_500)), None);
+    }
+
+    #[test]
+    fn exchanges_that_nobody_answers_count_too() {
+        let mut controller = Controller::new(10_000, Duration::ZERO);
+        assert_eq!(controller.observe(10, 4 * MOST_OPENED, Duration::from_secs(1)), Some(2));
     }
 }

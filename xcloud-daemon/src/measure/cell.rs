@@ -56,10 +56,11 @@ impl Counts {
         self.recorded + self.near_alone + self.other_answer + self.thinned
     }
 
-    /// Exchanges selected at both ends, as far as is known.
+    /// The near end's exchanges that were selected at the far end too. An end that only the far node saw is none: after
+    /// segmentation on the way there are more ends than the near node ever saw.
     #[must_use]
     pub const fn at_both(&self) -> u64 {
-        self.recorded + self.near_alone + self.other_answer + self.far_alone
+        self.recorded + self.near_alone + self.other_answer
     }
 }
 

@@ -4,11 +4,11 @@ use xcloud_proto::{
     common::v1::{ExchangeKind, Loss as WireLoss, Segment, Site as WireSite},
     observer::v1::{
         Distribution, LossReport, PathSplit, QuerySplitResponse, SegmentDistribution,
-        Tail as WireTail,
+        Tail as WireTail, Unjoined as WireUnjoined,
     },
 };
 
-use super::{Loss, Lost, Path, Report, Site, Tail, Times};
+use super::{Loss, Lost, Path, Report, Site, Tail, Times, Unjoined};
 use crate::wire::answer::nanoseconds;
 
 impl From<QuerySplitResponse> for Report {
@@ -50,12 +50,19 @@ impl From<PathSplit> for Path {
             joined: path.joined,
             sampled_ratio: path.sampled_ratio,
             joined_ratio: path.joined_ratio,
+            unjoined: path.unjoined.unwrap_or_default().into(),
             total: path.total.unwrap_or_default().into(),
             segments: path.segments.into_iter().map(named).collect(),
             tail: path.tail.map(Tail::from),
             clock_error_ns: path.clock_error_ns,
             negative_wan: path.negative_wan,
         }
+    }
+}
+
+impl From<WireUnjoined> for Unjoined {
+    fn from(WireUnjoined { near_alone, thinned, far_alone, other_answer }: WireUnjoined) -> Self {
+        Self { near_alone, thinned, far_alone, other_answer }
     }
 }
 

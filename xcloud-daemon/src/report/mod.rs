@@ -51,8 +51,10 @@ pub struct Path {
     pub joined: u64,
     /// Share of the traffic that was selected.
     pub sampled_ratio: f64,
-    /// Share of the exchanges selected at both ends that were joined.
+    /// Share of the near end's exchanges, as far as selected at the far end too, that were joined.
     pub joined_ratio: f64,
+    /// What became of those that were not.
+    pub unjoined: Unjoined,
     /// The whole.
     pub total: Times,
     /// Its parts, in the order of travel; those not measured are left out.
@@ -64,6 +66,19 @@ pub struct Path {
     pub clock_error_ns: u64,
     /// Exchanges whose WAN time came out below zero, counted as zero.
     pub negative_wan: u64,
+}
+
+/// Exchanges that were not joined, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Unjoined {
+    /// Only the near end came, though selected at both.
+    pub near_alone: u64,
+    /// Only the near end came, since the far node selects fewer.
+    pub thinned: u64,
+    /// Only the far end came.
+    pub far_alone: u64,
+    /// The ends named different answering packets.
+    pub other_answer: u64,
 }
 
 /// A distribution, in nanoseconds.

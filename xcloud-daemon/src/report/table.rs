@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    Loss, Path, Report, Tail, Times,
+    Loss, Path, Report, Tail, Times, Unjoined,
     style::{bold, clean, dim, grouped, percent, place, time},
 };
 
@@ -51,7 +51,25 @@ fn block(text: &mut String, path: &Path, color: bool) {
     }
     if path.far.is_some() {
         let _ = writeln!(text, "  {}", dim(&doubt(path), color));
+        if path.unjoined != Unjoined::default() {
+            let _ = writeln!(text, "  {}", dim(&unjoined(&path.unjoined), color));
+        }
     }
+}
+
+fn unjoined(why: &Unjoined) -> String {
+    let causes = [
+        (why.near_alone, "seen by the near end alone"),
+        (why.thinned, "not selected at the far end"),
+        (why.far_alone, "seen by the far end alone"),
+        (why.other_answer, "whose first answer was lost"),
+    ];
+    let causes: Vec<_> = causes
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, cause)| format!("{} {cause}", grouped(*count)))
+        .collect();
+    format!("not joined: {}", causes.join(", "))
 }
 
 fn heading(path: &Path) -> String {

@@ -7,7 +7,7 @@ use xcloud_proto::{
     common::v1::{ExchangeKind, Loss, Segment as WireSegment, Site as WireSite},
     observer::v1::{
         Distribution, Exchange, ExchangeSegment, JoinLoss, LossReport, NodeStatus, PathSplit,
-        SegmentDistribution, SegmentShare, Tail as WireTail,
+        SegmentDistribution, SegmentShare, Tail as WireTail, Unjoined,
     },
 };
 
@@ -111,6 +111,12 @@ pub fn path(near: &Site, far: Option<&Site>, of: Kind, cell: &Cell, detail: Deta
         clock_error_ns: far.and(tail.as_ref()).map_or(0, clock_error_ns),
         tail: tail.map(|tail| wire_tail(&tail, detail.tail_quantile)),
         negative_wan: counts.negative_wan,
+        unjoined: Some(Unjoined {
+            near_alone: counts.near_alone,
+            thinned: counts.thinned,
+            far_alone: counts.far_alone,
+            other_answer: counts.other_answer,
+        }),
     }
 }
 
