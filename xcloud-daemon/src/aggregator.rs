@@ -48,24 +48,15 @@ pub fn run(args: AggregatorArgs) -> Result<()> {
 async fn aggregate(args: &AggregatorArgs, limits: state::Limits) -> Result<()> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let stop = CancellationToken::new();
-    let hub = Hub::new(limits, stop.clone());
-    let routes = routes(&hub).await?;
-    let mut servers = JoinSet::new();
+    let hub = Hub::new(limits, CancellationToken::new());
     let mut sockets = Sockets::default();
-    let mut bound = Vec::new();
-    for address in &args.listen {
-        let (listener, name) = listen(address, &mut sockets).await?;
-        bound.push(name);
-        servers.spawn(serve(Arc::clone(&hub), routes.clone(), listener));
-    }
-    log::info!("aggregator {}: {}", env!("CARGO_PKG_VERSION"), describe(args, &bound));
+    let mut servers = start(args, &hub, &mut sockets).await?;
     let ended = tokio::select! {
         () = tick(&hub) => Ok(()),
         () = told_to_stop(&mut terminate, &mut interrupt) => Ok(()),
         Some(ended) = servers.join_next() => ended.context("a server").flatten(),
     };
-    stop.cancel();
+    hub.stop.cancel();
     log::info!("aggregator: stopping; {}", closing(&hub));
     tokio::select! {
         late = timeout(GRACE, async { while servers.join_next().await.is_some() {} }) => {
@@ -76,6 +67,24 @@ async fn aggregate(args: &AggregatorArgs, limits: state::Limits) -> Result<()> {
         () = told_to_stop(&mut terminate, &mut interrupt) => {}
     }
     ended
+}
+
+type Servers = JoinSet<Result<()>>;
+
+/// Listens on all addresses, or on none.
+async fn start(args: &AggregatorArgs, hub: &Arc<Hub>, sockets: &mut Sockets) -> Result<Servers> {
+    let routes = routes(hub).await?;
+    let mut bound = Vec::new();
+    for address in &args.listen {
+        bound.push(listen(address, sockets).await?);
+    }
+    let names: Vec<_> = bound.iter().map(|(_, name)| &name[..]).collect();
+    log::info!("aggregator {}: {}", env!("CARGO_PKG_VERSION"), describe(args, &names.join(", ")));
+    let mut servers = JoinSet::new();
+    for (listener, _) in bound {
+        servers.spawn(serve(Arc::clone(hub), routes.clone(), listener));
+    }
+    Ok(servers)
 }
 
 async fn told_to_stop(terminate: &mut Signal, interrupt: &mut Signal) {
@@ -179,12 +188,11 @@ fn remove_stale(path: &Path) -> Result<()> {
     }
 }
 
-fn describe(args: &AggregatorArgs, bound: &[String]) -> String {
+fn describe(args: &AggregatorArgs, bound: &str) -> String {
     let time = humantime::format_duration;
     format!(
-        "listening on {}; join window {}, at most {} waiting; intervals of {} kept for {}, at most {} paths and \
+        "listening on {bound}; join window {}, at most {} waiting; intervals of {} kept for {}, at most {} paths and \
          {MAX_AGENTS} agents",
-        bound.join(", "),
         time(args.join_window),
         args.join_capacity,
         time(args.interval),

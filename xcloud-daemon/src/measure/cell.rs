@@ -3,7 +3,7 @@
 
 use super::{
     SEGMENTS, Segment,
-    histogram::{Bucket, Sparse, bucket, merge_sorted},
+    histogram::Sparse,
     split::Split,
     tail::{Sums, Tail},
 };
@@ -16,8 +16,8 @@ pub struct Cell {
     total: Sparse,
     /// Empty where the segment was never measured.
     segments: [Sparse; SEGMENTS],
-    /// Ascending by bucket of `total`.
-    tail: Vec<(Bucket, Sums)>,
+    /// One entry for each bucket in use of `total`.
+    tail: Vec<Sums>,
 }
 
 /// Numbers of exchanges.
@@ -69,26 +69,39 @@ impl Cell {
     pub fn record(&mut self, split: &Split, shift: u8) {
         self.counts.recorded += 1;
         self.counts.stands_for = self.counts.stands_for.saturating_add(1 << shift.min(63));
-        self.total.record(split.total_ns);
         for (segment, ns) in split.measured() {
             self.counts.negative_wan += u64::from(ns < 0);
             self.segments[segment as usize].record(u64::try_from(ns).unwrap_or(0));
         }
-        let at = bucket(split.total_ns);
-        match self.tail.binary_search_by_key(&at, |(bucket, _)| *bucket) {
-            Ok(index) => self.tail[index].1.add(split),
-            Err(index) => self.tail.insert(index, (at, Sums::of(split))),
+        match self.total.record(split.total_ns) {
+            (at, false) => self.tail[at].add(split),
+            (at, true) => self.tail.insert(at, Sums::of(split)),
         }
     }
 
-    /// Adds all exchanges of another.
-    pub fn merge(&mut self, other: &Self) {
-        self.counts.merge(&other.counts);
-        self.total.merge(&other.total);
-        for (mine, theirs) in self.segments.iter_mut().zip(&other.segments) {
-            mine.merge(theirs);
+    /// All exchanges of several.
+    #[must_use]
+    pub fn merged(cells: &[&Self]) -> Self {
+        let mut merged = Self {
+            counts: Counts::default(),
+            total: Sparse::merged(cells.iter().map(|cell| &cell.total)),
+            segments: std::array::from_fn(|at| {
+                Sparse::merged(cells.iter().map(|cell| &cell.segments[at]))
+            }),
+            tail: Vec::new(),
+        };
+        merged.tail.resize(merged.total.buckets().count(), Sums::default());
+        for cell in cells {
+            merged.counts.merge(&cell.counts);
+            let mut places = merged.total.buckets().zip(&mut merged.tail);
+            for (bucket, sums) in cell.total.buckets().zip(&cell.tail) {
+                // Both ascend, and the merged total has every bucket of each cell.
+                if let Some((_, place)) = places.find(|(at, _)| *at == bucket) {
+                    place.merge(sums);
+                }
+            }
         }
-        merge_sorted(&mut self.tail, &other.tail, Sums::merge);
+        merged
     }
 
     /// Gives memory back that growth reserved.
@@ -117,9 +130,7 @@ impl Cell {
     /// What the exchanges in the bucket of a quantile of the total are made of; `None` without exchanges.
     #[must_use]
     pub fn tail(&self, quantile: f64) -> Option<Tail> {
-        let at = self.total.bucket_at(quantile)?;
-        let index = self.tail.binary_search_by_key(&at, |(bucket, _)| *bucket).ok()?;
-        Some(self.tail[index].1.mean())
+        self.total.position_at(quantile).map(|at| self.tail[at].mean())
     }
 }
 
@@ -128,7 +139,10 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
     use xcloud_common::{sample::flag, slot::LIFETIME_NS};
 
-    use super::{super::split::tests::stamped, *};
+    use super::{
+        super::{histogram::bucket, split::tests::stamped},
+        *,
+    };
 
     fn splits() -> impl Strategy<Value = Vec<(Split, u8)>> {
         let one = (
@@ -167,12 +181,9 @@ mod tests {
     proptest! {
         #[test]
         fn merged_is_the_same_as_recorded_in_one(a in splits(), b in splits(), c in splits()) {
-            let mut left = of(&a);
-            left.merge(&of(&b));
-            left.merge(&of(&c));
-            let mut right = of(&c);
-            right.merge(&of(&b));
-            right.merge(&of(&a));
+            let (first, second, third) = (of(&a), of(&b), of(&c));
+            let left = Cell::merged(&[&Cell::merged(&[&first, &second]), &third]);
+            let right = Cell::merged(&[&third, &Cell::merged(&[&second, &first])]);
             let all = of(&[a, b, c].concat());
             prop_assert_eq!(&left, &all);
             prop_assert_eq!(&right, &all);

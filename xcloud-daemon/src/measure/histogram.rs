@@ -56,26 +56,43 @@ pub struct Sparse {
 }
 
 impl Sparse {
-    /// Adds one value in nanoseconds.
-    pub fn record(&mut self, ns: u64) {
+    /// Adds one value in nanoseconds. Returns where its bucket is among those in use, and whether it is new.
+    pub fn record(&mut self, ns: u64) -> (usize, bool) {
         let bucket = bucket(ns);
-        match self.buckets.binary_search_by_key(&bucket, |(at, _)| *at) {
-            Ok(at) => self.buckets[at].1 = self.buckets[at].1.saturating_add(1),
-            Err(at) => self.buckets.insert(at, (bucket, 1)),
-        }
         self.count += 1;
         self.sum_ns += u128::from(ns);
         self.max_ns = self.max_ns.max(ns);
+        match self.buckets.binary_search_by_key(&bucket, |(at, _)| *at) {
+            Ok(at) => {
+                self.buckets[at].1 = self.buckets[at].1.saturating_add(1);
+                (at, false)
+            }
+            Err(at) => {
+                self.buckets.insert(at, (bucket, 1));
+                (at, true)
+            }
+        }
     }
 
-    /// Adds all values of another.
-    pub fn merge(&mut self, other: &Self) {
-        merge_sorted(&mut self.buckets, &other.buckets, |mine, theirs| {
-            *mine = mine.saturating_add(*theirs);
-        });
-        self.count += other.count;
-        self.sum_ns += other.sum_ns;
-        self.max_ns = self.max_ns.max(other.max_ns);
+    /// All values of several.
+    #[must_use]
+    pub fn merged<'a>(all: impl Iterator<Item = &'a Self> + Clone) -> Self {
+        let in_use: usize = all.clone().map(|one| one.buckets.len()).sum();
+        let mut merged = Self::default();
+        for one in all.clone() {
+            merged.count += one.count;
+            merged.sum_ns += one.sum_ns;
+            merged.max_ns = merged.max_ns.max(one.max_ns);
+        }
+        let entries = all.flat_map(|one| one.buckets.iter().copied());
+        merged.buckets =
+            if in_use < WORTH_AN_ARRAY { sum_sorted(entries) } else { sum_in_array(entries) };
+        merged
+    }
+
+    /// The buckets in use, ascending.
+    pub fn buckets(&self) -> impl Iterator<Item = Bucket> + '_ {
+        self.buckets.iter().map(|(bucket, _)| *bucket)
     }
 
     /// Gives memory back that growth reserved.
@@ -102,18 +119,22 @@ impl Sparse {
         u64::try_from(mean).unwrap_or(u64::MAX)
     }
 
+    /// Where the bucket that holds a quantile from 0 to 1 is among those in use; `None` without values.
+    #[must_use]
+    pub fn position_at(&self, quantile: f64) -> Option<usize> {
+        let wanted = rank(quantile, self.count);
+        let mut seen = 0;
+        let reached = self.buckets.iter().position(|(_, count)| {
+            seen += u64::from(*count);
+            seen >= wanted
+        });
+        reached.or_else(|| self.buckets.len().checked_sub(1))
+    }
+
     /// The bucket that holds a quantile from 0 to 1; `None` without values.
     #[must_use]
     pub fn bucket_at(&self, quantile: f64) -> Option<Bucket> {
-        let wanted = rank(quantile, self.count);
-        let mut seen = 0;
-        for (bucket, count) in &self.buckets {
-            seen += u64::from(*count);
-            if seen >= wanted {
-                return Some(*bucket);
-            }
-        }
-        self.buckets.last().map(|(bucket, _)| *bucket)
+        self.position_at(quantile).map(|at| self.buckets[at].0)
     }
 
     /// A quantile in nanoseconds as HdrHistogram gives it, never above the largest value; 0 without values.
@@ -154,29 +175,30 @@ fn rank(quantile: f64, count: u64) -> u64 {
     ((quantile.clamp(0.0, 1.0) * count as f64).ceil() as u64).max(1)
 }
 
-/// Merges two lists that ascend by key.
-pub(super) fn merge_sorted<V: Clone>(
-    mine: &mut Vec<(Bucket, V)>,
-    theirs: &[(Bucket, V)],
-    mut add: impl FnMut(&mut V, &V),
-) {
-    if mine.is_empty() {
-        mine.extend_from_slice(theirs);
-        return;
-    }
-    let mut merged = Vec::with_capacity(mine.len() + theirs.len());
-    let mut theirs = theirs.iter().peekable();
-    for mut entry in mine.drain(..) {
-        while let Some(other) = theirs.next_if(|other| other.0 < entry.0) {
-            merged.push(other.clone());
+/// From this many entries on, adding them up in an array of all buckets beats sorting them: an hour of a busy path has
+/// hundreds of thousands, a quiet one's interval has a few.
+const WORTH_AN_ARRAY: usize = 4096;
+
+fn sum_sorted(entries: impl Iterator<Item = (Bucket, u32)>) -> Vec<(Bucket, u32)> {
+    let mut sorted: Vec<_> = entries.collect();
+    sorted.sort_unstable_by_key(|(bucket, _)| *bucket);
+    sorted.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        if same {
+            kept.1 = kept.1.saturating_add(next.1);
         }
-        if let Some(other) = theirs.next_if(|other| other.0 == entry.0) {
-            add(&mut entry.1, &other.1);
-        }
-        merged.push(entry);
+        same
+    });
+    sorted
+}
+
+fn sum_in_array(entries: impl Iterator<Item = (Bucket, u32)>) -> Vec<(Bucket, u32)> {
+    let mut counts = vec![0u32; usize::from(bucket(HIGHEST_NS)) + 1];
+    for (bucket, count) in entries {
+        let sum = &mut counts[usize::from(bucket)];
+        *sum = sum.saturating_add(count);
     }
-    merged.extend(theirs.cloned());
-    *mine = merged;
+    (0..).zip(counts).filter(|(_, count)| *count > 0).collect()
 }
 
 #[cfg(test)]
@@ -192,7 +214,9 @@ mod tests {
 
     fn of(values: &[u64]) -> Sparse {
         let mut sparse = Sparse::default();
-        values.iter().for_each(|ns| sparse.record(*ns));
+        values.iter().for_each(|ns| {
+            sparse.record(*ns);
+        });
         sparse
     }
 
@@ -218,13 +242,9 @@ mod tests {
 
         #[test]
         fn merged_is_the_same_as_recorded_in_one(a in values(), b in values(), c in values()) {
-            let mut left = of(&a);
-            left.merge(&of(&b));
-            left.merge(&of(&c));
-            let mut right = of(&c);
-            right.merge(&of(&b));
-            let mut outer = of(&a);
-            outer.merge(&right);
+            let (first, second, third) = (of(&a), of(&b), of(&c));
+            let left = Sparse::merged([&Sparse::merged([&first, &second].into_iter()), &third].into_iter());
+            let outer = Sparse::merged([&Sparse::merged([&third, &second].into_iter()), &first].into_iter());
             let all = of(&[a, b, c].concat());
             prop_assert_eq!(&left, &all);
             prop_assert_eq!(&outer, &all);
@@ -239,6 +259,15 @@ mod tests {
             prop_assert_eq!(decoded.len(), sparse.count());
             prop_assert_eq!(decoded.value_at_quantile(0.9).min(sparse.max_ns()), sparse.quantile_ns(0.9));
         }
+    }
+
+    #[test]
+    fn both_ways_to_add_up_agree() {
+        let entries = || {
+            (1..10_000u64)
+                .map(|step| (bucket(step * step * step), u32::try_from(step).unwrap_or(0)))
+        };
+        assert!(sum_sorted(entries()) == sum_in_array(entries()));
     }
 
     #[test]

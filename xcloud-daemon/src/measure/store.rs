@@ -15,6 +15,9 @@ use super::{
 /// Intervals merged into one when they are older than as many.
 pub const COARSE: u64 = 30;
 
+/// Paths whose intervals are merged in one go, so that nobody waits long for the lock.
+const MERGED_AT_ONCE: usize = 1000;
+
 /// What the store may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -148,14 +151,12 @@ impl Store {
         Some(interval.entry(path).or_default())
     }
 
-    /// Forgets what is older than is kept and merges what is old, as of `now_ns` since 1970.
+    /// Forgets what is older than is kept and merges some of what is old, as of `now_ns` since 1970; to be called every
+    /// second or so.
     pub fn rotate(&mut self, now_ns: u64) {
         let now = now_ns / self.limits.interval_ns;
-        let young = (now / COARSE).saturating_sub(1);
-        if young > self.next_coarse {
-            self.next_coarse = young;
-            self.merge_below(young * COARSE);
-        }
+        self.next_coarse = self.next_coarse.max((now / COARSE).saturating_sub(1));
+        self.merge_some();
         self.seal(now);
         let oldest_kept = now_ns.saturating_sub(self.limits.retention_ns);
         let before = self.fine.len() + self.coarse.len();
@@ -163,24 +164,28 @@ impl Store {
         self.fine.retain(|number, _| (number + 1) * width > oldest_kept);
         self.coarse.retain(|number, _| (number + 1) * COARSE * width > oldest_kept);
         if self.fine.len() + self.coarse.len() != before {
-            self.paths = self
-                .fine
-                .values()
-                .chain(self.coarse.values())
-                .flat_map(HashMap::keys)
-                .copied()
-                .collect();
+            let intervals = self.fine.values().chain(self.coarse.values());
+            self.paths = intervals.flat_map(HashMap::keys).copied().collect();
         }
     }
 
-    fn merge_below(&mut self, number: u64) {
-        let young = self.fine.split_off(&number);
-        for (number, interval) in std::mem::replace(&mut self.fine, young) {
-            let wide = self.coarse.entry(number / COARSE).or_default();
-            for (path, cell) in interval {
-                wide.entry(path).or_default().merge(&cell);
-            }
+    /// Moves some paths' cells of the oldest wide interval that is due from its narrow ones.
+    fn merge_some(&mut self) {
+        let Some((oldest, interval)) = self.fine.first_key_value() else { return };
+        let wide = oldest / COARSE;
+        if wide >= self.next_coarse {
+            return;
         }
+        let paths: Vec<_> = interval.keys().take(MERGED_AT_ONCE).copied().collect();
+        for path in paths {
+            let narrow = self.fine.range_mut(wide * COARSE..(wide + 1) * COARSE);
+            let mut cells: Vec<_> =
+                narrow.filter_map(|(_, interval)| interval.remove(&path)).collect();
+            let interval = self.coarse.entry(wide).or_default();
+            cells.extend(interval.remove(&path));
+            interval.insert(path, Cell::merged(&cells.iter().collect::<Vec<_>>()));
+        }
+        self.fine.retain(|_, interval| !interval.is_empty());
     }
 
     /// The interval that just ended will hardly grow any more.
@@ -216,10 +221,11 @@ impl Store {
         }
         let (answered, intervals) = self.within(range);
         let groups = members.into_iter().filter_map(|(key, paths)| {
-            let cells = intervals
+            let cells: Vec<_> = intervals
                 .iter()
-                .flat_map(|interval| paths.iter().filter_map(|path| interval.get(path)));
-            Some((key, merged(cells)?))
+                .flat_map(|interval| paths.iter().filter_map(|path| interval.get(path)))
+                .collect();
+            (!cells.is_empty()).then(|| (key, Cell::merged(&cells)))
         });
         (answered, groups.collect())
     }
@@ -241,12 +247,6 @@ impl Store {
         }
         (answered, intervals)
     }
-}
-
-fn merged<'a>(mut cells: impl Iterator<Item = &'a Cell>) -> Option<Cell> {
-    let mut all = cells.next()?.clone();
-    cells.for_each(|cell| all.merge(cell));
-    Some(all)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use xcloud_proto::{common::v1::Endpoint, observer::v1::Exchange as WireExchange}
 use super::{
     Site,
     convert::{kind_name, rfc3339, segment_name},
-    style::{place, signed_time, time},
+    style::{clean, place, signed_time, time},
 };
 use crate::{cli::Output, measure::Segment};
 
@@ -126,7 +126,7 @@ fn text(exchange: &Exchange) -> String {
 
 fn cells(exchange: &Exchange) -> impl Iterator<Item = String> {
     let labels =
-        |site: &Site| [&site.cloud, &site.region, &site.zone, &site.node].map(String::clone);
+        |site: &Site| [&site.cloud, &site.region, &site.zone, &site.node].map(|label| clean(label));
     let segment = |name: &str| {
         let found = exchange.segments.iter().find(|(one, _)| *one == name);
         found.map(|(_, ns)| ns.to_string()).unwrap_or_default()

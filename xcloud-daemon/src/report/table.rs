@@ -74,12 +74,8 @@ fn unjoined(why: &Unjoined) -> String {
 
 fn heading(path: &Path) -> String {
     let far = path.far.as_ref().map_or_else(|| "beyond the uplink".into(), place);
-    let mut heading = format!(
-        "{} -> {far}: {}, {} exchanges",
-        place(&path.near),
-        path.kind,
-        grouped(path.exchanges)
-    );
+    let mut heading =
+        format!("{} -> {far}: {}, {}", place(&path.near), path.kind, exchanges(path.exchanges));
     if path.far.is_some() {
         let _ = write!(heading, ", {} joined", percent(path.joined_ratio));
     } else {
@@ -99,6 +95,10 @@ fn row(name: &str, times: &Times) -> String {
 
 fn words(segment: &str) -> String {
     segment.replace("cni", "CNI").replace("wan", "WAN").replace('_', " ")
+}
+
+fn exchanges(count: u64) -> String {
+    format!("{} {}", grouped(count), if count == 1 { "exchange" } else { "exchanges" })
 }
 
 /// Every figure to the nanosecond, so that anyone can add them up.
@@ -124,23 +124,19 @@ fn make_up(tail: &Tail) -> String {
         .map(|(name, ns)| format!("{} {name}", exact(ns)))
         .collect();
     format!(
-        "p{} = {} {unit} = {} ({} exchanges)",
+        "p{} = {} {unit} = {} ({})",
         // 0.999 * 100 is not quite 99.9.
         (tail.quantile * 1e6).round() / 1e4,
         exact(signed(tail.total_ns)),
         parts.join(" + "),
-        grouped(tail.exchanges)
+        exchanges(tail.exchanges)
     )
 }
 
 fn doubt(path: &Path) -> String {
     let mut doubt = format!("clocks put at most {} into the WAN", time(path.clock_error_ns));
     if path.negative_wan > 0 {
-        let _ = write!(
-            doubt,
-            "; {} exchanges below zero are counted as zero",
-            grouped(path.negative_wan)
-        );
+        let _ = write!(doubt, "; {} below zero counted as zero", exchanges(path.negative_wan));
     }
     doubt
 }

@@ -45,6 +45,7 @@ impl Ingest {
     }
 }
 
+type Requests = Streaming<StreamBatchesRequest>;
 type Answers = mpsc::Sender<Result<StreamBatchesResponse, Status>>;
 
 #[tonic::async_trait]
@@ -87,45 +88,55 @@ impl Drop for Open<'_> {
 
 async fn converse(
     hub: &Hub,
-    mut requests: Streaming<StreamBatchesRequest>,
+    mut requests: Requests,
     answers: &Answers,
     name: &mut String,
 ) -> Result<(), Status> {
-    let first = timeout(HELLO_WITHIN, requests.message())
-        .await
-        .map_err(|_| Status::deadline_exceeded("no hello came within 10 s"))?;
-    let hello = match first.map_err(unreadable)?.map(|request| request.message) {
-        Some(Some(Message::Hello(hello))) => hello,
-        Some(_) => return Err(Status::invalid_argument("the first message must be a hello")),
-        None => return Ok(()),
-    };
+    let Some(hello) = greeting(&mut requests).await? else { return Ok(()) };
     let opening = opening(hello).map_err(Status::invalid_argument)?;
     name.clone_from(&opening.name);
     let (stream, acked, replaced) = hub.open(opening).map_err(refusal)?;
     let open = Open { hub, stream, replaced };
     log::info!("agent {name:?} connected");
-    if answers.send(Ok(answer(acked))).await.is_err() {
-        return Ok(());
-    }
+    let mut acked = acked;
     loop {
-        let message = tokio::select! {
-            message = requests.message() => message.map_err(unreadable)?,
-            () = open.replaced.cancelled() => {
-                return Err(Status::aborted("a newer stream of this agent has taken over"));
-            }
-            () = hub.stop.cancelled() => {
-                return Err(Status::unavailable("the aggregator is stopping"));
-            }
-        };
-        let Some(request) = message else { return Ok(()) };
-        let Some(Message::Batch(batch)) = request.message else {
-            return Err(Status::invalid_argument("only batches may follow the hello"));
-        };
-        let batch = read(&batch).map_err(Status::invalid_argument)?;
-        let acked = hub.take(&open.stream, &batch).map_err(refusal)?;
         if answers.send(Ok(answer(acked))).await.is_err() {
             return Ok(());
         }
+        let Some(batch) = next_batch(&open, &mut requests).await? else { return Ok(()) };
+        acked = hub.take(&open.stream, &batch).map_err(refusal)?;
+    }
+}
+
+/// The hello, unless the agent hangs up first.
+async fn greeting(requests: &mut Requests) -> Result<Option<Hello>, Status> {
+    let first = timeout(HELLO_WITHIN, requests.message())
+        .await
+        .map_err(|_| Status::deadline_exceeded(format!("no hello came within {HELLO_WITHIN:?}")))?;
+    match first.map_err(unreadable)?.map(|request| request.message) {
+        Some(Some(Message::Hello(hello))) => Ok(Some(hello)),
+        Some(_) => Err(Status::invalid_argument("the first message must be a hello")),
+        None => Ok(None),
+    }
+}
+
+/// The next batch, unless the agent hangs up first.
+async fn next_batch(open: &Open<'_>, requests: &mut Requests) -> Result<Option<Batch>, Status> {
+    let message = tokio::select! {
+        message = requests.message() => message.map_err(unreadable)?,
+        () = open.replaced.cancelled() => {
+            return Err(Status::aborted("a newer stream of this agent has taken over"));
+        }
+        () = open.hub.stop.cancelled() => {
+            return Err(Status::unavailable("the aggregator is stopping"));
+        }
+    };
+    match message.map(|request| request.message) {
+        Some(Some(Message::Batch(batch))) => {
+            read(&batch).map(Some).map_err(Status::invalid_argument)
+        }
+        Some(_) => Err(Status::invalid_argument("only batches may follow the hello")),
+        None => Ok(None),
     }
 }
 

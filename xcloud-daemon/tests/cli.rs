@@ -1,0 +1,64 @@
+//! The binary at the keyboard: what goes wrong is said in one sentence, with the right exit code.
+
+use std::{
+    net::TcpListener,
+    os::unix::net::UnixListener,
+    process::{Command, Output},
+};
+
+fn xcloud(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_xcloud"))
+        .args(args)
+        .env_remove("XCLOUD_AGGREGATOR")
+        .env_remove("XCLOUD_LISTEN")
+        .output()
+        .expect("the binary runs")
+}
+
+fn fails(args: &[&str], code: i32, says: &str) {
+    let output = xcloud(args);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains(says), "{args:?} said {said:?}, not {says:?}");
+    assert_eq!(output.status.code(), Some(code), "{args:?}");
+    assert_eq!(output.stdout, b"", "{args:?}");
+}
+
+#[test]
+fn wrong_usage_is_told_from_failure() {
+    fails(&["split", "--near", "clout=aws"], 2, "there is no label \"clout\"");
+    fails(&["split", "--quantile", "0.2"], 2, "--quantile is 0.2");
+    fails(&["split", "--since", "yesterday"], 2, "neither an age");
+    fails(&["split", "--since", "1m", "--until", "2m"], 2, "--since is later than --until");
+    fails(&["observe", "--kind", "other"], 2, "possible values");
+    fails(&["aggregator", "--listen", "nowhere"], 2, "neither IP:PORT");
+    fails(&["aggregator", "--join-capacity", "0"], 2, "--join-capacity is 0");
+    fails(&["aggregator", "--interval", "1h", "--retention", "1m"], 2, "--retention is 1m");
+    fails(&["aggregator", "--unknown"], 2, "unexpected argument");
+}
+
+#[test]
+fn a_missing_aggregator_is_named_with_what_to_do() {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let address = free.expect("a free port").to_string();
+    for command in ["split", "observe"] {
+        let says = format!("no aggregator answers at {address}: Connection refused");
+        fails(&[command, "--aggregator", &address], 1, &says);
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+    fails(&["aggregator", "--listen", &address], 1, &format!("listening on {address}"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("socket");
+    let _taken = UnixListener::bind(&path).expect("a new socket");
+    let address = format!("unix:{}", path.display());
+    fails(&["aggregator", "--listen", &address], 1, "another process listens there");
+    let file = folder.path().join("file");
+    std::fs::write(&file, "precious").expect("writable");
+    let address = format!("unix:{}", file.display());
+    fails(&["aggregator", "--listen", &address], 1, "is no socket");
+    assert_eq!(std::fs::read_to_string(&file).expect("still there"), "precious");
+}
