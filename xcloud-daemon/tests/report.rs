@@ -74,6 +74,7 @@ fn joined() -> PathSplit {
         }),
         clock_error_ns: 4_790,
         negative_wan: 3,
+        unjoined: None,
     }
 }
 
