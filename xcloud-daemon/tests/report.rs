@@ -12,7 +12,7 @@ use xcloud_proto::{
     common::v1::{Endpoint, ExchangeKind, Loss, Segment, Site},
     observer::v1::{
         Distribution, Exchange as WireExchange, ExchangeSegment, LossReport, PathSplit,
-        QuerySplitResponse, SegmentDistribution, SegmentShare, Tail,
+        QuerySplitResponse, SegmentDistribution, SegmentShare, Tail, Unjoined,
     },
 };
 
@@ -74,7 +74,7 @@ fn joined() -> PathSplit {
         }),
         clock_error_ns: 4_790,
         negative_wan: 3,
-        unjoined: None,
+        unjoined: Some(Unjoined { near_alone: 40, thinned: 0, far_alone: 9, other_answer: 15 }),
     }
 }
 
@@ -128,6 +128,7 @@ fn a_table_for_people() {
       far pod             850 ns   935 ns  1.02 us  1.27 us  1.70 us   857 ns
       p99.9 = 48.180004 ms = 0.310003 CNI + -0.001000 WAN + 47.771000 pod + 0.100001 unknown (1 234 exchanges)
       clocks put at most 4.79 us into the WAN; 3 exchanges below zero counted as zero
+      not joined: 40 seen by the near end alone, 9 seen by the far end alone, 15 whose first answer was lost
 
     aws node-a -> beyond the uplink: ack, 7 exchanges, no far node seen
                              p50      p90      p99    p99.9      max     mean
@@ -170,6 +171,12 @@ fn json_for_programs() {
           "joined": 12345,
           "sampled_ratio": 0.0625,
           "joined_ratio": 0.99556,
+          "unjoined": {
+            "near_alone": 40,
+            "thinned": 0,
+            "far_alone": 9,
+            "other_answer": 15
+          },
           "total": {
             "count": 12345,
             "p50_ns": 40150000,
@@ -240,6 +247,12 @@ fn json_for_programs() {
           "joined": 0,
           "sampled_ratio": 1.0,
           "joined_ratio": 0.0,
+          "unjoined": {
+            "near_alone": 0,
+            "thinned": 0,
+            "far_alone": 0,
+            "other_answer": 0
+          },
           "total": {
             "count": 12345,
             "p50_ns": 500,

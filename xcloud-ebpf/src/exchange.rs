@@ -67,10 +67,7 @@ impl SlotRef {
     #[inline(always)]
     #[must_use]
     pub fn end_seq(self) -> u32 {
-        #[expect(clippy::cast_possible_truncation, reason = "the upper half")]
-        {
-            (get!(self, key) >> 32) as u32
-        }
+        (get!(self, key) >> 32) as u32
     }
 
     #[inline(always)]

@@ -1,3 +1,5 @@
+#![allow(clippy::cast_possible_truncation, reason = "lengths of packets made here")]
+
 use etherparse::{IpFragOffset, Ipv4Options, PacketBuilder, TcpOptionElement as Opt};
 use proptest::prelude::*;
 use xcloud_common::slot::octets;

@@ -1,6 +1,6 @@
 //! The real server on a loopback port, and agents that speak to it by hand.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_stream::wrappers::ReceiverStream;
@@ -37,13 +37,17 @@ pub(crate) const SENT_NS: u64 = 1_000_000_000_000;
 
 /// A running aggregator; gone when dropped.
 pub(crate) struct Server {
-    pub(crate) address: String,
+    address: SocketAddr,
     pub(crate) hub: Arc<Hub>,
     task: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Server {
     pub(crate) async fn start() -> Self {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    pub(crate) async fn start_at(address: SocketAddr) -> Self {
         let limits = state::Limits {
             join: join::Limits { window_ns: 60_000_000_000, capacity: 1000 },
             store: store::Limits {
@@ -54,15 +58,20 @@ impl Server {
             max_agents: 4,
         };
         let hub = Hub::new(limits, CancellationToken::new());
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = format!("http://{}", listener.local_addr().expect("bound"));
+        let listener = TcpListener::bind(address).await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
         let routes = routes(&hub).await.expect("descriptors");
         let task = tokio::spawn(serve(Arc::clone(&hub), routes, Listener::Tcp(listener)));
         Self { address, hub, task }
     }
 
+    pub(crate) const fn socket(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) async fn channel(&self) -> Channel {
-        let endpoint = Endpoint::from_shared(self.address.clone()).expect("an address");
+        let endpoint =
+            Endpoint::from_shared(format!("http://{}", self.address)).expect("an address");
         endpoint.connect().await.expect("the server answers")
     }
 

@@ -1,6 +1,7 @@
 //! The aggregator's server as agents and users meet it, on a loopback port.
 
 mod accounts;
+mod client;
 mod harness;
 mod hostile;
 mod services;

@@ -32,7 +32,8 @@ pub(crate) const DATA: Segment = Segment {
 impl Segment {
     /// Where its data ends.
     pub(crate) fn end(self) -> u32 {
-        self.seq.wrapping_add(self.payload as u32).wrapping_add(u32::from(self.syn))
+        let payload = u32::try_from(self.payload).expect("a packet is small");
+        self.seq.wrapping_add(payload).wrapping_add(u32::from(self.syn))
     }
 
     /// The first packet that answers it, without payload.

@@ -1,4 +1,5 @@
 //! The programs in the running kernel, driven by `BPF_PROG_TEST_RUN` instead of traffic.
+#![allow(dead_code, reason = "the tests and the bench each use a part")]
 
 use aya::{
     Ebpf, TestRunOptions, TestRunResult,

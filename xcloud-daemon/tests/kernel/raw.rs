@@ -1,6 +1,7 @@
 //! Two programs too small for a compiler, straight through bpf(2): one that does nothing, to compare with, and one
 //! that tells where a map's value lies in kernel memory, so that a made-up `sk_buff` can be laid out there and given
 //! to a raw tracepoint program as its argument.
+#![allow(dead_code, reason = "the tests and the bench each use a part")]
 
 use std::{
     io,
