@@ -1,6 +1,6 @@
 //! Holds what `xcloud split -o json` says against what a scenario expects.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 
@@ -18,22 +18,31 @@ const TOLERANCE_NS: f64 = 50_000.0;
 const TOLERANCE_SHARE: f64 = 0.01;
 
 impl Scenario {
-    /// What is wrong with the answers of `xcloud split -o json`; empty when nothing is.
-    pub(crate) fn judge(&self, baselines: Option<&Baselines>, change: &Value) -> Vec<String> {
+    /// What is wrong with the answers of `xcloud split -o json` by themselves; empty when nothing is.
+    pub(crate) fn judge(&self, change: &Value) -> Vec<String> {
         let mut wrong = self.complete(change);
         for path in paths(change).filter(|path| self.looked_at(path)) {
             wrong.extend(tail_adds_up(path));
             wrong.extend(self.known_values(path));
             wrong.extend(self.enough_joined(path));
-            if let Some(Baselines { before, after }) = baselines
-                && let (Some(before), Some(after)) =
-                    (same_path(before, path), same_path(after, path))
-            {
-                wrong.extend(self.movements([before, after], path));
-            }
         }
         wrong.extend(nothing_vanished(change));
         wrong
+    }
+
+    /// What moved from the baselines otherwise than expected, by figure.
+    pub(crate) fn misplaced(
+        &self,
+        Baselines { before, after }: &Baselines,
+        change: &Value,
+    ) -> BTreeMap<String, String> {
+        paths(change)
+            .filter(|path| self.looked_at(path))
+            .filter_map(|path| {
+                Some(self.movements([same_path(before, path)?, same_path(after, path)?], path))
+            })
+            .flatten()
+            .collect()
     }
 
     fn looked_at(&self, path: &Value) -> bool {
@@ -82,7 +91,7 @@ impl Scenario {
     }
 
     /// Compares every segment with the baselines'.
-    fn movements(&self, baselines: [&Value; 2], path: &Value) -> Vec<String> {
+    fn movements(&self, baselines: [&Value; 2], path: &Value) -> Vec<(String, String)> {
         let segments = path["segments"].as_object().into_iter().flatten();
         let mut wrong = Vec::new();
         for (segment, value) in segments {
@@ -95,8 +104,8 @@ impl Scenario {
                     baselines.map(|b| b["segments"][segment][figure].as_f64().unwrap_or(0.0));
                 let moved = value[figure].as_f64().map(|new| new - f64::midpoint(first, second));
                 if let Some(text) = off(moved, wanted, wanted, (first - second).abs()) {
-                    let place = title(path);
-                    wrong.push(format!("{place} {segment} {figure} moved: {text}"));
+                    let figure = format!("{} {segment} {figure}", title(path));
+                    wrong.push((figure.clone(), format!("{figure} moved: {text}")));
                 }
             }
         }
@@ -224,13 +233,12 @@ mod tests {
                       {path='gcp>aws', segment='near_cni_egress', by='2ms'}]",
         );
         let calm = Baselines { before: split(5_000, 40_000_000), after: split(5_000, 40_000_000) };
-        let none: [String; 0] = [];
-        assert_eq!(told.judge(Some(&calm), &split(2_070_000, 40_000_000)), none);
-        assert_eq!(told.judge(Some(&calm), &split(2_080_000, 40_000_000)).len(), 8);
+        assert!(told.misplaced(&calm, &split(2_070_000, 40_000_000)).is_empty());
+        assert_eq!(told.misplaced(&calm, &split(2_080_000, 40_000_000)).len(), 8);
         let wan_too = split(2_005_000, 40_060_000);
-        assert_eq!(told.judge(Some(&calm), &wan_too).len(), 8);
+        assert_eq!(told.misplaced(&calm, &wan_too).len(), 8);
         let noisy = Baselines { after: split(5_000, 40_040_000), ..calm };
-        assert_eq!(told.judge(Some(&noisy), &wan_too), none);
+        assert!(told.misplaced(&noisy, &wan_too).is_empty());
     }
 
     #[test]
@@ -241,6 +249,6 @@ mod tests {
         bad["paths"][1]["joined"] = json!(50);
         bad["loss"]["delivered"] = json!(6);
         bad["paths"].as_array_mut().unwrap().truncate(3);
-        assert_eq!(told.judge(None, &bad).len(), 4);
+        assert_eq!(told.judge(&bad).len(), 4);
     }
 }

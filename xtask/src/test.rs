@@ -104,16 +104,32 @@ fn lab(args: &TestArgs) -> Result<()> {
     Ok(())
 }
 
-/// Runs the change, between two runs of its baseline when there is something to compare; returns what is wrong.
+/// Runs the change, between two runs of its baseline when there is something to compare; returns what is wrong. What
+/// moved wrongly is measured again: an error of the split comes again in the same figure, a busy moment of this
+/// machine does not.
 fn play(scenario: &Scenario, xcloud: &Path) -> Result<Vec<String>> {
     if scenario.change.is_empty() {
-        return Ok(scenario.judge(None, &split(scenario, &[], xcloud)?));
+        return Ok(scenario.judge(&split(scenario, &[], xcloud)?));
     }
     let baseline = || split(scenario, &scenario.baseline, xcloud).context("baseline");
     let before = baseline()?;
     let change = split(scenario, &scenario.change, xcloud)?;
     let after = baseline()?;
-    Ok(scenario.judge(Some(&Baselines { before, after }), &change))
+    let baselines = Baselines { before, after };
+    let mut wrong = scenario.judge(&change);
+    let mut misplaced = scenario.misplaced(&baselines, &change);
+    for _ in 1..MOST_RUNS {
+        if misplaced.is_empty() {
+            break;
+        }
+        misplaced.values().for_each(|line| eprintln!("xtask: measuring again, as {line}"));
+        let change = split(scenario, &scenario.change, xcloud)?;
+        wrong.extend(scenario.judge(&change));
+        let again = scenario.misplaced(&baselines, &change);
+        misplaced.retain(|figure, _| again.contains_key(figure));
+    }
+    wrong.extend(misplaced.into_values());
+    Ok(wrong)
 }
 
 /// Runs once, or again when the wire itself was late: that is this machine's doing, whatever the split says.
@@ -138,8 +154,9 @@ fn on_time(wire: &WireReport) -> bool {
 }
 
 fn run_once(scenario: &Scenario, more: &[String], xcloud: &Path) -> Result<(Value, WireReport)> {
-    // A name of its own, so that a lab that somebody works in stays.
-    let own = ["lab", "--name=test", "--duration=6s"].map(String::from);
+    // A name of its own, so that a lab that somebody works in stays. At 20 ms a step of the histogram is 16 us; at the
+    // usual 40 ms, 33 us would be most of the precision asked for.
+    let own = ["lab", "--name=test", "--duration=6s", "--wan-rtt=20ms"].map(String::from);
     let flags = own.iter().chain(&scenario.flags).chain(more);
     let parsed = Flags::try_parse_from(flags).context("understanding the scenario's flags")?;
     let mut args = parsed.lab;
