@@ -235,7 +235,7 @@ fn assert_paths(state: &State, expect: &[Path]) {
 
 fn assert_path(path: &Path, cell: &Cell) {
     let counts = &cell.counts;
-    let missed = counts.near_alone + counts.far_alone + counts.other_answer;
+    let missed = counts.at_both() - counts.recorded;
     assert_eq!((counts.recorded, missed), (path.recorded, path.missed), "{path:?}");
     let means: BTreeMap<_, _> =
         cell.segments().map(|(segment, times)| (segment.name(), times.mean_ns())).collect();
