@@ -32,6 +32,7 @@ use crate::{
         pin::Owner,
         probe::{self, Plan},
     },
+    usage::usage,
     wire::{
         client::{Client, SharedOutbox},
         outbox::{KernelTotals, Outbox},
@@ -55,7 +56,7 @@ const EVENTS: usize = 64;
 /// # Errors
 /// The arguments make no sense, the kernel or this process's rights do not allow to measure, or a part failed.
 pub fn run(args: AgentArgs) -> Result<()> {
-    let site = identity::site(&args)?;
+    let site = identity::site(&args).map_err(|error| usage(format!("{error:#}")))?;
     let owner = Owner {
         agent_id: identity::agent_id(&site)?,
         boot_id: identity::boot_id()?,
