@@ -2,6 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use xcloud_common::slot::Tuple;
 use xcloud_ebpf::packet::{Headers, Link};
 
 fuzz_target!(|input: (bool, u32, &[u8])| {
@@ -13,7 +14,9 @@ fuzz_target!(|input: (bool, u32, &[u8])| {
     assert!(!headers.payload || headers.is_data());
     if let Some(facts) = headers.facts(&bytes) {
         assert_eq!(headers.facts(&bytes), Some(facts));
-        let (there, back) = (headers.tuple(&bytes, true), headers.tuple(&bytes, false));
-        assert_eq!(there.map(|tuple| tuple.local), back.map(|tuple| tuple.remote));
+        let (mut there, mut back) = (Tuple::default(), Tuple::default());
+        let labelled = headers.label(&bytes, true, &mut there).is_some();
+        assert_eq!(labelled, headers.label(&bytes, false, &mut back).is_some());
+        assert_eq!((there.local, there.local_port), (back.remote, back.remote_port));
     }
 });

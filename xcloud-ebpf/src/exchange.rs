@@ -5,9 +5,11 @@
 use core::ptr::{NonNull, addr_of, addr_of_mut};
 
 use xcloud_common::{
+    brief::{Brief, Stage},
     counter::Counter,
+    identity,
     sample::{Sample, flag, kind},
-    slot::{self, FIRST, PAYLOAD, Slot, Tuple, state},
+    slot::{self, FIRST, Late, PAYLOAD, Slot, state},
 };
 
 use crate::packet::{Facts, Headers, tcp};
@@ -36,84 +38,103 @@ pub struct Seen {
 
 /// A slot in memory that other CPUs use too: every access is one volatile load or store of a whole word.
 #[derive(Clone, Copy, Debug)]
-pub struct SlotRef(NonNull<Slot>);
+pub struct SlotRef {
+    /// As it was when the packet came.
+    brief: Brief,
+    brief_at: NonNull<Brief>,
+    slot: NonNull<Slot>,
+    late: NonNull<Late>,
+}
 
 macro_rules! get {
-    ($slot:expr, $($field:tt)+) => {
-        // SAFETY: SlotRef::new's caller promised a valid, aligned slot.
-        unsafe { addr_of!((*$slot.0.as_ptr()).$($field)+).read_volatile() }
+    ($slot:ident.$part:ident.$field:ident) => {
+        // SAFETY: SlotRef::new's caller promised that both are valid and aligned.
+        unsafe { addr_of!((*$slot.$part.as_ptr()).$field).read_volatile() }
+    };
+    ($slot:ident.$field:ident) => {
+        get!($slot.slot.$field)
     };
 }
 
 macro_rules! set {
-    ($slot:expr, $value:expr, $($field:tt)+) => {
+    ($slot:ident.$part:ident.$field:ident, $value:expr) => {
         // SAFETY: as for get.
-        unsafe { addr_of_mut!((*$slot.0.as_ptr()).$($field)+).write_volatile($value) }
+        unsafe { addr_of_mut!((*$slot.$part.as_ptr()).$field).write_volatile($value) }
+    };
+    ($slot:ident.$field:ident, $value:expr) => {
+        set!($slot.slot.$field, $value)
     };
 }
 
 impl SlotRef {
-    /// Wraps a slot.
+    /// Takes a slot in hand: what is known of it, the slot itself and its room for a second answer.
     ///
     /// # Safety
-    /// `slot` must stay valid and aligned as long as the result is used.
+    /// All three must stay valid and aligned as long as the result is used.
     #[inline(always)]
     #[must_use]
-    pub const unsafe fn new(slot: NonNull<Slot>) -> Self {
-        Self(slot)
+    pub unsafe fn new(brief: NonNull<Brief>, slot: NonNull<Slot>, late: NonNull<Late>) -> Self {
+        // SAFETY: the caller's promise.
+        Self { brief: unsafe { brief.as_ptr().read_volatile() }, brief_at: brief, slot, late }
     }
 
-    /// The end of the data that the slot's exchange waits for an answer to.
+    /// Whether its exchange's data ends at the sequence number of this hash. The slot itself is not touched.
     #[inline(always)]
     #[must_use]
-    pub fn end_seq(self) -> u32 {
-        (get!(self, key) >> 32) as u32
+    pub const fn is_of(self, hash: u32) -> bool {
+        self.brief.is_of(hash)
+    }
+
+    /// Says how far its exchange got.
+    #[inline(always)]
+    fn reached(self, stage: Stage) {
+        self.tell(self.brief.at(stage));
+    }
+
+    #[inline(always)]
+    fn tell(self, brief: Brief) {
+        // SAFETY: the promise to new.
+        unsafe { self.brief_at.as_ptr().write_volatile(brief) }
     }
 
     #[inline(always)]
     fn bits(self, tag: u16) -> u32 {
-        slot::marked(get!(self, state), tag)
+        slot::marked(get!(self.state), tag)
     }
 
     #[inline(always)]
     fn emitted(self, tag: u16) -> u32 {
-        slot::marked(get!(self, done), tag)
+        slot::marked(get!(self.done), tag)
     }
 }
 
-/// First hook of the data: takes the slot. Returns what to count.
+/// First hook of the data: takes the slot. Returns what to count. Unless the slot holds the same segment it is written
+/// and not read, so nobody waits for its memory.
 #[inline(always)]
 pub fn open(slot: SlotRef, seen: &Seen, end: End) -> [Option<Counter>; 2] {
     let key = slot::key(seen.headers.end_seq, seen.facts.tsval);
-    let old = get!(slot, key);
+    let hash = identity::hash(seen.headers.end_seq);
     let mut bits = data_bits(&seen.headers);
-    let mut lost = None;
-    if old != 0 {
-        let tag = slot::tag(old);
-        let age = slot::age(get!(slot, first), seen.now_ns);
-        if again(slot, old, age, seen, end) {
-            if old == key {
-                return [sent_again(slot, tag), None];
-            }
+    let lost = match earlier_copy(slot, hash, seen, end) {
+        Some(old) if old == key => return [sent_again(slot, key), None],
+        Some(_) => {
             bits |= state::RESENT;
-            if slot.emitted(tag) == 0 && slot.bits(tag) & state::DEAD == 0 {
-                lost = Some(Counter::Retransmit);
-            }
-        } else {
-            lost = given_up(slot, tag, age);
+            (slot.brief.stage() != Stage::Settled).then_some(Counter::Retransmit)
         }
-    }
+        None => given_up(slot.brief, seen.now_ns),
+    };
     let tag = slot::tag(key);
-    set!(slot, slot::mark(tag, bits), state);
+    set!(slot.state, slot::mark(tag, bits));
     match end {
         End::Near => {
-            set!(slot, seen.facts.flow, pod_flow);
-            set!(slot, seen.ifindex, pod_ifindex);
+            set!(slot.pod_flow, seen.facts.flow);
+            set!(slot.pod_ifindex, seen.ifindex);
         }
-        End::Far => set!(slot, seen.facts.flow, uplink_flow),
+        End::Far => set!(slot.uplink_flow, seen.facts.flow),
     }
-    set!(slot, slot::stamp(tag, seen.now_ns), first);
-    set!(slot, key, key);
+    set!(slot.first, slot::stamp(tag, seen.now_ns));
+    set!(slot.key, key);
+    slot.tell(Brief::opened(hash, seen.now_ns));
     [Some(Counter::Opened), lost]
 }
 
@@ -128,41 +149,44 @@ fn data_bits(headers: &Headers) -> u32 {
     }
 }
 
-/// Whether the slot holds an earlier copy of the same segment.
+/// The key of an earlier copy of the same segment, if the slot holds one.
 #[inline(always)]
-fn again(slot: SlotRef, old: u64, age: u64, seen: &Seen, end: End) -> bool {
+fn earlier_copy(slot: SlotRef, hash: u32, seen: &Seen, end: End) -> Option<u64> {
+    if slot.brief.stage() == Stage::Unused || !slot.is_of(hash) {
+        return None;
+    }
+    let old = get!(slot.key);
     let flow = match end {
-        End::Near => get!(slot, pod_flow),
-        End::Far => get!(slot, uplink_flow),
+        End::Near => get!(slot.pod_flow),
+        End::Far => get!(slot.uplink_flow),
     };
-    old >> 32 == u64::from(seen.headers.end_seq)
-        && age < slot::LIFETIME_NS
-        && flow == seen.facts.flow
+    let same = old >> 32 == u64::from(seen.headers.end_seq)
+        && slot::age(get!(slot.first), seen.now_ns) < slot::LIFETIME_NS
+        && flow == seen.facts.flow;
+    same.then_some(old)
 }
 
 /// The same segment with the same TSval: no answer tells the copies apart (Karn). One that was answered already
 /// stands.
 #[inline(always)]
-fn sent_again(slot: SlotRef, tag: u16) -> Option<Counter> {
-    let bits = slot.bits(tag);
-    if slot.emitted(tag) != 0 || bits & state::DEAD != 0 {
+fn sent_again(slot: SlotRef, key: u64) -> Option<Counter> {
+    if slot.brief.stage() == Stage::Settled {
         return None;
     }
-    set!(slot, slot::mark(tag, bits | state::DEAD), state);
+    let tag = slot::tag(key);
+    set!(slot.state, slot::mark(tag, slot.bits(tag) | state::DEAD));
+    slot.reached(Stage::Settled);
     Some(Counter::Retransmit)
 }
 
 /// What becomes of the exchange whose slot is taken. One that never reached its second hook was none of ours:
 /// traffic within the node or of the host itself.
 #[inline(always)]
-fn given_up(slot: SlotRef, tag: u16, age: u64) -> Option<Counter> {
-    if slot.emitted(tag) != 0 || slot.bits(tag) & state::DEAD != 0 {
-        return None;
-    }
-    if age < slot::UNANSWERED_NS && slot::owned(get!(slot, second), tag) {
-        Some(Counter::Collision)
-    } else {
-        Some(Counter::Unanswered)
+fn given_up(brief: Brief, now_ns: u64) -> Option<Counter> {
+    match brief.stage() {
+        Stage::Unused | Stage::Settled => None,
+        Stage::Passed if brief.is_young(now_ns) => Some(Counter::Collision),
+        Stage::Opened | Stage::Passed => Some(Counter::Unanswered),
     }
 }
 
@@ -170,7 +194,7 @@ fn given_up(slot: SlotRef, tag: u16, age: u64) -> Option<Counter> {
 #[inline(always)]
 fn is_data_of(slot: SlotRef, seen: &Seen) -> Option<u16> {
     let key = slot::key(seen.headers.end_seq, seen.facts.tsval);
-    if get!(slot, key) == key { Some(slot::tag(key)) } else { None }
+    if get!(slot.key) == key { Some(slot::tag(key)) } else { None }
 }
 
 /// Second hook of the data. The near node keeps the last passage (the outermost uplink), the far node the first
@@ -179,8 +203,8 @@ fn is_data_of(slot: SlotRef, seen: &Seen) -> Option<u16> {
 pub fn pass(slot: SlotRef, seen: &Seen, end: End) -> Option<Counter> {
     let tag = is_data_of(slot, seen)?;
     let first_flow = match end {
-        End::Near => get!(slot, pod_flow),
-        End::Far => get!(slot, uplink_flow),
+        End::Near => get!(slot.pod_flow),
+        End::Far => get!(slot.uplink_flow),
     };
     // Without TSval only 32 bits name the data; then the connection has to agree, which rules NAT out.
     if seen.facts.tsval == 0 && seen.facts.flow != first_flow {
@@ -188,37 +212,48 @@ pub fn pass(slot: SlotRef, seen: &Seen, end: End) -> Option<Counter> {
     }
     match end {
         End::Near => {
-            set!(slot, seen.facts.flow, uplink_flow);
-            set!(slot, seen.ifindex, uplink_ifindex);
+            set!(slot.uplink_flow, seen.facts.flow);
+            set!(slot.uplink_ifindex, seen.ifindex);
         }
         End::Far => {
-            if slot::owned(get!(slot, second), tag) {
+            if slot::owned(get!(slot.second), tag) {
                 return None;
             }
-            set!(slot, seen.facts.flow, pod_flow);
-            set!(slot, seen.ifindex, pod_ifindex);
+            set!(slot.pod_flow, seen.facts.flow);
+            set!(slot.pod_ifindex, seen.ifindex);
         }
     }
-    set!(slot, slot::stamp(tag, seen.now_ns), second);
+    set!(slot.second, slot::stamp(tag, seen.now_ns));
+    if slot.brief.stage() == Stage::Opened {
+        slot.reached(Stage::Passed);
+    }
     None
+}
+
+/// The key of the data in the slot if this packet acknowledges exactly its end.
+#[inline(always)]
+fn asked(slot: SlotRef, seen: &Seen) -> Option<u64> {
+    let key = get!(slot.key);
+    (key >> 32 == u64::from(seen.headers.ack)).then_some(key)
 }
 
 /// Before the uplink queue, the data's passage at the near node.
 #[inline(always)]
 pub fn queue_data(slot: SlotRef, seen: &Seen) {
     if let Some(tag) = is_data_of(slot, seen) {
-        set!(slot, slot::stamp(tag, seen.now_ns), queue);
+        set!(slot.queue, slot::stamp(tag, seen.now_ns));
     }
 }
 
 /// Before the uplink queue, the answer's passage at the far node.
 #[inline(always)]
 pub fn queue_answer(slot: SlotRef, seen: &Seen) {
-    let tag = slot::tag(get!(slot, key));
+    let Some(key) = asked(slot, seen) else { return };
+    let tag = slot::tag(key);
     let stamp = slot::stamp(tag, seen.now_ns);
     match lane_of(slot, seen, tag) {
-        Some(FIRST) => set!(slot, stamp, queue),
-        Some(_) => set!(slot, stamp, queue_payload),
+        Some(FIRST) => set!(slot.queue, stamp),
+        Some(_) => set!(slot.late.queue, stamp),
         None => {}
     }
 }
@@ -226,27 +261,27 @@ pub fn queue_answer(slot: SlotRef, seen: &Seen) {
 /// First hook of an answer: decides whether it is one. Returns what to count when it is not.
 #[inline(always)]
 pub fn answer(slot: SlotRef, seen: &Seen, end: End) -> Option<Counter> {
-    let key = get!(slot, key);
+    let key = asked(slot, seen)?;
     let tag = slot::tag(key);
     let bits = slot.bits(tag);
-    if !slot::owned(get!(slot, second), tag)
-        || slot::age(get!(slot, first), seen.now_ns) >= slot::LIFETIME_NS
+    if !slot::owned(get!(slot.second), tag)
+        || slot::age(get!(slot.first), seen.now_ns) >= slot::LIFETIME_NS
         || bits & state::DEAD != 0
         || (bits & state::SYN != 0) != (seen.headers.flags & tcp::SYN != 0)
     {
         return None;
     }
     let flow = match end {
-        End::Near => get!(slot, uplink_flow),
-        End::Far => get!(slot, pod_flow),
+        End::Near => get!(slot.uplink_flow),
+        End::Far => get!(slot.pod_flow),
     };
     if flow != seen.facts.flow {
         return Some(Counter::OtherFlow);
     }
-    let first = !slot::owned(get!(slot, third), tag);
+    let first = !slot::owned(get!(slot.third), tag);
     let response = seen.headers.payload
         && bits & (state::PAYLOAD | state::ANSWERED_WITH_PAYLOAD) == state::PAYLOAD
-        && !slot::owned(get!(slot, third_payload), tag);
+        && !slot::owned(get!(slot.late.third), tag);
     if !first && !response {
         return None;
     }
@@ -256,13 +291,13 @@ pub fn answer(slot: SlotRef, seen: &Seen, end: End) -> Option<Counter> {
     let stamp = slot::stamp(tag, seen.now_ns);
     if first {
         if seen.headers.payload {
-            set!(slot, slot::mark(tag, bits | state::ANSWERED_WITH_PAYLOAD), state);
+            set!(slot.state, slot::mark(tag, bits | state::ANSWERED_WITH_PAYLOAD));
         }
-        set!(slot, seen.facts.answer, answer);
-        set!(slot, stamp, third);
+        set!(slot.answer, seen.facts.answer);
+        set!(slot.third, stamp);
     } else {
-        set!(slot, seen.facts.answer, answer_payload);
-        set!(slot, stamp, third_payload);
+        set!(slot.late.answer, seen.facts.answer);
+        set!(slot.late.third, stamp);
     }
     None
 }
@@ -284,9 +319,9 @@ fn echoes(key: u64, bits: u32, tsecr: u32) -> bool {
 #[inline(always)]
 fn lane_of(slot: SlotRef, seen: &Seen, tag: u16) -> Option<usize> {
     let answer = seen.facts.answer;
-    if slot::owned(get!(slot, third), tag) && get!(slot, answer) == answer {
+    if slot::owned(get!(slot.third), tag) && get!(slot.answer) == answer {
         Some(FIRST)
-    } else if slot::owned(get!(slot, third_payload), tag) && get!(slot, answer_payload) == answer {
+    } else if slot::owned(get!(slot.late.third), tag) && get!(slot.late.answer) == answer {
         Some(PAYLOAD)
     } else {
         None
@@ -296,18 +331,19 @@ fn lane_of(slot: SlotRef, seen: &Seen, tag: u16) -> Option<usize> {
 /// Last hook of an answer: what it is, once. `None` when it is no answer of this slot's exchange.
 #[inline(always)]
 pub fn finish(slot: SlotRef, seen: &Seen, end: End) -> Option<Ending> {
-    let key = get!(slot, key);
+    let key = asked(slot, seen)?;
     let tag = slot::tag(key);
     let lane = lane_of(slot, seen, tag)?;
     let flow = match end {
-        End::Near => get!(slot, pod_flow),
-        End::Far => get!(slot, uplink_flow),
+        End::Near => get!(slot.pod_flow),
+        End::Far => get!(slot.uplink_flow),
     };
     let done = slot.emitted(tag);
     if flow != seen.facts.flow || done & (1 << lane) != 0 {
         return None;
     }
-    set!(slot, slot::mark(tag, done | 1 << lane), done);
+    set!(slot.done, slot::mark(tag, done | 1 << lane));
+    slot.reached(Stage::Settled);
     let bits = slot.bits(tag);
     let kinds = if lane == PAYLOAD {
         kind::RESPONSE
@@ -343,28 +379,22 @@ impl Ending {
 
     /// Writes the sample. `false`: the slot changed hands meanwhile or its stamps are out of order, so there is none.
     #[inline(always)]
-    pub fn write(
-        &self,
-        slot: SlotRef,
-        seen: &Seen,
-        shift: u32,
-        tuple: &Tuple,
-        out: &mut Sample,
-    ) -> bool {
+    pub fn write(&self, slot: SlotRef, seen: &Seen, shift: u32, out: &mut Sample) -> bool {
         let tag = slot::tag(self.key);
         let now = seen.now_ns;
-        let third = if self.lane == FIRST { get!(slot, third) } else { get!(slot, third_payload) };
-        // The near queue is the data's, whichever answer ends the exchange.
         let near = self.flags & flag::FAR == 0;
+        let third = if self.lane == FIRST { get!(slot.third) } else { get!(slot.late.third) };
+        // The near queue is the data's, whichever answer ends the exchange.
         let queue =
-            if near || self.lane == FIRST { get!(slot, queue) } else { get!(slot, queue_payload) };
-        let (first, second) = (get!(slot, first), get!(slot, second));
-        let moment = |stamp| now.wrapping_sub(slot::age(stamp, now));
-        out.first_ns = moment(first);
-        out.second_ns = moment(second);
-        out.third_ns = moment(third);
+            if near || self.lane == FIRST { get!(slot.queue) } else { get!(slot.late.queue) };
+        let passed = [get!(slot.first), get!(slot.second), third];
+        let [first_age, second_age, third_age] = passed.map(|stamp| slot::age(stamp, now));
+        out.first_ns = now.wrapping_sub(first_age);
+        out.second_ns = now.wrapping_sub(second_age);
+        out.third_ns = now.wrapping_sub(third_age);
         out.last_ns = now;
-        out.queue_ns = if slot::owned(queue, tag) { moment(queue) } else { 0 };
+        out.queue_ns =
+            if slot::owned(queue, tag) { now.wrapping_sub(slot::age(queue, now)) } else { 0 };
         #[expect(clippy::cast_possible_truncation, reason = "each half of the key")]
         {
             out.end_seq = (self.key >> 32) as u32;
@@ -372,19 +402,15 @@ impl Ending {
             out.shift = shift as u8;
         }
         out.answer = seen.facts.answer;
-        out.pod_ifindex = get!(slot, pod_ifindex);
-        out.uplink_ifindex = if near { get!(slot, uplink_ifindex) } else { seen.ifindex };
-        out.tuple = *tuple;
+        out.pod_ifindex = get!(slot.pod_ifindex);
+        out.uplink_ifindex = if near { get!(slot.uplink_ifindex) } else { seen.ifindex };
         out.kinds = self.kinds;
         out.flags = self.flags;
         out.reserved = [0; 5];
-        get!(slot, key) == self.key
-            && slot::owned(first, tag)
-            && slot::owned(second, tag)
-            && slot::owned(third, tag)
-            && out.first_ns <= out.second_ns
-            && out.second_ns <= out.third_ns
-            && out.third_ns <= now
+        get!(slot.key) == self.key
+            && slot::all_owned(passed, tag)
+            && first_age >= second_age
+            && second_age >= third_age
     }
 }
 

@@ -10,7 +10,9 @@ const UPLINK: u32 = 22;
 
 /// One node's slot and clock.
 struct Node {
+    brief: Brief,
     slot: Box<Slot>,
+    late: Box<Late>,
     end: End,
     now: u64,
 }
@@ -23,7 +25,7 @@ struct Packet {
     tsecr: u32,
     flags: u8,
     payload: bool,
-    flow: u32,
+    flow: u16,
     answer: u32,
 }
 
@@ -35,13 +37,14 @@ const RESPONSE: Packet = Packet { payload: true, answer: 3, ..ACK };
 impl Node {
     fn new(end: End) -> Self {
         // SAFETY: plain words, for which zero is valid; that is how the kernel creates the map.
-        let slot = Box::new(unsafe { core::mem::zeroed() });
-        Self { slot, end, now: 1 << 47 }
+        let (brief, slot, late) = unsafe { core::mem::zeroed() };
+        Self { brief, slot: Box::new(slot), late: Box::new(late), end, now: 1 << 47 }
     }
 
     fn slot(&mut self) -> SlotRef {
-        // SAFETY: the box lives as long as the node.
-        unsafe { SlotRef::new(NonNull::from(&mut *self.slot)) }
+        let (slot, late) = (NonNull::from(&mut *self.slot), NonNull::from(&mut *self.late));
+        // SAFETY: all of them live as long as the node.
+        unsafe { SlotRef::new(NonNull::from(&mut self.brief), slot, late) }
     }
 
     fn see(&mut self, packet: Packet, after: u64) -> Seen {
@@ -88,7 +91,7 @@ impl Node {
         let ending = finish(slot, &seen, self.end)?;
         // SAFETY: plain words.
         let mut sample = unsafe { core::mem::zeroed() };
-        ending.write(slot, &seen, 3, &Tuple::default(), &mut sample).then_some(sample)
+        ending.write(slot, &seen, 3, &mut sample).then_some(sample)
     }
 }
 
@@ -225,7 +228,7 @@ fn taking_a_slot_is_a_loss_only_while_an_answer_may_come() {
     node.pass(other, 1);
     assert_eq!(node.open(DATA, 1)[1], Some(Counter::Collision));
     node.pass(DATA, 1);
-    assert_eq!(node.open(other, UNANSWERED_NS)[1], Some(Counter::Unanswered));
+    assert_eq!(node.open(other, 2 * UNANSWERED_NS)[1], Some(Counter::Unanswered));
 }
 
 /// Two exchanges and one slot: whatever the order of their hooks, a sample names times of one exchange only.
@@ -247,8 +250,8 @@ proptest! {
         let mut node = Node::new(if far { End::Far } else { End::Near });
         let mut seen: [Vec<u64>; 3] = Default::default();
         for (which, step) in events {
-            let offset = u32::try_from(which).unwrap();
-            let data = Packet { end: 5000 + offset * SLOTS, tsval: 100 + offset, flow: 9 + offset, ..DATA };
+            let (offset, flow) = (u32::try_from(which).unwrap(), 9 + u16::try_from(which).unwrap());
+            let data = Packet { end: 5000 + offset * SLOTS, tsval: 100 + offset, flow, ..DATA };
             let answer = Packet { end: data.end, flow: data.flow, tsecr: data.tsval, ..RESPONSE };
             let sample = match steps[step] {
                 Step::Open => { node.open(data, 1); None }

@@ -1,7 +1,5 @@
 //! From a hook to the slots: select, find the slot, take the hook's step, emit.
 
-use core::ptr::NonNull;
-
 use aya_ebpf::{
     helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel},
     programs::{BtfTracePointContext, RawTracePointContext, TcContext},
@@ -11,7 +9,6 @@ use xcloud_common::{
     counter::Counter,
     identity,
     sample::Sample,
-    slot::Slot,
 };
 use xcloud_ebpf::{
     exchange::{self, End, Seen, SlotRef},
@@ -44,7 +41,7 @@ pub(crate) enum Hook {
 impl Hook {
     /// The table of exchanges whose data passes here.
     #[inline(always)]
-    fn data_slot(self, hash: u32) -> Option<NonNull<Slot>> {
+    fn data_slot(self, hash: u32) -> Option<SlotRef> {
         match self {
             Self::PodOut | Self::UplinkQueue | Self::UplinkOut => maps::near(hash),
             Self::UplinkIn | Self::PodIn => maps::far(hash),
@@ -59,7 +56,7 @@ impl Hook {
 
     /// The table of exchanges whose answers pass here.
     #[inline(always)]
-    fn answer_slot(self, hash: u32) -> Option<NonNull<Slot>> {
+    fn answer_slot(self, hash: u32) -> Option<SlotRef> {
         match self {
             Self::PodOut | Self::UplinkQueue | Self::UplinkOut => maps::far(hash),
             Self::UplinkIn | Self::PodIn => maps::near(hash),
@@ -75,7 +72,7 @@ pub(crate) fn tc(ctx: &TcContext, hook: Hook, link: Link) {
     let linear = Linear::new(ctx);
     match run(&linear, hook, link, ctx.len(), ifindex) {
         Ok(()) | Err(Skip::Other) => {}
-        Err(Skip::Fragment) => maps::count(Counter::Fragment, 1),
+        Err(Skip::Fragment) => maps::count([Some(Counter::Fragment)], 1),
         Err(Skip::Malformed) => copied(ctx, hook, link, ifindex),
     }
 }
@@ -89,7 +86,7 @@ fn copied(ctx: &TcContext, hook: Hook, link: Link, ifindex: u32) {
     };
     match Copied::from_skb(ctx, header) {
         Some(copy) => report(run(&copy, hook, Link::Ip, ctx.len() - header, ifindex)),
-        None => maps::count(Counter::Malformed, 1),
+        None => maps::count([Some(Counter::Malformed)], 1),
     }
 }
 
@@ -111,8 +108,8 @@ fn link_header(ctx: &TcContext) -> u32 {
 fn report(result: Result<(), Skip>) {
     match result {
         Ok(()) | Err(Skip::Other) => {}
-        Err(Skip::Fragment) => maps::count(Counter::Fragment, 1),
-        Err(Skip::Malformed) => maps::count(Counter::Malformed, 1),
+        Err(Skip::Fragment) => maps::count([Some(Counter::Fragment)], 1),
+        Err(Skip::Malformed) => maps::count([Some(Counter::Malformed)], 1),
     }
 }
 
@@ -207,21 +204,21 @@ fn run<B: Bytes>(bytes: &B, hook: Hook, link: Link, len: u32, ifindex: u32) -> R
     };
     let (data, answer) = (identity::hash(headers.end_seq), identity::hash(headers.ack));
     let data_slot = if headers.is_data() && identity::selected(data, config.shift) {
-        hook.data_slot(data).filter(|slot| hook.opens() || holds(*slot, headers.end_seq))
+        hook.data_slot(data).filter(|slot| hook.opens() || slot.is_of(data))
     } else {
         None
     };
     let answer_slot = if headers.is_answer() && identity::selected(answer, config.shift) {
-        hook.answer_slot(answer).filter(|slot| holds(*slot, headers.ack))
+        hook.answer_slot(answer).filter(|slot| slot.is_of(answer))
     } else {
         None
     };
     if data_slot.is_none() && answer_slot.is_none() || headers.has_port(config.own_port) {
         return Ok(());
     }
-    let facts = headers.facts(bytes).ok_or(Skip::Malformed)?;
     // SAFETY: the helper has no preconditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
+    let facts = headers.facts(bytes).ok_or(Skip::Malformed)?;
     let seen = Seen { headers, facts, now_ns, ifindex };
     if let Some(slot) = data_slot {
         on_data(hook, slot, &seen);
@@ -232,41 +229,23 @@ fn run<B: Bytes>(bytes: &B, hook: Hook, link: Link, len: u32, ifindex: u32) -> R
     Ok(())
 }
 
-/// Whether the slot's exchange is about this sequence number.
 #[inline(always)]
-fn holds(slot: NonNull<Slot>, end_seq: u32) -> bool {
-    // SAFETY: a pointer into a map's value.
-    unsafe { SlotRef::new(slot) }.end_seq() == end_seq
-}
-
-#[inline(always)]
-fn on_data(hook: Hook, slot: NonNull<Slot>, seen: &Seen) {
-    // SAFETY: a pointer into a map's value.
-    let slot = unsafe { SlotRef::new(slot) };
+fn on_data(hook: Hook, slot: SlotRef, seen: &Seen) {
     match hook {
-        Hook::PodOut => counted(exchange::open(slot, seen, End::Near)),
-        Hook::UplinkIn => counted(exchange::open(slot, seen, End::Far)),
+        Hook::PodOut => maps::count(exchange::open(slot, seen, End::Near), 1),
+        Hook::UplinkIn => maps::count(exchange::open(slot, seen, End::Far), 1),
         Hook::UplinkQueue => exchange::queue_data(slot, seen),
-        Hook::UplinkOut => counted([exchange::pass(slot, seen, End::Near), None]),
-        Hook::PodIn => counted([exchange::pass(slot, seen, End::Far), None]),
+        Hook::UplinkOut => maps::count([exchange::pass(slot, seen, End::Near)], 1),
+        Hook::PodIn => maps::count([exchange::pass(slot, seen, End::Far)], 1),
     }
 }
 
 #[inline(always)]
-fn counted(counters: [Option<Counter>; 2]) {
-    for counter in counters.into_iter().flatten() {
-        maps::count(counter, 1);
-    }
-}
-
-#[inline(always)]
-fn on_answer<B: Bytes>(bytes: &B, hook: Hook, slot: NonNull<Slot>, seen: &Seen, shift: u32) {
-    // SAFETY: a pointer into a map's value.
-    let slot = unsafe { SlotRef::new(slot) };
+fn on_answer<B: Bytes>(bytes: &B, hook: Hook, slot: SlotRef, seen: &Seen, shift: u32) {
     match hook {
-        Hook::PodOut => counted([exchange::answer(slot, seen, End::Far), None]),
+        Hook::PodOut => maps::count([exchange::answer(slot, seen, End::Far)], 1),
         Hook::UplinkQueue => exchange::queue_answer(slot, seen),
-        Hook::UplinkIn => counted([exchange::answer(slot, seen, End::Near), None]),
+        Hook::UplinkIn => maps::count([exchange::answer(slot, seen, End::Near)], 1),
         Hook::UplinkOut => emit(bytes, slot, seen, End::Far, shift),
         Hook::PodIn => emit(bytes, slot, seen, End::Near, shift),
     }
@@ -277,21 +256,21 @@ fn emit<B: Bytes>(bytes: &B, slot: SlotRef, seen: &Seen, end: End, shift: u32) {
     let Some(ending) = exchange::finish(slot, seen, end) else {
         return;
     };
-    let Some(tuple) = seen.headers.tuple(bytes, end == End::Far) else {
-        return;
-    };
     let Some(mut entry) = maps::samples().reserve::<Sample>(0) else {
-        maps::count(Counter::Emitted, ending.observations());
-        maps::count(Counter::RingFull, ending.observations());
+        let lost = [Some(Counter::Emitted), Some(Counter::RingFull)];
+        maps::count(lost, ending.observations());
         return;
     };
     // SAFETY: write fills every field before anybody reads one.
     let sample = unsafe { &mut *entry.as_mut_ptr() };
-    if ending.write(slot, seen, shift, &tuple, sample) {
+    let labelled = seen.headers.label(bytes, end == End::Far, &mut sample.tuple).is_some();
+    if labelled && ending.write(slot, seen, shift, sample) {
         entry.submit(NO_WAKEUP);
-        maps::count(Counter::Emitted, ending.observations());
+        maps::count([Some(Counter::Emitted)], ending.observations());
     } else {
         entry.discard(NO_WAKEUP);
-        maps::count(Counter::Torn, ending.observations());
+        maps::count([Some(Counter::Torn)], ending.observations());
+        let (end_seq, pod) = (seen.headers.ack, seen.ifindex);
+        aya_log_ebpf::debug!((), "slot of {} changed hands under its answer at {}", end_seq, pod);
     }
 }

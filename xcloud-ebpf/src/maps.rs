@@ -1,4 +1,4 @@
-//! Every map, its size and why that size. 17 MiB in all, allocated once.
+//! Every map, its size and why that size. 7 MiB in all, allocated once.
 
 use core::ptr::NonNull;
 
@@ -8,18 +8,39 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray, RingBuf},
 };
 use xcloud_common::{
+    brief::Brief,
     config::Config,
-    counter::{COUNTERS, Counter},
-    slot::{SLOTS, Slot},
+    counter::{Counter, Counters},
+    slot::{Late, SLOTS, Slot},
 };
+use xcloud_ebpf::exchange::SlotRef;
 
-/// Exchanges whose data a local pod sent: 65 536 slots of 128 bytes, six seconds of the default rate.
+/// `BPF_F_MMAPABLE`: such an array's values start at a page, so that a slot lies in one cache line, not across two.
+const PAGE_ALIGNED: u32 = 1 << 10;
+
+/// What is known of each slot of `NEAR`: one value, since values are padded to eight bytes.
 #[map]
-static NEAR: Array<Slot> = Array::with_max_entries(SLOTS, 0);
+static NEAR_BRIEF: Array<Briefs> = Array::with_max_entries(1, PAGE_ALIGNED);
+
+/// Exchanges whose data a local pod sent: 32 768 slots, three seconds of the default rate.
+#[map]
+static NEAR: Array<Slot> = Array::with_max_entries(SLOTS, PAGE_ALIGNED);
+
+/// Their second answers.
+#[map]
+static NEAR_LATE: Array<Late> = Array::with_max_entries(SLOTS, 0);
+
+/// What is known of each slot of `FAR`.
+#[map]
+static FAR_BRIEF: Array<Briefs> = Array::with_max_entries(1, PAGE_ALIGNED);
 
 /// Exchanges whose data came to a local pod.
 #[map]
-static FAR: Array<Slot> = Array::with_max_entries(SLOTS, 0);
+static FAR: Array<Slot> = Array::with_max_entries(SLOTS, PAGE_ALIGNED);
+
+/// Their second answers.
+#[map]
+static FAR_LATE: Array<Late> = Array::with_max_entries(SLOTS, 0);
 
 /// Complete exchanges: 1 MiB holds 9 000, most of a second at the default rate; user space looks every 10 ms.
 #[map]
@@ -29,9 +50,9 @@ static SAMPLES: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 #[map]
 static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
 
-/// What happened, by [`Counter`].
+/// What happened.
 #[map]
-static COUNTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTERS, 0);
+static COUNTS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
 
 /// Room for the headers of a packet that cannot be read in place.
 #[map]
@@ -75,14 +96,31 @@ pub(crate) fn config() -> Option<&'static Config> {
 
 /// The slot of the exchange with this hash.
 #[inline(always)]
-pub(crate) fn near(hash: u32) -> Option<NonNull<Slot>> {
-    NEAR.get_ptr_mut(hash & (SLOTS - 1)).and_then(NonNull::new)
+pub(crate) fn near(hash: u32) -> Option<SlotRef> {
+    slot(&NEAR_BRIEF, &NEAR, &NEAR_LATE, hash)
 }
 
 /// Likewise for data that came in.
 #[inline(always)]
-pub(crate) fn far(hash: u32) -> Option<NonNull<Slot>> {
-    FAR.get_ptr_mut(hash & (SLOTS - 1)).and_then(NonNull::new)
+pub(crate) fn far(hash: u32) -> Option<SlotRef> {
+    slot(&FAR_BRIEF, &FAR, &FAR_LATE, hash)
+}
+
+type Briefs = [Brief; SLOTS as usize];
+
+#[inline(always)]
+fn slot(
+    briefs: &Array<Briefs>,
+    slots: &Array<Slot>,
+    late: &Array<Late>,
+    hash: u32,
+) -> Option<SlotRef> {
+    let index = hash & (SLOTS - 1);
+    let brief = briefs.get_ptr_mut(0)?.cast::<Brief>().wrapping_add(index as usize);
+    let slot = NonNull::new(slots.get_ptr_mut(index)?)?;
+    let late = NonNull::new(late.get_ptr_mut(index)?)?;
+    // SAFETY: all point into maps' values, which live as long as the program.
+    Some(unsafe { SlotRef::new(NonNull::new(brief)?, slot, late) })
 }
 
 /// The ring.
@@ -91,13 +129,17 @@ pub(crate) fn samples() -> &'static RingBuf {
     &SAMPLES
 }
 
-/// Adds to a counter of this CPU.
+/// Adds to counters of this CPU.
 #[inline(always)]
-pub(crate) fn count(counter: Counter, by: u64) {
-    if let Some(value) = COUNTS.get_ptr_mut(counter as u32) {
-        // SAFETY: the element is this CPU's own, and a program is not preempted by another on the same CPU's element
-        // often enough to matter to more than one count; see docs/limits.md.
-        unsafe { *value += by }
+pub(crate) fn count<const N: usize>(counters: [Option<Counter>; N], by: u64) {
+    if counters.iter().all(Option::is_none) {
+        return;
+    }
+    let Some(all) = COUNTS.get_ptr_mut(0) else { return };
+    for counter in counters.into_iter().flatten() {
+        // SAFETY: the value is this CPU's own, and a program is not preempted by another on the same CPU's value often
+        // enough to matter to more than one count; see docs/limits.md.
+        unsafe { (*all)[counter as usize & 15] += by }
     }
 }
 

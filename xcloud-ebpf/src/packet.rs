@@ -146,7 +146,7 @@ pub struct Facts {
     /// TSecr, 0 without the option.
     pub tsecr: u32,
     /// Digest of addresses and ports, the same in both directions.
-    pub flow: u32,
+    pub flow: u16,
     /// [`identity::answer_digest`] of this packet.
     pub answer: u32,
 }
@@ -227,21 +227,22 @@ impl Headers {
     }
 
     #[inline(always)]
-    fn flow<B: Bytes>(&self, bytes: &B) -> Option<u32> {
+    fn flow<B: Bytes>(&self, bytes: &B) -> Option<u16> {
         let (from, to) = (self.ports >> 16, self.ports & 0xffff);
-        if self.ipv6 {
+        let sides = if self.ipv6 {
             let ip = bytes.view::<IPV6_HEADER>(self.ip)?;
             let side = |port, at| {
                 let upper = ip.u32(at) ^ ip.u32(at + 4).rotate_left(11);
                 let lower = ip.u32(at + 8).rotate_left(5) ^ ip.u32(at + 12);
-                identity::hash(identity::hash(upper ^ port) ^ lower)
+                spread(upper.wrapping_mul(0x85eb_ca77) ^ lower ^ port)
             };
-            Some(side(from, 8).wrapping_add(side(to, 24)))
+            side(from, 8).wrapping_add(side(to, 24))
         } else {
             let ip = bytes.view::<IPV4_HEADER>(self.ip)?;
-            let side = |port: u32, at| identity::hash(ip.u32(at) ^ port.rotate_left(16));
-            Some(side(from, 12).wrapping_add(side(to, 16)))
-        }
+            let side = |port: u32, at| spread(ip.u32(at) ^ port.rotate_left(16));
+            side(from, 12).wrapping_add(side(to, 16))
+        };
+        Some((sides >> 16) as u16)
     }
 
     /// TSval and TSecr, zeros without the option. The layouts that all common stacks send are looked at first.
@@ -272,35 +273,29 @@ impl Headers {
         }
     }
 
-    /// Both ends, for labels; `outbound` when the local pod is the sender.
+    /// Writes both ends to `out`, for labels; `outbound` when the local pod is the sender.
     #[inline(always)]
-    pub fn tuple<B: Bytes>(&self, bytes: &B, outbound: bool) -> Option<Tuple> {
-        let (source, destination) = if self.ipv6 {
+    pub fn label<B: Bytes>(&self, bytes: &B, outbound: bool, out: &mut Tuple) -> Option<()> {
+        let (source, destination, source_port, destination_port) = if outbound {
+            (&mut out.local, &mut out.remote, &mut out.local_port, &mut out.remote_port)
+        } else {
+            (&mut out.remote, &mut out.local, &mut out.remote_port, &mut out.local_port)
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "a port is one half of the word")]
+        {
+            *source_port = (self.ports >> 16) as u16;
+            *destination_port = self.ports as u16;
+        }
+        if self.ipv6 {
             let ip = bytes.view::<IPV6_HEADER>(self.ip)?;
             let address = |at| [ip.word(at), ip.word(at + 4), ip.word(at + 8), ip.word(at + 12)];
-            (address(8), address(24))
+            (*source, *destination) = (address(8), address(24));
         } else {
             let ip = bytes.view::<IPV4_HEADER>(self.ip)?;
             let mapped = |at| [0, 0, 0xffff_u32.to_be(), ip.word(at)];
-            (mapped(12), mapped(16))
-        };
-        #[expect(clippy::cast_possible_truncation, reason = "a port is one half of the word")]
-        let (source_port, destination_port) = ((self.ports >> 16) as u16, self.ports as u16);
-        Some(if outbound {
-            Tuple {
-                local: source,
-                remote: destination,
-                local_port: source_port,
-                remote_port: destination_port,
-            }
-        } else {
-            Tuple {
-                local: destination,
-                remote: source,
-                local_port: destination_port,
-                remote_port: source_port,
-            }
-        })
+            (*source, *destination) = (mapped(12), mapped(16));
+        }
+        Some(())
     }
 
     /// Whether either end is this TCP port.
@@ -317,6 +312,13 @@ fn offset_u32(offset: usize) -> u32 {
     {
         offset as u32
     }
+}
+
+/// One round of mixing; the upper bits depend on all of the word.
+#[inline(always)]
+const fn spread(word: u32) -> u32 {
+    let product = word.wrapping_mul(0x9e37_79b1);
+    (product ^ product >> 15).wrapping_mul(0x2c1b_3c6d)
 }
 
 /// Offset of the IP header, and whether it is IPv6, behind at most two VLAN tags.

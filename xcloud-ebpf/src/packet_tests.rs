@@ -105,11 +105,12 @@ proptest! {
         prop_assert_eq!(headers.payload, case.payload > 0);
         let facts = headers.facts(&&bytes[..]).unwrap();
         prop_assert_eq!((facts.tsval, facts.tsecr), case.timestamps.unwrap_or_default());
-        let tuple = headers.tuple(&&bytes[..], true).unwrap();
+        let (mut tuple, mut from_afar) = (Tuple::default(), Tuple::default());
+        headers.label(&&bytes[..], true, &mut tuple).unwrap();
         prop_assert_eq!((tuple.local_port, tuple.remote_port), case.ports);
         let address = if case.ipv6 { CLIENT6 } else { std::net::Ipv4Addr::from(CLIENT).to_ipv6_mapped().octets() };
         prop_assert_eq!(octets(tuple.local), address);
-        let from_afar = headers.tuple(&&bytes[..], false).unwrap();
+        headers.label(&&bytes[..], false, &mut from_afar).unwrap();
         prop_assert_eq!((from_afar.remote, from_afar.remote_port), (tuple.local, case.ports.0));
     }
 

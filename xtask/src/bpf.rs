@@ -69,7 +69,7 @@ fn flags() -> String {
     let arch = std::env::consts::ARCH;
     let linker = setup::bpf_linker();
     format!(
-        "--cfg=bpf_target_arch=\"{arch}\" -Cdebuginfo=2 -Clink-arg=--btf -Clinker={}",
+        "--cfg=bpf_target_arch=\"{arch}\" -Cdebuginfo=2 -Clink-arg=--btf -Ctarget-cpu=v3 -Clinker={}",
         linker.display()
     )
 }

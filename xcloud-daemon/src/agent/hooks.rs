@@ -9,7 +9,7 @@ use anyhow::Result;
 use log::{info, warn};
 use xcloud_common::{
     config::{Config, MAX_UPLINKS},
-    counter::COUNTERS,
+    counter::Counters,
 };
 
 use crate::kernel::{
@@ -146,8 +146,9 @@ impl Hooks {
         self.programs.set_config(self.config)
     }
 
-    /// The kernel's counters, summed over CPUs.
-    pub fn counters(&self) -> Result<[u64; COUNTERS as usize]> {
+    /// The kernel's counters, summed over CPUs; its log goes to this process's.
+    pub fn counters(&mut self) -> Result<Counters> {
+        self.programs.pass_log_on();
         self.programs.counters()
     }
 

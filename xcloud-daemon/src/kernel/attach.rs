@@ -11,7 +11,8 @@ use aya::{
         tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions, TcError, TcHandle},
     },
 };
-use xcloud_common::{config::Config, counter::COUNTERS};
+use aya_log::EbpfLogger;
+use xcloud_common::{config::Config, counter::Counters};
 
 use super::{
     drain::Ring,
@@ -32,9 +33,10 @@ pub struct Programs {
     ebpf: Ebpf,
     plan: Plan,
     control: Array<MapData, Config>,
-    counts: PerCpuArray<MapData, u64>,
+    counts: PerCpuArray<MapData, Counters>,
     attached: BTreeMap<u32, Attached>,
     pin: Option<Pin>,
+    log: EbpfLogger<&'static dyn log::Log>,
 }
 
 #[derive(Debug)]
@@ -67,8 +69,9 @@ impl Programs {
             _ => None,
         };
         let counts = PerCpuArray::try_from(counts)?;
-        let mut programs =
-            Self { ebpf, plan: plan.clone(), control, counts, attached: BTreeMap::new(), pin };
+        let log = EbpfLogger::init(&mut ebpf).context("reading the kernel programs' log")?;
+        let attached = BTreeMap::new();
+        let mut programs = Self { ebpf, plan: plan.clone(), control, counts, attached, pin, log };
         programs.set_config(config)?;
         programs.load_classifiers()?;
         programs.hook_departure()?;
@@ -166,7 +169,7 @@ impl Programs {
     ///
     /// # Errors
     /// The kernel refuses the map lookup.
-    pub fn counters(&self) -> Result<[u64; COUNTERS as usize]> {
+    pub fn counters(&self) -> Result<Counters> {
         sum_counters(&self.counts)
     }
 
@@ -178,9 +181,9 @@ impl Programs {
         Ring::take(&mut self.ebpf)
     }
 
-    /// Gives the kernel programs' own log to the process's; `None` when they have none.
-    pub fn logger(&mut self) -> Option<aya_log::EbpfLogger<&'static dyn log::Log>> {
-        aya_log::EbpfLogger::init(&mut self.ebpf).ok()
+    /// Passes on what the kernel programs logged: rare events, at level debug.
+    pub fn pass_log_on(&mut self) {
+        self.log.flush();
     }
 
     /// What is hooked where, for status.
@@ -202,10 +205,12 @@ impl Programs {
 }
 
 /// Sums a per-CPU counter map.
-pub(super) fn sum_counters(counts: &PerCpuArray<MapData, u64>) -> Result<[u64; COUNTERS as usize]> {
-    let mut totals = [0; COUNTERS as usize];
-    for (index, total) in (0u32..).zip(&mut totals) {
-        *total = counts.get(&index, 0).context("reading the kernel counters")?.iter().sum();
+pub(super) fn sum_counters(counts: &PerCpuArray<MapData, Counters>) -> Result<Counters> {
+    let mut totals = Counters::default();
+    for cpu in counts.get(&0, 0).context("reading the kernel counters")?.iter() {
+        for (total, count) in totals.iter_mut().zip(cpu) {
+            *total += count;
+        }
     }
     Ok(totals)
 }

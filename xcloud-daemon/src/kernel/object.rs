@@ -42,6 +42,9 @@ pub fn load() -> Result<Ebpf> {
         .collect::<Result<Vec<u32>>>()
         .context("finding the kernel's fields")?;
     let mut loader = EbpfLoader::new();
+    // What is not logged is not there for the kernel: the verifier drops what a constant rules out.
+    let level = log::max_level() as u8;
+    loader.override_global(aya_log::LEVEL, &level, true);
     for ((global, ..), offset) in OFFSETS.iter().zip(&offsets) {
         loader.override_global(global, offset, true);
     }

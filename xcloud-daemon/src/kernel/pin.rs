@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Map, MapData, PerCpuArray};
-use xcloud_common::counter::COUNTERS;
+use xcloud_common::counter::Counters;
 
 use super::attach::sum_counters;
 
@@ -27,7 +27,7 @@ pub struct Owner {
 }
 
 /// Boot id and final counters of an earlier life that was killed.
-pub type Predecessor = ([u8; 16], [u64; COUNTERS as usize]);
+pub type Predecessor = ([u8; 16], Counters);
 
 /// The pin of the running agent; dropping it removes the pin, so that only a killed agent leaves one.
 #[derive(Debug)]

@@ -70,8 +70,6 @@ pub struct Finding {
     pub detail: String,
 }
 
-/// Both slot arrays together, bytes.
-const SLOTS_BYTES: u32 = 2 * xcloud_common::slot::SLOTS * 128;
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
@@ -123,7 +121,7 @@ fn programs(types: Option<&Btf>) -> Vec<Finding> {
         judge(Feature::Clsact, trial::clsact_attach(), &[ENOENT, EOPNOTSUPP, EINVAL]),
         typed,
         judge(Feature::RawTpNetDevStartXmit, trial::raw_tracepoint(), &[EINVAL, ENOENT]),
-        judge(Feature::Memlock, trial::large_map(SLOTS_BYTES), &[ENOMEM]),
+        judge(Feature::Memlock, trial::slot_map(), &[ENOMEM]),
     ]
 }
 

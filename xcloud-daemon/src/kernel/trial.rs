@@ -10,6 +10,7 @@ use std::{
 
 use aya::programs::tc;
 use nix::sched::{CloneFlags, unshare};
+use xcloud_common::slot::{SLOTS, Slot};
 
 use super::btf::Btf;
 
@@ -154,9 +155,10 @@ pub fn ring_buffer() -> io::Result<()> {
     map(MAP_TYPE_RINGBUF, 0, 0, 1 << 16)
 }
 
-/// Makes an array as large as the slots of both directions together, `bytes` long.
-pub fn large_map(bytes: u32) -> io::Result<()> {
-    map(MAP_TYPE_ARRAY, 4, 128, bytes / 128)
+/// Makes an array as large as the slots of both directions together.
+pub fn slot_map() -> io::Result<()> {
+    let slot = u32::try_from(size_of::<Slot>()).map_err(io::Error::other)?;
+    map(MAP_TYPE_ARRAY, 4, slot, 2 * SLOTS)
 }
 
 /// Loads a classifier; returns its length in machine code, 0 when it would be interpreted. Bytes.

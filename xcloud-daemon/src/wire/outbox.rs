@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use xcloud_common::{
-    counter::{COUNTERS, Counter},
+    counter::{Counter, Counters},
     sample::Sample,
 };
 use xcloud_proto::{common::v1::Loss, ingest::v1::Totals};
@@ -35,8 +35,8 @@ pub struct KernelTotals {
     pub unanswered: u64,
 }
 
-impl From<&[u64; COUNTERS as usize]> for KernelTotals {
-    fn from(counters: &[u64; COUNTERS as usize]) -> Self {
+impl From<&Counters> for KernelTotals {
+    fn from(counters: &Counters) -> Self {
         let of = |counter: Counter| counters[counter as usize];
         Self {
             opened: of(Counter::Opened),

@@ -7,7 +7,11 @@ use aya::{
     programs::{SchedClassifier, TestRun as _},
 };
 use xcloud::kernel::{drain::Ring, object};
-use xcloud_common::{config::Config, counter::Counter, sample::Sample};
+use xcloud_common::{
+    config::Config,
+    counter::{Counter, Counters},
+    sample::Sample,
+};
 
 /// Every TC program of the object.
 pub(crate) const CLASSIFIERS: [&str; 10] = [
@@ -42,7 +46,7 @@ pub(crate) struct Kernel {
     pub(crate) ebpf: Ebpf,
     ring: Ring,
     config: Array<MapData, Config>,
-    counts: PerCpuArray<MapData, u64>,
+    counts: PerCpuArray<MapData, Counters>,
 }
 
 impl Kernel {
@@ -103,7 +107,7 @@ impl Kernel {
 
     /// A counter, summed over CPUs.
     pub(crate) fn count(&self, counter: Counter) -> u64 {
-        self.counts.get(&(counter as u32), 0).expect("a counter").iter().sum()
+        self.counts.get(&0, 0).expect("the counters").iter().map(|cpu| cpu[counter as usize]).sum()
     }
 }
 
