@@ -2,6 +2,9 @@
 
 mod craft;
 mod harness;
+mod raw;
+mod torn;
+mod tracepoint;
 
 use craft::{DATA, Segment};
 use harness::{CLASSIFIERS, Kernel};

@@ -8,10 +8,12 @@ use std::{
     os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
 };
 
+const BPF_MAP_CREATE: libc::c_int = 0;
+const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
+const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_PROG_TEST_RUN: libc::c_int = 10;
 const SCHED_CLS: u32 = 3;
-const RAW_TRACEPOINT: u32 = 17;
 
 /// One BPF instruction: code, registers, offset, immediate (`struct bpf_insn`).
 type Instruction = (u8, u8, i16, i32);
@@ -58,11 +60,6 @@ impl Program {
         Self::load(SCHED_CLS, &EMPTY)
     }
 
-    /// A raw tracepoint program that does nothing.
-    pub(crate) fn empty_raw() -> Self {
-        Self::load(RAW_TRACEPOINT, &EMPTY)
-    }
-
     fn load(kind: u32, code: &[Instruction]) -> Self {
         let bytes: Vec<u8> = code
             .iter()
@@ -100,6 +97,17 @@ impl Program {
     }
 }
 
+/// Runs a raw tracepoint program once with its arguments (`bpf_prog_test_run_raw_tp`, kernel 5.10).
+pub(crate) fn run_raw(program: BorrowedFd<'_>, arguments: [u64; 2]) {
+    let mut attr = RunAttr {
+        fd: program.as_raw_fd().cast_unsigned(),
+        ctx_in: arguments.as_ptr() as u64,
+        ctx_size_in: u32::try_from(size_of_val(&arguments)).expect("small"),
+        ..RunAttr::default()
+    };
+    bpf(BPF_PROG_TEST_RUN, &raw mut attr).expect("running a raw tracepoint program");
+}
+
 /// Where the only value of an array map lies in kernel memory.
 pub(crate) fn value_address(map: BorrowedFd<'_>) -> u64 {
     // r1 = &map[0]; *(u64 *)r1 = r1; r0 = -1; exit
@@ -112,17 +120,32 @@ pub(crate) fn value_address(map: BorrowedFd<'_>) -> u64 {
     ];
     Program::load(SCHED_CLS, &code).run(&[0; 64]);
     let (key, mut value) = (0u32, [0u64; VALUE_WORDS]);
+    element(BPF_MAP_LOOKUP_ELEM, map, &key, value.as_mut_ptr());
+    value[0]
+}
+
+/// Makes `value` the only value of an array map.
+pub(crate) fn set_value(map: BorrowedFd<'_>, mut value: [u64; VALUE_WORDS]) {
+    element(BPF_MAP_UPDATE_ELEM, map, &0, value.as_mut_ptr());
+}
+
+fn element(command: libc::c_int, map: BorrowedFd<'_>, key: &u32, value: *mut u64) {
     #[repr(C)]
     struct ElementAttr(u32, u32, u64, u64, u64);
-    let attr = ElementAttr(
-        map.as_raw_fd().cast_unsigned(),
-        0,
-        &raw const key as u64,
-        value.as_mut_ptr() as u64,
-        0,
-    );
-    bpf(1, &raw const attr as *mut ElementAttr).expect("looking up the address");
-    value[0]
+    let map = map.as_raw_fd().cast_unsigned();
+    let mut attr = ElementAttr(map, 0, std::ptr::from_ref(key) as u64, value as u64, 0);
+    bpf(command, &raw mut attr).expect("an element of the map");
+}
+
+/// An array map with one value of [`VALUE_WORDS`].
+pub(crate) fn memory() -> OwnedFd {
+    #[repr(C)]
+    struct CreateAttr(u32, u32, u32, u32, u32);
+    const ARRAY: u32 = 2;
+    let mut attr = CreateAttr(ARRAY, 4, 8 * u32::try_from(VALUE_WORDS).expect("small"), 1, 0);
+    let fd = bpf(BPF_MAP_CREATE, &raw mut attr).expect("making a map");
+    // SAFETY: a descriptor just made, owned by nobody else.
+    unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).expect("a descriptor")) }
 }
 
 /// Words in the value of the map given to [`value_address`].
