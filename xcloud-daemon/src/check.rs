@@ -11,6 +11,7 @@ use crate::{
         ifaces::{self, Decision, Role},
         probe::{self, Answer, DepartureHook, Finding, Plan, TcHook},
     },
+    report::style,
 };
 
 #[cfg(test)]
@@ -51,7 +52,7 @@ pub struct Watched {
 /// Something needed is missing, an interface named is not there, or nothing could be printed.
 pub fn run(args: CheckArgs) -> Result<()> {
     let check = look(&args.interfaces)?;
-    print!("{}", render(&check, args.output)?);
+    style::print(&render(&check, args.output)?)?;
     if !check.ready {
         bail!("this node cannot measure: {}", check.missing.join("; "));
     }
