@@ -261,7 +261,7 @@ fn emit<B: Bytes>(bytes: &B, slot: SlotRef, seen: &Seen, end: End, shift: u32) {
         maps::count(lost, ending.observations());
         return;
     };
-    // SAFETY: write fills every field before anybody reads one.
+    // SAFETY: label and write fill every field before anybody reads one.
     let sample = unsafe { &mut *entry.as_mut_ptr() };
     let labelled = seen.headers.label(bytes, end == End::Far, &mut sample.tuple).is_some();
     if labelled && ending.write(slot, seen, shift, sample) {
