@@ -6,7 +6,7 @@
 //! that holds the middle 95 % of bootstrap medians.
 //!
 //! Where a sampled packet is the first to touch a slot, what it costs depends on where the slot is. Such cases are
-//! measured twice: over a 32nd of the table, which stays in the caches, and over the whole of it, which does not.
+//! measured twice: over a 32nd of the table, which stays in the caches, and over the whole of it, with other data in the caches.
 
 #[path = "../tests/kernel/craft.rs"]
 mod craft;

@@ -48,7 +48,7 @@ pub struct SlotRef {
 
 macro_rules! get {
     ($slot:ident.$part:ident.$field:ident) => {
-        // SAFETY: SlotRef::new's caller promised that both are valid and aligned.
+        // SAFETY: SlotRef::new's caller promised that all are valid and aligned.
         unsafe { addr_of!((*$slot.$part.as_ptr()).$field).read_volatile() }
     };
     ($slot:ident.$field:ident) => {
