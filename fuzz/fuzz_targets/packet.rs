@@ -2,7 +2,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use xcloud_common::slot::Tuple;
 use xcloud_ebpf::packet::{Headers, Link};
 
 fuzz_target!(|input: (bool, u32, &[u8])| {
@@ -12,11 +11,11 @@ fuzz_target!(|input: (bool, u32, &[u8])| {
     assert!(headers.tcp + 20 <= bytes.len());
     assert!(headers.header_len >= 20);
     assert!(!headers.payload || headers.is_data());
-    if let Some(facts) = headers.facts(&bytes) {
-        assert_eq!(headers.facts(&bytes), Some(facts));
-        let (mut there, mut back) = (Tuple::default(), Tuple::default());
-        let labelled = headers.label(&bytes, true, &mut there).is_some();
-        assert_eq!(labelled, headers.label(&bytes, false, &mut back).is_some());
-        assert_eq!((there.local, there.local_port), (back.remote, back.remote_port));
+    let ip = headers.ip_header(&bytes).unwrap();
+    if let Some(facts) = headers.facts(&bytes, &ip) {
+        assert_eq!(headers.facts(&bytes, &ip), Some(facts));
+        let mut addresses = [0; 8];
+        headers.copy_addresses(&ip, &mut addresses);
+        assert!(headers.ipv6 || addresses[2..] == [0; 6]);
     }
 });

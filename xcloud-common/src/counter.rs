@@ -6,7 +6,7 @@
 pub enum Counter {
     /// Exchanges opened at their first hook.
     Opened,
-    /// Observations that reached the last hook, whether or not the ring had room.
+    /// Observations that reached the last hook, whether or not the ring had room or their slot was still theirs.
     Emitted,
     /// Observations the ring had no room for.
     RingFull,
@@ -20,8 +20,6 @@ pub enum Counter {
     OtherCopy,
     /// Answers of another connection that happened to name the same sequence number.
     OtherFlow,
-    /// Observations whose stamps were torn or out of order.
-    Torn,
     /// IP fragments, which carry no TCP header or only part of a segment.
     Fragment,
     /// Packets whose headers were cut short or contradict themselves.
@@ -30,7 +28,7 @@ pub enum Counter {
 
 impl Counter {
     /// All counters in index order, with a name for reports.
-    pub const ALL: [(Self, &'static str); 11] = [
+    pub const ALL: [(Self, &'static str); 10] = [
         (Self::Opened, "opened"),
         (Self::Emitted, "emitted"),
         (Self::RingFull, "ring_full"),
@@ -39,7 +37,6 @@ impl Counter {
         (Self::Retransmit, "retransmit"),
         (Self::OtherCopy, "other_copy"),
         (Self::OtherFlow, "other_flow"),
-        (Self::Torn, "torn"),
         (Self::Fragment, "fragment"),
         (Self::Malformed, "malformed"),
     ];

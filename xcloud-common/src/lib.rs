@@ -1,11 +1,12 @@
 //! What the kernel programs and user space agree on: which packets are chosen ([`identity`]), where an exchange
-//! waits in the kernel ([`slot`], [`brief`]), what the kernel says when it is complete ([`sample`]), what it is told
-//! ([`config`]) and what it counts ([`counter`]).
+//! waits in the kernel ([`slot`], [`brief`]), what the kernel says when it is complete ([`record`]), what that means
+//! ([`sample`]), what the kernel is told ([`config`]) and what it counts ([`counter`]).
 #![cfg_attr(target_arch = "bpf", no_std)]
 
 pub mod brief;
 pub mod config;
 pub mod counter;
 pub mod identity;
+pub mod record;
 pub mod sample;
 pub mod slot;

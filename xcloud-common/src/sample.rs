@@ -1,9 +1,9 @@
-//! What the kernel says when an exchange is complete.
+//! One end of one exchange, as user space works with it.
 
 use crate::slot::Tuple;
 
-/// One end of one exchange, written to the ring by its last hook. Stamps are `CLOCK_MONOTONIC` nanoseconds.
-#[repr(C)]
+/// One end of one exchange, from a [`crate::record::Record`] that was found whole. Stamps are `CLOCK_MONOTONIC`
+/// nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// Near: the data left the pod (`P_out`). Far: the data came in (`U_in`).
@@ -34,8 +34,6 @@ pub struct Sample {
     pub flags: u8,
     /// One exchange in `2^shift` was selected.
     pub shift: u8,
-    /// Keeps the layout free of implicit padding.
-    pub reserved: [u8; 5],
 }
 
 /// Bits of [`Sample::kinds`].
@@ -64,9 +62,3 @@ impl Sample {
         self.kinds.count_ones() as u64
     }
 }
-
-const _: () = assert!(size_of::<Sample>() == 104);
-
-#[cfg(not(target_arch = "bpf"))]
-// SAFETY: repr(C), every byte belongs to a field, any bit pattern is valid.
-unsafe impl aya::Pod for Sample {}

@@ -149,14 +149,6 @@ pub const fn owned(stamp: Stamp, tag: u16) -> bool {
     (stamp >> STAMP_BITS) as u16 == tag
 }
 
-/// Whether all of these stamps are this exchange's, decided at once.
-#[inline(always)]
-#[must_use]
-pub const fn all_owned(stamps: [Stamp; 3], tag: u16) -> bool {
-    let owner = (tag as u64) << STAMP_BITS;
-    ((stamps[0] ^ owner) | (stamps[1] ^ owner) | (stamps[2] ^ owner)) >> STAMP_BITS == 0
-}
-
 /// Nanoseconds from a stamp to `now_ns`; right for anything under 78 hours.
 #[inline(always)]
 #[must_use]
@@ -171,11 +163,18 @@ pub const fn mark(tag: u16, bits: u32) -> u32 {
     (tag as u32) << 16 | bits & 0xffff
 }
 
+/// Whether a marked word is this exchange's.
+#[inline(always)]
+#[must_use]
+pub const fn marks(word: u32, tag: u16) -> bool {
+    (word >> 16) as u16 == tag
+}
+
 /// The bits of a marked word, none when it is not this exchange's.
 #[inline(always)]
 #[must_use]
 pub const fn marked(word: u32, tag: u16) -> u32 {
-    if (word >> 16) as u16 == tag { word & 0xffff } else { 0 }
+    if marks(word, tag) { word & 0xffff } else { 0 }
 }
 
 const _: () =

@@ -177,7 +177,6 @@ fn exchanges(random: &mut Random, second: u64) -> (Vec<Sample>, Vec<Sample>) {
                 },
                 flags: 0,
                 shift: 0,
-                reserved: [0; 5],
             };
             let far_first = first + out;
             let far = Sample {

@@ -81,7 +81,8 @@ pub fn run(args: AgentArgs) -> Result<()> {
         first_sequence: 0,
         predecessor: programs.predecessor().map(|(boot_id, counters)| Predecessor {
             boot_id: boot_id.to_vec(),
-            totals: Some(KernelTotals::from(&counters).totals(0, 0)),
+            // What it found torn was never told, so it counts with what it took with it.
+            totals: Some(KernelTotals::new(&counters, 0).totals(0, 0)),
         }),
     };
     let ring = programs.take_ring()?;

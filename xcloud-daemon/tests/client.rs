@@ -189,7 +189,6 @@ fn sample() -> Sample {
         kinds: kind::ACK | kind::RESPONSE,
         flags: 0,
         shift: 0,
-        reserved: [0; 5],
     }
 }
 

@@ -8,7 +8,7 @@ use xcloud_common::{
     brief::{Brief, Stage},
     counter::Counter,
     identity,
-    sample::{Sample, flag, kind},
+    record::{self, Record},
     slot::{self, FIRST, Late, PAYLOAD, Slot, state},
 };
 
@@ -344,19 +344,7 @@ pub fn finish(slot: SlotRef, seen: &Seen, end: End) -> Option<Ending> {
     }
     set!(slot.done, slot::mark(tag, done | 1 << lane));
     slot.reached(Stage::Settled);
-    let bits = slot.bits(tag);
-    let kinds = if lane == PAYLOAD {
-        kind::RESPONSE
-    } else if bits & state::SYN != 0 {
-        kind::HANDSHAKE
-    } else if bits & state::ANSWERED_WITH_PAYLOAD != 0 && bits & state::PAYLOAD != 0 {
-        kind::ACK | kind::RESPONSE
-    } else {
-        kind::ACK
-    };
-    let resent = if bits & state::RESENT != 0 { flag::RESENT } else { 0 };
-    let far = if matches!(end, End::Far) { flag::FAR } else { 0 };
-    Some(Ending { key, lane, kinds, flags: resent | far })
+    Some(Ending { key, lane, state: get!(slot.state), end })
 }
 
 /// What [`finish`] found.
@@ -364,9 +352,8 @@ pub fn finish(slot: SlotRef, seen: &Seen, end: End) -> Option<Ending> {
 pub struct Ending {
     key: u64,
     lane: usize,
-    /// [`kind`] bits.
-    pub kinds: u8,
-    flags: u8,
+    state: u32,
+    end: End,
 }
 
 impl Ending {
@@ -374,43 +361,28 @@ impl Ending {
     #[inline(always)]
     #[must_use]
     pub const fn observations(&self) -> u64 {
-        self.kinds.count_ones() as u64
+        record::observations(self.lane, self.state)
     }
 
-    /// Writes the sample. `false`: the slot changed hands meanwhile or its stamps are out of order, so there is none.
+    /// Writes all of the record but the addresses: the slot's words as they are now.
     #[inline(always)]
-    pub fn write(&self, slot: SlotRef, seen: &Seen, shift: u32, out: &mut Sample) -> bool {
-        let tag = slot::tag(self.key);
-        let now = seen.now_ns;
-        let near = self.flags & flag::FAR == 0;
-        let third = if self.lane == FIRST { get!(slot.third) } else { get!(slot.late.third) };
+    pub fn write(&self, slot: SlotRef, seen: &Seen, shift: u32, out: &mut Record) {
+        let near = matches!(self.end, End::Near);
+        out.key = self.key;
+        out.first = get!(slot.first);
+        out.second = get!(slot.second);
+        out.third = if self.lane == FIRST { get!(slot.third) } else { get!(slot.late.third) };
         // The near queue is the data's, whichever answer ends the exchange.
-        let queue =
+        out.queue =
             if near || self.lane == FIRST { get!(slot.queue) } else { get!(slot.late.queue) };
-        let passed = [get!(slot.first), get!(slot.second), third];
-        let [first_age, second_age, third_age] = passed.map(|stamp| slot::age(stamp, now));
-        out.first_ns = now.wrapping_sub(first_age);
-        out.second_ns = now.wrapping_sub(second_age);
-        out.third_ns = now.wrapping_sub(third_age);
-        out.last_ns = now;
-        out.queue_ns =
-            if slot::owned(queue, tag) { now.wrapping_sub(slot::age(queue, now)) } else { 0 };
-        #[expect(clippy::cast_possible_truncation, reason = "each half of the key")]
-        {
-            out.end_seq = (self.key >> 32) as u32;
-            out.tsval = self.key as u32;
-            out.shift = shift as u8;
-        }
+        out.last_ns = seen.now_ns;
         out.answer = seen.facts.answer;
+        out.state = self.state;
         out.pod_ifindex = get!(slot.pod_ifindex);
         out.uplink_ifindex = if near { get!(slot.uplink_ifindex) } else { seen.ifindex };
-        out.kinds = self.kinds;
-        out.flags = self.flags;
-        out.reserved = [0; 5];
-        get!(slot.key) == self.key
-            && slot::all_owned(passed, tag)
-            && first_age >= second_age
-            && second_age >= third_age
+        out.ports = seen.headers.ports;
+        out.about = record::about(self.lane, !near, seen.headers.ipv6, shift);
+        out.key_after = get!(slot.key);
     }
 }
 

@@ -1,7 +1,10 @@
 use core::ptr::NonNull;
 
 use proptest::prelude::*;
-use xcloud_common::slot::{SLOTS, UNANSWERED_NS};
+use xcloud_common::{
+    sample::{Sample, flag, kind},
+    slot::{SLOTS, UNANSWERED_NS},
+};
 
 use super::*;
 
@@ -90,8 +93,9 @@ impl Node {
         let slot = self.slot();
         let ending = finish(slot, &seen, self.end)?;
         // SAFETY: plain words.
-        let mut sample = unsafe { core::mem::zeroed() };
-        ending.write(slot, &seen, 3, &mut sample).then_some(sample)
+        let mut record = unsafe { core::mem::zeroed() };
+        ending.write(slot, &seen, 3, &mut record);
+        record.sample()
     }
 }
 

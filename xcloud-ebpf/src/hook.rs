@@ -8,11 +8,11 @@ use xcloud_common::{
     config::{Config, MAX_UPLINKS},
     counter::Counter,
     identity,
-    sample::Sample,
+    record::Record,
 };
 use xcloud_ebpf::{
     exchange::{self, End, Seen, SlotRef},
-    packet::{Bytes, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Headers, Link, Skip},
+    packet::{Bytes, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Headers, Link, Skip, View},
 };
 
 use crate::{
@@ -85,8 +85,10 @@ fn copied(ctx: &TcContext, hook: Hook, link: Link, ifindex: u32) {
         Link::Ethernet => link_header(ctx),
     };
     match Copied::from_skb(ctx, header) {
-        Some(copy) => report(run(&copy, hook, Link::Ip, ctx.len() - header, ifindex)),
-        None => maps::count([Some(Counter::Malformed)], 1),
+        Some(copy) => {
+            report(run(&copy, hook, Link::Ip, ctx.len() - header, ifindex), ctx.len(), ifindex)
+        }
+        None => malformed(ctx.len(), ifindex),
     }
 }
 
@@ -105,12 +107,18 @@ fn link_header(ctx: &TcContext) -> u32 {
 }
 
 #[inline(always)]
-fn report(result: Result<(), Skip>) {
+fn report(result: Result<(), Skip>, len: u32, ifindex: u32) {
     match result {
         Ok(()) | Err(Skip::Other) => {}
         Err(Skip::Fragment) => maps::count([Some(Counter::Fragment)], 1),
-        Err(Skip::Malformed) => maps::count([Some(Counter::Malformed)], 1),
+        Err(Skip::Malformed) => malformed(len, ifindex),
     }
+}
+
+#[inline(always)]
+fn malformed(len: u32, ifindex: u32) {
+    maps::count([Some(Counter::Malformed)], 1);
+    aya_log_ebpf::debug!((), "malformed headers: {} bytes at interface {}", len, ifindex);
 }
 
 /// `net_dev_start_xmit` with pointers the verifier knows the type of: plain loads.
@@ -192,7 +200,7 @@ fn xmit(head: u64, network: u16, tail: u32, len: u32, ifindex: u32) {
     let network = u32::from(network);
     let linear = tail.wrapping_sub(network).min(maps::SCRATCH_BYTES as u32);
     if let Some(copy) = Copied::from_kernel(head + u64::from(network), linear) {
-        report(run(&copy, Hook::UplinkOut, Link::Ip, len, ifindex));
+        report(run(&copy, Hook::UplinkOut, Link::Ip, len, ifindex), len, ifindex);
     }
 }
 
@@ -218,13 +226,14 @@ fn run<B: Bytes>(bytes: &B, hook: Hook, link: Link, len: u32, ifindex: u32) -> R
     }
     // SAFETY: the helper has no preconditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    let facts = headers.facts(bytes).ok_or(Skip::Malformed)?;
+    let ip = headers.ip_header(bytes).ok_or(Skip::Malformed)?;
+    let facts = headers.facts(bytes, &ip).ok_or(Skip::Malformed)?;
     let seen = Seen { headers, facts, now_ns, ifindex };
     if let Some(slot) = data_slot {
         on_data(hook, slot, &seen);
     }
     if let Some(slot) = answer_slot {
-        on_answer(bytes, hook, slot, &seen, config.shift);
+        on_answer(&ip, hook, slot, &seen, config.shift);
     }
     Ok(())
 }
@@ -241,36 +250,29 @@ fn on_data(hook: Hook, slot: SlotRef, seen: &Seen) {
 }
 
 #[inline(always)]
-fn on_answer<B: Bytes>(bytes: &B, hook: Hook, slot: SlotRef, seen: &Seen, shift: u32) {
+fn on_answer<V: View>(ip: &V, hook: Hook, slot: SlotRef, seen: &Seen, shift: u32) {
     match hook {
         Hook::PodOut => maps::count([exchange::answer(slot, seen, End::Far)], 1),
         Hook::UplinkQueue => exchange::queue_answer(slot, seen),
         Hook::UplinkIn => maps::count([exchange::answer(slot, seen, End::Near)], 1),
-        Hook::UplinkOut => emit(bytes, slot, seen, End::Far, shift),
-        Hook::PodIn => emit(bytes, slot, seen, End::Near, shift),
+        Hook::UplinkOut => emit(ip, slot, seen, End::Far, shift),
+        Hook::PodIn => emit(ip, slot, seen, End::Near, shift),
     }
 }
 
 #[inline(always)]
-fn emit<B: Bytes>(bytes: &B, slot: SlotRef, seen: &Seen, end: End, shift: u32) {
-    let Some(ending) = exchange::finish(slot, seen, end) else {
-        return;
-    };
-    let Some(mut entry) = maps::samples().reserve::<Sample>(0) else {
+fn emit<V: View>(ip: &V, slot: SlotRef, seen: &Seen, end: End, shift: u32) {
+    let Some(ending) = exchange::finish(slot, seen, end) else { return };
+    let Some(mut entry) = maps::samples().reserve::<Record>(0) else {
         let lost = [Some(Counter::Emitted), Some(Counter::RingFull)];
         maps::count(lost, ending.observations());
         return;
     };
-    // SAFETY: label and write fill every field before anybody reads one.
-    let sample = unsafe { &mut *entry.as_mut_ptr() };
-    let labelled = seen.headers.label(bytes, end == End::Far, &mut sample.tuple).is_some();
-    if labelled && ending.write(slot, seen, shift, sample) {
-        entry.submit(NO_WAKEUP);
-        maps::count([Some(Counter::Emitted)], ending.observations());
-    } else {
-        entry.discard(NO_WAKEUP);
-        maps::count([Some(Counter::Torn)], ending.observations());
-        let (end_seq, pod) = (seen.headers.ack, seen.ifindex);
-        aya_log_ebpf::debug!((), "slot of {} changed hands under its answer at {}", end_seq, pod);
-    }
+    // SAFETY: all that user space looks at is written here; the rest is the ring's own memory.
+    let record = unsafe { &mut *entry.as_mut_ptr() };
+    ending.write(slot, seen, shift, record);
+    seen.headers.copy_addresses(ip, &mut record.addresses);
+    // Counted before it can be seen, so that user space never has more than was counted.
+    maps::count([Some(Counter::Emitted)], ending.observations());
+    entry.submit(NO_WAKEUP);
 }

@@ -42,7 +42,7 @@ static FAR: Array<Slot> = Array::with_max_entries(SLOTS, PAGE_ALIGNED);
 #[map]
 static FAR_LATE: Array<Late> = Array::with_max_entries(SLOTS, 0);
 
-/// Complete exchanges: 1 MiB holds 9 000, most of a second at the default rate; user space looks every 10 ms.
+/// Complete exchanges: 1 MiB holds 8 700, most of a second at the default rate; user space looks every 10 ms.
 #[map]
 static SAMPLES: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 

@@ -3,7 +3,7 @@
 //! Two steps, because most packets need only the first: [`Headers::parse`] finds what decides whether the packet is
 //! selected, [`Headers::facts`] the rest. Bytes are hostile: every read is checked, every loop bounded.
 
-use xcloud_common::{identity, slot::Tuple};
+use xcloud_common::identity;
 
 /// Bytes of a packet from its first header on, however they are reached.
 pub trait Bytes {
@@ -202,14 +202,14 @@ impl Headers {
         })
     }
 
-    /// Reads what only a selected segment needs.
+    /// Reads what only a selected segment needs, some of it from its [`Self::ip_header`].
     #[inline(always)]
-    pub fn facts<B: Bytes>(&self, bytes: &B) -> Option<Facts> {
+    pub fn facts<B: Bytes>(&self, bytes: &B, ip: &B::View) -> Option<Facts> {
         let (tsval, tsecr) = self.timestamps(bytes)?;
         let window = bytes.view::<TCP_HEADER>(self.tcp)?.u16(14);
         let answer =
             identity::answer_digest(self.seq, tsval, window, self.header_len, self.payload);
-        Some(Facts { tsval, tsecr, flow: self.flow(bytes)?, answer })
+        Some(Facts { tsval, tsecr, flow: self.flow(ip), answer })
     }
 
     /// Whether it is data: it takes up sequence space.
@@ -227,10 +227,9 @@ impl Headers {
     }
 
     #[inline(always)]
-    fn flow<B: Bytes>(&self, bytes: &B) -> Option<u16> {
+    fn flow<V: View>(&self, ip: &V) -> u16 {
         let (from, to) = (self.ports >> 16, self.ports & 0xffff);
         let sides = if self.ipv6 {
-            let ip = bytes.view::<IPV6_HEADER>(self.ip)?;
             let side = |port, at| {
                 let upper = ip.u32(at) ^ ip.u32(at + 4).rotate_left(11);
                 let lower = ip.u32(at + 8).rotate_left(5) ^ ip.u32(at + 12);
@@ -238,11 +237,10 @@ impl Headers {
             };
             side(from, 8).wrapping_add(side(to, 24))
         } else {
-            let ip = bytes.view::<IPV4_HEADER>(self.ip)?;
             let side = |port: u32, at| spread(ip.u32(at) ^ port.rotate_left(16));
             side(from, 12).wrapping_add(side(to, 16))
         };
-        Some((sides >> 16) as u16)
+        (sides >> 16) as u16
     }
 
     /// TSval and TSecr, zeros without the option. The layouts that all common stacks send are looked at first.
@@ -273,29 +271,22 @@ impl Headers {
         }
     }
 
-    /// Writes both ends to `out`, for labels; `outbound` when the local pod is the sender.
+    /// The IP header: 40 bytes are IPv6's, or IPv4's and the TCP header's.
     #[inline(always)]
-    pub fn label<B: Bytes>(&self, bytes: &B, outbound: bool, out: &mut Tuple) -> Option<()> {
-        let (source, destination, source_port, destination_port) = if outbound {
-            (&mut out.local, &mut out.remote, &mut out.local_port, &mut out.remote_port)
-        } else {
-            (&mut out.remote, &mut out.local, &mut out.remote_port, &mut out.local_port)
-        };
-        #[expect(clippy::cast_possible_truncation, reason = "a port is one half of the word")]
-        {
-            *source_port = (self.ports >> 16) as u16;
-            *destination_port = self.ports as u16;
-        }
+    pub fn ip_header<B: Bytes>(&self, bytes: &B) -> Option<B::View> {
+        bytes.view::<IPV6_HEADER>(self.ip)
+    }
+
+    /// Copies source and destination as they lie in the IP header; of IPv4 the first two words.
+    #[inline(always)]
+    pub fn copy_addresses<V: View>(&self, ip: &V, out: &mut [u32; 8]) {
         if self.ipv6 {
-            let ip = bytes.view::<IPV6_HEADER>(self.ip)?;
-            let address = |at| [ip.word(at), ip.word(at + 4), ip.word(at + 8), ip.word(at + 12)];
-            (*source, *destination) = (address(8), address(24));
+            for (index, word) in out.iter_mut().enumerate() {
+                *word = ip.word(8 + 4 * index);
+            }
         } else {
-            let ip = bytes.view::<IPV4_HEADER>(self.ip)?;
-            let mapped = |at| [0, 0, 0xffff_u32.to_be(), ip.word(at)];
-            (*source, *destination) = (mapped(12), mapped(16));
+            (out[0], out[1]) = (ip.word(12), ip.word(16));
         }
-        Some(())
     }
 
     /// Whether either end is this TCP port.

@@ -114,7 +114,7 @@ impl Drainer {
 
     /// Reads the counters; returns how many exchanges were opened since the last time.
     fn count(&mut self) -> Result<u64> {
-        let totals = KernelTotals::from(&self.hooks.lock().counters()?);
+        let totals = KernelTotals::new(&self.hooks.lock().counters()?, self.ring.torn());
         self.outbox.lock().count(totals);
         Ok(totals.opened - std::mem::replace(&mut self.opened, totals.opened))
     }

@@ -108,7 +108,6 @@ pub(super) mod tests {
             kinds: 2,
             flags,
             shift: 0,
-            reserved: [0; 5],
         }
     }
 

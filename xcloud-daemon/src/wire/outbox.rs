@@ -23,7 +23,7 @@ pub const MAX_BATCH: usize = 4096;
 pub struct KernelTotals {
     /// Exchanges opened.
     pub opened: u64,
-    /// Observations at the last hook.
+    /// Observations at the last hook, without torn ones.
     pub emitted: u64,
     /// Lost because the ring was full.
     pub ring: u64,
@@ -35,21 +35,21 @@ pub struct KernelTotals {
     pub unanswered: u64,
 }
 
-impl From<&Counters> for KernelTotals {
-    fn from(counters: &Counters) -> Self {
+impl KernelTotals {
+    /// From the kernel's counters and what was found torn in the ring before they were read.
+    #[must_use]
+    pub fn new(counters: &Counters, torn: u64) -> Self {
         let of = |counter: Counter| counters[counter as usize];
         Self {
             opened: of(Counter::Opened),
-            emitted: of(Counter::Emitted),
+            emitted: of(Counter::Emitted).saturating_sub(torn),
             ring: of(Counter::RingFull),
-            slot: of(Counter::Collision) + of(Counter::Torn),
+            slot: of(Counter::Collision) + torn,
             retransmit: of(Counter::Retransmit),
             unanswered: of(Counter::Unanswered),
         }
     }
-}
 
-impl KernelTotals {
     /// As the wire says it, with the agent's own loss and what is on its way.
     #[must_use]
     pub fn totals(&self, lost_in_queue: u64, pending: u64) -> Totals {

@@ -200,7 +200,6 @@ pub(crate) fn near(end_seq: u32) -> Sample {
         kinds: kind::ACK | kind::RESPONSE,
         flags: 0,
         shift: 0,
-        reserved: [0; 5],
     }
 }
 

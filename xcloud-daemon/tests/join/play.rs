@@ -167,7 +167,6 @@ fn end(exchanges: &Exchanges, index: usize, number: u32, agent: &Agent, far: boo
         kinds: kinds(exchanges),
         flags: if far { flag::FAR | resent } else { resent },
         shift: 0,
-        reserved: [0; 5],
     }
 }
 

@@ -105,6 +105,11 @@ impl Kernel {
         samples
     }
 
+    /// Observations so far whose slot changed hands.
+    pub(crate) fn torn(&self) -> u64 {
+        self.ring.torn()
+    }
+
     /// A counter, summed over CPUs.
     pub(crate) fn count(&self, counter: Counter) -> u64 {
         self.counts.get(&0, 0).expect("the counters").iter().map(|cpu| cpu[counter as usize]).sum()

@@ -152,7 +152,6 @@ fn sample(
         kinds,
         flags,
         shift,
-        reserved: [0; 5],
     })
 }
 

@@ -28,7 +28,7 @@ prop_compose! {
                 local_port,
                 remote_port,
             },
-            kinds, flags, shift, reserved: [0; 5],
+            kinds, flags, shift,
         }
     }
 }
@@ -115,7 +115,6 @@ fn valid() -> SampleBatch {
         kinds: kind::ACK,
         flags: 0,
         shift: 3,
-        reserved: [0; 5],
     };
     encode(&[sample, sample])
 }

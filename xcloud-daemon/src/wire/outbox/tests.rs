@@ -25,7 +25,6 @@ fn sample(kinds: u8) -> Sample {
         kinds,
         flags: 0,
         shift: 0,
-        reserved: [0; 5],
     }
 }
 
