@@ -4,6 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use clap::{Args, ValueEnum};
 
+use super::cni::Cni;
 use crate::load::LoadKind;
 
 /// Flags of `run` and `lab up`.
@@ -13,6 +14,9 @@ pub(crate) struct LabArgs {
     /// The clouds, one node each; clients run in the first, servers in the others
     #[arg(long, default_value = "aws,gcp", value_delimiter = ',', num_args = 1)]
     pub(crate) clouds: Vec<String>,
+    /// How packets get from pod to uplink and back
+    #[arg(long, value_enum, default_value = "routed")]
+    pub(crate) cni: Cni,
     /// Round trip time of the WAN
     #[arg(long, default_value = "40ms", value_parser = humantime::parse_duration)]
     pub(crate) wan_rtt: Duration,

@@ -1,6 +1,7 @@
 //! Clouds in network namespaces on one machine, joined by a wire with the properties of a WAN.
 
 pub(crate) mod args;
+pub(crate) mod cni;
 pub(crate) mod host;
 mod load;
 pub(crate) mod manage;

@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::args::{LabArgs, Place};
+use super::{
+    args::{LabArgs, Place},
+    cni::Cni,
+};
 use crate::{
     load::LoadKind,
     wire::{
@@ -41,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) name: String,
     /// Namespace of the management network.
     pub(crate) mgmt: String,
+    /// How packets get from pod to uplink and back.
+    pub(crate) cni: Cni,
     /// One node each.
     pub(crate) clouds: Vec<Cloud>,
 }
@@ -112,6 +117,7 @@ impl Plan {
         let mut plan = Self {
             name: args.name.clone(),
             mgmt: format!("xc-{}-mgmt", args.name),
+            cni: args.cni,
             clouds: clouds
                 .map(|(cloud, number)| Cloud::new(&args.name, cloud, number))
                 .collect::<Result<_>>()?,

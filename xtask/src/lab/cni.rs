@@ -1,0 +1,31 @@
+//! The ways a node's network carries pods' packets, each as a CNI does it.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// How packets get from pod to uplink and back.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Cni {
+    /// Routed through the node's stack (Calico, AWS, Azure)
+    #[default]
+    Routed,
+    /// Routed, and pods' addresses hidden behind the node's
+    Masquerade,
+    /// Pods on a bridge (flannel, kube-router)
+    Bridge,
+    /// Between nodes in VXLAN (flannel, Calico, Cilium)
+    Vxlan,
+    /// Redirected by TC programs past the node's stack (Cilium's and Calico's eBPF host routing)
+    Ebpf,
+    /// Between nodes in Geneve (Cilium, OVN)
+    Geneve,
+    /// Between nodes in IP (Calico, kube-router)
+    Ipip,
+    /// Between nodes encrypted by WireGuard
+    Wireguard,
+    /// Between nodes encrypted by IPsec
+    Ipsec,
+    /// Pods behind netkit devices (Cilium)
+    Netkit,
+}
