@@ -3,6 +3,19 @@
 /// Most uplinks one node may have.
 pub const MAX_UPLINKS: usize = 16;
 
+/// Most ports of one kind of tunnel.
+pub const MAX_TUNNEL_PORTS: usize = 4;
+
+/// UDP ports at which this node's tunnels receive; 0 where there is none.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tunnels {
+    /// Of VXLAN devices.
+    pub vxlan: [u16; MAX_TUNNEL_PORTS],
+    /// Of Geneve devices.
+    pub geneve: [u16; MAX_TUNNEL_PORTS],
+}
+
 /// The only element of the `CONFIG` array; user space replaces it whole while programs run.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,8 +30,10 @@ pub struct Config {
     pub uplink_count: u32,
     /// Interface indexes of the uplinks.
     pub uplinks: [u32; MAX_UPLINKS],
+    /// Tunnels whose packets are looked into at the uplinks.
+    pub tunnels: Tunnels,
 }
 
 #[cfg(not(target_arch = "bpf"))]
-// SAFETY: repr(C), only u32 fields, so no padding; any bit pattern is valid.
+// SAFETY: repr(C), u32 fields and an even number of u16 after them, so no padding; any bit pattern is valid.
 unsafe impl aya::Pod for Config {}

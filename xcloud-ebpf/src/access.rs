@@ -77,7 +77,32 @@ fn opaque(mut value: usize) -> usize {
     value
 }
 
-/// Headers from the IP header on, copied to this CPU's scratch room.
+/// Copies headers from `start` on to this CPU's scratch room by helper: those outside the linear part, or out of the
+/// ordinary. Returns how many bytes.
+#[inline(always)]
+pub(crate) fn copy_skb(ctx: &TcContext, start: u32) -> Option<u32> {
+    let scratch = maps::scratch()?;
+    let len = opaque((ctx.len().checked_sub(start)? as usize).min(SCRATCH_BYTES));
+    if len == 0 || len > SCRATCH_BYTES {
+        return None;
+    }
+    // SAFETY: the scratch room is this CPU's and holds at least `len` bytes.
+    let result =
+        unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), start, scratch.cast(), len as u32) };
+    (result == 0).then_some(len as u32)
+}
+
+/// The same from kernel memory, where `len` bytes belong to the packet. Reading past its linear part is harmless: the
+/// skb's shared info follows it in the same allocation; `len` keeps it from being taken for headers.
+#[inline(always)]
+pub(crate) fn copy_kernel(address: u64, len: u32) -> Option<u32> {
+    let scratch = maps::scratch()?;
+    // SAFETY: the helper checks the source; the destination is this CPU's.
+    unsafe { bpf_probe_read_kernel_buf(address as *const u8, &mut *scratch) }.ok()?;
+    Some(len.min(SCRATCH_BYTES as u32))
+}
+
+/// Headers from the IP header on, in this CPU's scratch room.
 #[derive(Clone, Copy)]
 pub(crate) struct Copied {
     start: *const u8,
@@ -85,29 +110,10 @@ pub(crate) struct Copied {
 }
 
 impl Copied {
-    /// Copies what follows the link header by helper: for headers outside the linear part, or out of the ordinary.
+    /// The `len` bytes that were copied there last.
     #[inline(always)]
-    pub(crate) fn from_skb(ctx: &TcContext, link_header: u32) -> Option<Self> {
-        let scratch = maps::scratch()?;
-        let len = opaque((ctx.len().checked_sub(link_header)? as usize).min(SCRATCH_BYTES));
-        if len == 0 || len > SCRATCH_BYTES {
-            return None;
-        }
-        // SAFETY: the scratch room is this CPU's and holds at least `len` bytes.
-        let result = unsafe {
-            bpf_skb_load_bytes(ctx.skb.skb.cast(), link_header, scratch.cast(), len as u32)
-        };
-        (result == 0).then_some(Self { start: scratch.cast(), len })
-    }
-
-    /// Copies headers from kernel memory. Reading past the packet's linear part is harmless: the skb's shared info
-    /// follows it in the same allocation; `len` keeps it from being taken for headers.
-    #[inline(always)]
-    pub(crate) fn from_kernel(address: u64, len: u32) -> Option<Self> {
-        let scratch = maps::scratch()?;
-        // SAFETY: the helper checks the source; the destination is this CPU's.
-        unsafe { bpf_probe_read_kernel_buf(address as *const u8, &mut *scratch) }.ok()?;
-        Some(Self { start: scratch.cast(), len: len as usize })
+    pub(crate) fn new(len: u32) -> Option<Self> {
+        Some(Self { start: maps::scratch()?.cast(), len: len as usize })
     }
 }
 

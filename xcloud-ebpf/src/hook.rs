@@ -13,10 +13,11 @@ use xcloud_common::{
 use xcloud_ebpf::{
     exchange::{self, End, Seen, SlotRef},
     packet::{Bytes, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Headers, Link, Skip, View},
+    tunnel,
 };
 
 use crate::{
-    access::{Copied, Linear},
+    access::{self, Copied, Linear},
     maps,
 };
 
@@ -54,6 +55,12 @@ impl Hook {
         matches!(self, Self::PodOut | Self::UplinkIn)
     }
 
+    /// Whether packets between nodes pass here, wrapped where the CNI does so.
+    #[inline(always)]
+    fn at_uplink(self) -> bool {
+        matches!(self, Self::UplinkQueue | Self::UplinkOut | Self::UplinkIn)
+    }
+
     /// The table of exchanges whose answers pass here.
     #[inline(always)]
     fn answer_slot(self, hash: u32) -> Option<SlotRef> {
@@ -64,32 +71,57 @@ impl Hook {
     }
 }
 
-/// A TC program's work.
+/// Looks at a packet and, where it carries another, at that one; what carries two is not looked into further.
+const LOOKS: u32 = 2;
+
+/// A TC program's work. What cannot be read in place is looked at by `look`, see [`copied`].
 #[inline(always)]
-pub(crate) fn tc(ctx: &TcContext, hook: Hook, link: Link) {
+pub(crate) fn tc(ctx: &TcContext, hook: Hook, link: Link, look: impl Fn(u32, u32, u32) -> u32) {
     // SAFETY: the context is valid while the program runs.
     let ifindex = unsafe { (*ctx.skb.skb).ifindex };
     let linear = Linear::new(ctx);
-    match run(&linear, hook, link, ctx.len(), ifindex) {
-        Ok(()) | Err(Skip::Other) => {}
-        Err(Skip::Fragment) => maps::count([Some(Counter::Fragment)], 1),
-        Err(Skip::Malformed) => copied(ctx, hook, link, ifindex),
+    let mut inner = 0;
+    let mut start = match run(&linear, hook, link, ctx.len(), ifindex, &mut inner) {
+        Ok(()) | Err(Skip::Other) => return,
+        Err(Skip::Fragment) => return maps::count([Some(Counter::Fragment)], 1),
+        Err(Skip::Carrier) => inner,
+        Err(Skip::Malformed) => match link {
+            Link::Ip => 0,
+            Link::Ethernet => link_header(ctx),
+        },
+    };
+    for _ in 0..LOOKS {
+        let Some(copied) = access::copy_skb(ctx, start) else {
+            return malformed(ctx.len(), ifindex);
+        };
+        match look(copied, ctx.len() - start, ifindex) {
+            0 => return,
+            inner => start += inner,
+        }
     }
 }
 
-/// Second try on a copy, where headers outside the linear part and unusual ones can be read.
+/// The hook's work on `copied` bytes of headers in this CPU's scratch room, from an IP header on, of a packet of `len`
+/// bytes. Returns where the IP header of a packet carried in it is, else 0.
+///
+/// Each program calls it as a global function: the verifier walks through that once, and not once for every way to it.
 #[inline(always)]
-fn copied(ctx: &TcContext, hook: Hook, link: Link, ifindex: u32) {
-    let header = match link {
-        Link::Ip => 0,
-        Link::Ethernet => link_header(ctx),
-    };
-    match Copied::from_skb(ctx, header) {
-        Some(copy) => {
-            report(run(&copy, hook, Link::Ip, ctx.len() - header, ifindex), ctx.len(), ifindex)
-        }
-        None => malformed(ctx.len(), ifindex),
+pub(crate) fn look(hook: Hook, copied: u32, len: u32, ifindex: u32) -> u32 {
+    let Some(copy) = Copied::new(copied) else { return 0 };
+    let mut inner = 0;
+    match run(&copy, hook, Link::Ip, len, ifindex, &mut inner) {
+        Ok(()) | Err(Skip::Other) => {}
+        Err(Skip::Fragment) => maps::count([Some(Counter::Fragment)], 1),
+        Err(Skip::Malformed) => malformed(len, ifindex),
+        Err(Skip::Carrier) => return inner,
     }
+    0
+}
+
+#[inline(always)]
+fn malformed(len: u32, ifindex: u32) {
+    maps::count([Some(Counter::Malformed)], 1);
+    aya_log_ebpf::debug!((), "malformed headers: {} bytes at interface {}", len, ifindex);
 }
 
 /// Length of the Ethernet header with its VLAN tags, at most two.
@@ -106,24 +138,9 @@ fn link_header(ctx: &TcContext) -> u32 {
     }
 }
 
-#[inline(always)]
-fn report(result: Result<(), Skip>, len: u32, ifindex: u32) {
-    match result {
-        Ok(()) | Err(Skip::Other) => {}
-        Err(Skip::Fragment) => maps::count([Some(Counter::Fragment)], 1),
-        Err(Skip::Malformed) => malformed(len, ifindex),
-    }
-}
-
-#[inline(always)]
-fn malformed(len: u32, ifindex: u32) {
-    maps::count([Some(Counter::Malformed)], 1);
-    aya_log_ebpf::debug!((), "malformed headers: {} bytes at interface {}", len, ifindex);
-}
-
 /// `net_dev_start_xmit` with pointers the verifier knows the type of: plain loads.
 #[inline(always)]
-pub(crate) fn xmit_typed(ctx: &BtfTracePointContext) {
+pub(crate) fn xmit_typed(ctx: &BtfTracePointContext, look: impl Fn(u32, u32, u32) -> u32) {
     let (skb, dev): (*const u8, *const u8) = (ctx.arg(0), ctx.arg(1));
     // SAFETY: the verifier checks each load against the kernel's BTF, and faults read as zero.
     unsafe {
@@ -141,19 +158,23 @@ pub(crate) fn xmit_typed(ctx: &BtfTracePointContext) {
             skb.add(maps::SKB_NETWORK_HEADER.load() as usize).cast::<u16>().read_volatile();
         let tail = skb.add(maps::SKB_TAIL.load() as usize).cast::<u32>().read_volatile();
         let len = skb.add(maps::SKB_LEN.load() as usize).cast::<u32>().read_volatile();
-        xmit(head, network, tail, len, ifindex);
+        xmit(head, network, tail, len, ifindex, look);
     }
 }
 
 /// The same through checked reads.
 #[inline(always)]
-pub(crate) fn xmit_raw(ctx: &RawTracePointContext) {
+pub(crate) fn xmit_raw(ctx: &RawTracePointContext, look: impl Fn(u32, u32, u32) -> u32) {
     let (skb, dev): (*const u8, *const u8) = (ctx.arg(0), ctx.arg(1));
-    let _ = xmit_read(skb, dev);
+    let _ = xmit_read(skb, dev, look);
 }
 
 #[inline(always)]
-fn xmit_read(skb: *const u8, dev: *const u8) -> Result<(), i32> {
+fn xmit_read(
+    skb: *const u8,
+    dev: *const u8,
+    look: impl Fn(u32, u32, u32) -> u32,
+) -> Result<(), i32> {
     // SAFETY: the helper checks every address.
     unsafe {
         let ifindex = read::<u32>(dev, maps::DEV_IFINDEX.load())?;
@@ -168,7 +189,7 @@ fn xmit_read(skb: *const u8, dev: *const u8) -> Result<(), i32> {
         let network = read::<u16>(skb, maps::SKB_NETWORK_HEADER.load())?;
         let tail = read::<u32>(skb, maps::SKB_TAIL.load())?;
         let len = read::<u32>(skb, maps::SKB_LEN.load())?;
-        xmit(head, network, tail, len, ifindex);
+        xmit(head, network, tail, len, ifindex, look);
     }
     Ok(())
 }
@@ -196,19 +217,47 @@ fn watched(ifindex: u32) -> Option<&'static Config> {
 }
 
 #[inline(always)]
-fn xmit(head: u64, network: u16, tail: u32, len: u32, ifindex: u32) {
-    let network = u32::from(network);
-    let linear = tail.wrapping_sub(network).min(maps::SCRATCH_BYTES as u32);
-    if let Some(copy) = Copied::from_kernel(head + u64::from(network), linear) {
-        report(run(&copy, Hook::UplinkOut, Link::Ip, len, ifindex), len, ifindex);
+fn xmit(
+    head: u64,
+    network: u16,
+    tail: u32,
+    len: u32,
+    ifindex: u32,
+    look: impl Fn(u32, u32, u32) -> u32,
+) {
+    let mut start = u32::from(network);
+    for _ in 0..LOOKS {
+        let linear = tail.wrapping_sub(start);
+        let Some(copied) = access::copy_kernel(head + u64::from(start), linear) else { return };
+        match look(copied, len, ifindex) {
+            0 => return,
+            inner => start += inner,
+        }
     }
 }
 
+/// Does the hook's work for a packet. One that carries another is left out, and `inner` says where that one's IP
+/// header is.
 #[inline(always)]
-fn run<B: Bytes>(bytes: &B, hook: Hook, link: Link, len: u32, ifindex: u32) -> Result<(), Skip> {
-    let headers = Headers::parse(bytes, link, len)?;
+fn run<B: Bytes>(
+    bytes: &B,
+    hook: Hook,
+    link: Link,
+    len: u32,
+    ifindex: u32,
+    inner: &mut u32,
+) -> Result<(), Skip> {
     let Some(config) = maps::config() else {
         return Ok(());
+    };
+    let headers = match Headers::parse(bytes, link, len) {
+        Ok(headers) => headers,
+        Err(Skip::Other) if hook.at_uplink() => {
+            let found = tunnel::inner(bytes, link, &config.tunnels).ok_or(Skip::Other)?;
+            *inner = found as u32;
+            return Err(Skip::Carrier);
+        }
+        Err(skip) => return Err(skip),
     };
     let (data, answer) = (identity::hash(headers.end_seq), identity::hash(headers.ack));
     let data_slot = if headers.is_data() && identity::selected(data, config.shift) {

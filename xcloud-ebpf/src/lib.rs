@@ -1,6 +1,7 @@
-//! The kernel programs' logic. [`packet`] and [`exchange`] are plain Rust that is tested and fuzzed on the host; the
+//! The kernel programs' logic. [`packet`], [`tunnel`] and [`exchange`] are plain Rust that is tested and fuzzed on the host; the
 //! rest exists only in the kernel.
 #![cfg_attr(target_arch = "bpf", no_std)]
 
 pub mod exchange;
 pub mod packet;
+pub mod tunnel;

@@ -21,40 +21,48 @@ mod programs {
 
     use crate::hook::{self, Hook};
 
+    /// Each hook's look at copied headers, and its programs for devices with and without an Ethernet header.
     macro_rules! tc {
-        ($($name:ident: $hook:ident on $link:ident;)*) => {
-            $(#[classifier]
-            fn $name(ctx: TcContext) -> i32 {
-                hook::tc(&ctx, Hook::$hook, Link::$link);
+        ($($hook:ident: $look:ident, $ethernet:ident, $ip:ident;)*) => {
+            $(#[unsafe(no_mangle)]
+            #[inline(never)]
+            extern "C" fn $look(copied: u32, len: u32, ifindex: u32) -> u32 {
+                hook::look(Hook::$hook, copied, len, ifindex)
+            }
+
+            #[classifier]
+            fn $ethernet(ctx: TcContext) -> i32 {
+                hook::tc(&ctx, Hook::$hook, Link::Ethernet, |a, b, c| $look(a, b, c));
+                TC_ACT_UNSPEC
+            }
+
+            #[classifier]
+            fn $ip(ctx: TcContext) -> i32 {
+                hook::tc(&ctx, Hook::$hook, Link::Ip, |a, b, c| $look(a, b, c));
                 TC_ACT_UNSPEC
             })*
         };
     }
 
     tc! {
-        pod_out: PodOut on Ethernet;
-        pod_out_ip: PodOut on Ip;
-        pod_in: PodIn on Ethernet;
-        pod_in_ip: PodIn on Ip;
-        uplink_in: UplinkIn on Ethernet;
-        uplink_in_ip: UplinkIn on Ip;
-        uplink_queue: UplinkQueue on Ethernet;
-        uplink_queue_ip: UplinkQueue on Ip;
-        uplink_out: UplinkOut on Ethernet;
-        uplink_out_ip: UplinkOut on Ip;
+        PodOut: look_pod_out, pod_out, pod_out_ip;
+        PodIn: look_pod_in, pod_in, pod_in_ip;
+        UplinkIn: look_uplink_in, uplink_in, uplink_in_ip;
+        UplinkQueue: look_uplink_queue, uplink_queue, uplink_queue_ip;
+        UplinkOut: look_uplink_out, uplink_out, uplink_out_ip;
     }
 
     /// `net_dev_start_xmit(skb, dev)`: after the qdisc, before the driver.
     #[btf_tracepoint(function = "net_dev_start_xmit")]
     fn uplink_xmit(ctx: BtfTracePointContext) -> i32 {
-        hook::xmit_typed(&ctx);
+        hook::xmit_typed(&ctx, |a, b, c| look_uplink_out(a, b, c));
         0
     }
 
     /// The same where typed tracepoints cannot be had.
     #[raw_tracepoint(tracepoint = "net_dev_start_xmit")]
     fn uplink_xmit_raw(ctx: RawTracePointContext) -> i32 {
-        hook::xmit_raw(&ctx);
+        hook::xmit_raw(&ctx, |a, b, c| look_uplink_out(a, b, c));
         0
     }
 

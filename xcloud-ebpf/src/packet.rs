@@ -77,6 +77,8 @@ pub enum Skip {
     Fragment,
     /// Ends inside its headers, or they contradict each other.
     Malformed,
+    /// Carries another packet.
+    Carrier,
 }
 
 /// TCP flag bits (RFC 9293, 3.1).
@@ -91,8 +93,10 @@ pub mod tcp {
     pub const ACK: u8 = 16;
 }
 
-const ETHERTYPE_IPV4: u16 = 0x0800;
-const ETHERTYPE_IPV6: u16 = 0x86dd;
+/// IPv4 follows.
+pub const ETHERTYPE_IPV4: u16 = 0x0800;
+/// IPv6 follows.
+pub const ETHERTYPE_IPV6: u16 = 0x86dd;
 /// One VLAN tag follows (802.1Q).
 pub const ETHERTYPE_VLAN: u16 = 0x8100;
 /// An outer VLAN tag follows (802.1ad).
@@ -159,10 +163,7 @@ impl Headers {
     /// Says why the packet is of no use.
     #[inline(always)]
     pub fn parse<B: Bytes>(bytes: &B, link: Link, len: u32) -> Result<Self, Skip> {
-        let (ip, ipv6) = match link {
-            Link::Ethernet => ethernet(bytes)?,
-            Link::Ip => (0, bytes.view::<20>(0).ok_or(Skip::Malformed)?.u8(0) >> 4 == 6),
-        };
+        let (ip, ipv6) = ip_header(bytes, link)?;
         let (tcp, ip_len) = if ipv6 { ipv6_header(bytes, ip)? } else { ipv4_header(bytes, ip)? };
         let ip_len = if ip_len == 0 { len.saturating_sub(offset_u32(ip)) } else { ip_len };
         Self::tcp(bytes, ip, tcp, ipv6, ip_len)
@@ -312,7 +313,16 @@ const fn spread(word: u32) -> u32 {
     (product ^ product >> 15).wrapping_mul(0x2c1b_3c6d)
 }
 
-/// Offset of the IP header, and whether it is IPv6, behind at most two VLAN tags.
+/// Offset of the IP header, and whether it is IPv6.
+#[inline(always)]
+pub(crate) fn ip_header<B: Bytes>(bytes: &B, link: Link) -> Result<(usize, bool), Skip> {
+    match link {
+        Link::Ethernet => ethernet(bytes),
+        Link::Ip => Ok((0, bytes.view::<20>(0).ok_or(Skip::Malformed)?.u8(0) >> 4 == 6)),
+    }
+}
+
+/// The same behind an Ethernet header with at most two VLAN tags.
 #[inline(always)]
 fn ethernet<B: Bytes>(bytes: &B) -> Result<(usize, bool), Skip> {
     let mut offset = 12;
@@ -420,4 +430,4 @@ fn walk_options<B: Bytes>(bytes: &B, start: usize, length: usize) -> Option<(u32
 
 #[cfg(test)]
 #[path = "packet_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -7,18 +7,18 @@ use super::*;
 
 /// A packet to build and what should be read from it.
 #[derive(Clone, Debug)]
-struct Case {
-    ipv6: bool,
-    vlans: u8,
-    ip_options: u8,
-    seq: u32,
-    ack: u32,
-    window: u16,
-    ports: (u16, u16),
-    timestamps: Option<(u32, u32)>,
-    leading_nops: u8,
-    payload: usize,
-    fin: bool,
+pub(crate) struct Case {
+    pub(crate) ipv6: bool,
+    pub(crate) vlans: u8,
+    pub(crate) ip_options: u8,
+    pub(crate) seq: u32,
+    pub(crate) ack: u32,
+    pub(crate) window: u16,
+    pub(crate) ports: (u16, u16),
+    pub(crate) timestamps: Option<(u32, u32)>,
+    pub(crate) leading_nops: u8,
+    pub(crate) payload: usize,
+    pub(crate) fin: bool,
 }
 
 const CLIENT: [u8; 4] = [10, 1, 2, 3];
@@ -26,7 +26,7 @@ const SERVER: [u8; 4] = [10, 9, 8, 7];
 const CLIENT6: [u8; 16] = [0xfd, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3];
 const SERVER6: [u8; 16] = [0xfd, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
 
-fn cases() -> impl Strategy<Value = Case> {
+pub(crate) fn cases() -> impl Strategy<Value = Case> {
     (
         (any::<bool>(), 0u8..3, 0u8..11),
         (any::<u32>(), any::<u32>(), any::<u16>()),
@@ -49,7 +49,7 @@ fn cases() -> impl Strategy<Value = Case> {
         })
 }
 
-fn build(case: &Case) -> Vec<u8> {
+pub(crate) fn build(case: &Case) -> Vec<u8> {
     let link = PacketBuilder::ethernet2([2; 6], [4; 6]);
     let mut v4 =
         etherparse::Ipv4Header::new(0, 64, etherparse::IpNumber::TCP, CLIENT, SERVER).unwrap();

@@ -6,6 +6,7 @@ mod logged;
 mod raw;
 mod torn;
 mod tracepoint;
+mod tunnels;
 
 use craft::{DATA, Segment};
 use harness::{CLASSIFIERS, Kernel};
