@@ -92,7 +92,7 @@ pub(crate) fn tc(ctx: &TcContext, hook: Hook, link: Link, look: impl Fn(u32, u32
     };
     for _ in 0..LOOKS {
         let Some(copied) = access::copy_skb(ctx, start) else {
-            return malformed(ctx.len(), ifindex);
+            return malformed(ctx.len().saturating_sub(start), ifindex);
         };
         match look(copied, ctx.len() - start, ifindex) {
             0 => return,
@@ -121,7 +121,12 @@ pub(crate) fn look(hook: Hook, copied: u32, len: u32, ifindex: u32) -> u32 {
 #[inline(always)]
 fn malformed(len: u32, ifindex: u32) {
     maps::count([Some(Counter::Malformed)], 1);
-    aya_log_ebpf::debug!((), "malformed headers: {} bytes at interface {}", len, ifindex);
+    aya_log_ebpf::debug!(
+        (),
+        "malformed headers in {} bytes from the IP header on, at interface {}",
+        len,
+        ifindex
+    );
 }
 
 /// Length of the Ethernet header with its VLAN tags, at most two.

@@ -6,9 +6,9 @@ use std::{
 };
 
 use anyhow::Result;
-use log::{info, warn};
+use log::{debug, info, warn};
 use xcloud_common::{
-    config::{Config, MAX_UPLINKS},
+    config::{Config, MAX_UPLINKS, Tunnels},
     counter::Counters,
 };
 
@@ -56,6 +56,7 @@ impl Hooks {
         match event {
             Event::Added(interface) => self.attach(interface, None),
             Event::Removed(index) => self.detach(index),
+            Event::Tunnels(tunnels) => self.tell_tunnels(tunnels),
             Event::Changed => {
                 for (interface, why) in std::mem::take(&mut self.failed).into_values() {
                     self.attach(interface, Some(why));
@@ -138,6 +139,15 @@ impl Hooks {
         self.config.uplinks[..uplinks.len()].copy_from_slice(&uplinks);
         self.config.uplink_count = u32::try_from(uplinks.len())?;
         self.programs.set_config(self.config)
+    }
+
+    /// Tells the programs into which packets to look for others.
+    fn tell_tunnels(&mut self, tunnels: Tunnels) {
+        self.config.tunnels = tunnels;
+        match self.programs.set_config(self.config) {
+            Ok(()) => debug!("tunnels: {tunnels:?}"),
+            Err(error) => warn!("what tunnels carry is not seen at the uplinks: {error:#}"),
+        }
     }
 
     /// Selects one exchange in `2^shift` from now on.

@@ -11,9 +11,10 @@
 //! this node has an address on it that is neither a small subnet's (/29, /125 or longer) nor the first or last of
 //! its subnet, so the node is one member of a wider network there and not a pod's gateway.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use serde::Serialize;
+use xcloud_common::config::{MAX_TUNNEL_PORTS, Tunnels};
 
 use crate::cli::InterfaceArgs;
 
@@ -113,6 +114,8 @@ pub struct Link {
     pub parent: Option<u32>,
     /// `IFLA_LINK_NETNSID` is present: parent or peer is in another network namespace.
     pub parent_elsewhere: bool,
+    /// UDP port at which a VXLAN or Geneve device receives.
+    pub tunnel_port: Option<u16>,
 }
 
 /// A unicast route as netlink tells it.
@@ -148,6 +151,27 @@ pub struct Facts {
     pub routes: Vec<Route>,
     /// Its addresses.
     pub addresses: Vec<Address>,
+}
+
+impl Facts {
+    /// Ports of the tunnels that end here, the lowest first; what does not fit is left out.
+    #[must_use]
+    pub fn tunnels(&self) -> Tunnels {
+        let ports = |kind| {
+            let of_kind = self.links.iter().filter(|link| link.kind == kind);
+            let found: BTreeSet<u16> = of_kind.filter_map(|link| link.tunnel_port).collect();
+            if found.len() > MAX_TUNNEL_PORTS {
+                log::warn!(
+                    "{kind} devices use {} ports; packets to the last are not looked into",
+                    found.len()
+                );
+            }
+            let mut ports = [0; MAX_TUNNEL_PORTS];
+            ports.iter_mut().zip(found).for_each(|(slot, port)| *slot = port);
+            ports
+        };
+        Tunnels { vxlan: ports("vxlan"), geneve: ports("geneve") }
+    }
 }
 
 /// Decides about every interface, in index order. Names given by the user replace the finding of that role.

@@ -40,5 +40,5 @@ fn a_packet_whose_headers_are_cut_short_is_counted_and_told() {
     assert_eq!(kernel.count(Counter::Malformed), 1);
     log.flush();
     let lines = lines.0.lock().expect("one thread");
-    assert!(lines.len() == 1 && lines[0].contains("50 bytes"), "{lines:?}");
+    assert!(lines.len() == 1 && lines[0].contains("36 bytes"), "{lines:?}");
 }

@@ -19,6 +19,8 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use xcloud_common::config::Tunnels;
+
 use super::{Decision, Facts, Interface, check_names, decide, netlink};
 use crate::cli::InterfaceArgs;
 
@@ -29,6 +31,8 @@ pub enum Event {
     Added(Interface),
     /// The one with this index is gone, or to be watched no more.
     Removed(u32),
+    /// Tunnels end here at these ports from now on.
+    Tunnels(Tunnels),
     /// Something changed, and all additions and removals that follow from it have been told.
     Changed,
 }
@@ -57,7 +61,9 @@ pub async fn follow(wanted: InterfaceArgs, events: Sender<Event>) -> Result<()> 
     let facts = netlink::read().await?;
     check_names(&facts, &wanted)?;
     let mut known = watched(&facts, &wanted);
+    let mut tunnels = facts.tunnels();
     let mut changes = difference(&BTreeMap::new(), &known, &HashSet::new());
+    changes.insert(0, Event::Tunnels(tunnels));
     let mut read_took = Duration::ZERO;
     loop {
         for event in changes.drain(..) {
@@ -72,6 +78,9 @@ pub async fn follow(wanted: InterfaceArgs, events: Sender<Event>) -> Result<()> 
                 let found = watched(&facts, &wanted);
                 changes = difference(&known, &found, &deleted);
                 known = found;
+                if std::mem::replace(&mut tunnels, facts.tunnels()) != tunnels {
+                    changes.insert(0, Event::Tunnels(tunnels));
+                }
             }
             Err(error) => warn!("interfaces stay as they were known: {error:#}"),
         }

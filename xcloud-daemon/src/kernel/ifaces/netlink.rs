@@ -9,7 +9,7 @@ use rtnetlink::{
     packet_route::{
         AddressFamily,
         address::{AddressAttribute, AddressMessage},
-        link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+        link::{InfoData, InfoGeneve, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
         route::{RouteAddress, RouteAttribute, RouteMessage, RouteType},
     },
 };
@@ -66,8 +66,10 @@ fn link(message: LinkMessage) -> Link {
             LinkAttribute::LinkNetNsId(_) => link.parent_elsewhere = true,
             LinkAttribute::LinkInfo(infos) => {
                 for info in infos {
-                    if let LinkInfo::Kind(kind) = info {
-                        link.kind = kind.to_string();
+                    match info {
+                        LinkInfo::Kind(kind) => link.kind = kind.to_string(),
+                        LinkInfo::Data(data) => link.tunnel_port = tunnel_port(&data),
+                        _ => {}
                     }
                 }
             }
@@ -75,6 +77,20 @@ fn link(message: LinkMessage) -> Link {
         }
     }
     link
+}
+
+fn tunnel_port(data: &InfoData) -> Option<u16> {
+    match data {
+        InfoData::Vxlan(attributes) => attributes.iter().find_map(|attribute| match attribute {
+            InfoVxlan::Port(port) => Some(*port),
+            _ => None,
+        }),
+        InfoData::Geneve(attributes) => attributes.iter().find_map(|attribute| match attribute {
+            InfoGeneve::Port(port) => Some(*port),
+            _ => None,
+        }),
+        _ => None,
+    }
 }
 
 fn route(message: RouteMessage) -> Option<Route> {

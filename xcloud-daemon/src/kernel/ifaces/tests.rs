@@ -240,3 +240,20 @@ fn every_decision_has_a_reason() {
     );
     assert!(decide(&facts, &InterfaceArgs::default()).iter().all(|d| !d.reason.is_empty()));
 }
+
+#[test]
+fn tunnels_are_known_by_the_ports_of_their_devices() {
+    let tunnel = |index, kind, port| Link { tunnel_port: Some(port), ..link(index, "t", kind) };
+    let facts = facts(
+        vec![
+            tunnel(2, "vxlan", 8472),
+            tunnel(3, "vxlan", 4789),
+            tunnel(4, "vxlan", 8472),
+            tunnel(5, "geneve", 6081),
+        ],
+        vec![],
+    );
+    let tunnels = facts.tunnels();
+    assert_eq!(tunnels.vxlan, [4789, 8472, 0, 0]);
+    assert_eq!(tunnels.geneve, [6081, 0, 0, 0]);
+}
