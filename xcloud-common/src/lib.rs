@@ -10,3 +10,4 @@ pub mod identity;
 pub mod record;
 pub mod sample;
 pub mod slot;
+pub mod stand_in;

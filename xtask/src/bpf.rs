@@ -60,9 +60,20 @@ pub(crate) fn build_bpf(toolchain: &BpfToolchain) -> Result<PathBuf> {
         .env_remove("RUSTC_WRAPPER")
         .env_remove("RUSTUP_TOOLCHAIN");
     command::watch(&mut build).context("building the kernel programs")?;
-    let object = target_dir.join(TARGET).join("release/xcloud-ebpf");
+    let object = object("xcloud-ebpf");
     ensure!(object.exists(), "the build succeeded but left no {}", object.display());
     Ok(object)
+}
+
+/// Programs of the lab's stand-in for a CNI, which are built with the agent's.
+pub(crate) fn stand_in() -> Result<PathBuf> {
+    let object = object("stand-in");
+    ensure!(object.exists(), "there is no {}: build it with `cargo xtask build`", object.display());
+    Ok(object)
+}
+
+fn object(name: &str) -> PathBuf {
+    target().join("bpf").join(TARGET).join("release").join(name)
 }
 
 fn flags() -> String {

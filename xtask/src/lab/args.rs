@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use super::cni::Cni;
+use super::cni::{Cni, Impostor, Order};
 use crate::load::LoadKind;
 
 /// Flags of `run` and `lab up`.
@@ -17,6 +17,12 @@ pub(crate) struct LabArgs {
     /// How packets get from pod to uplink and back
     #[arg(long, value_enum, default_value = "routed")]
     pub(crate) cni: Cni,
+    /// Let another program of a CNI's end the chain at pod interfaces and at the uplink's ingress
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) impostor: Option<Impostor>,
+    /// Whether it is asked before or after the agent's programs
+    #[arg(long, value_enum, value_name = "PLACE", default_value = "after", requires = "impostor")]
+    pub(crate) impostor_place: Order,
     /// Round trip time of the WAN
     #[arg(long, default_value = "40ms", value_parser = humantime::parse_duration)]
     pub(crate) wan_rtt: Duration,

@@ -29,3 +29,25 @@ pub(crate) enum Cni {
     /// Pods behind netkit devices (Cilium)
     Netkit,
 }
+
+/// A stand-in for a CNI's program that ends the chain of programs at a hook.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Impostor {
+    /// Returns `TC_ACT_OK`: the packet goes on, nobody else is asked (Cilium, AWS)
+    Ok,
+    /// Redirects as eBPF host routing does
+    Redirect,
+    /// Returns `TC_ACT_PIPE`: only classifiers of a qdisc are asked after it
+    Pipe,
+}
+
+/// Where in a chain.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Order {
+    /// First, once the agent has put itself there
+    Before,
+    /// Behind the agent's programs
+    After,
+}

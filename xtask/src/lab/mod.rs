@@ -8,6 +8,7 @@ pub(crate) mod manage;
 pub(crate) mod plan;
 mod process;
 pub(crate) mod run;
+mod stand_in;
 pub(crate) mod state;
 mod topology;
 mod verify;
@@ -24,7 +25,7 @@ use nix::{fcntl::Flock, unistd::Uid};
 
 use self::{
     args::LabArgs,
-    plan::{AGGREGATOR, Cloud, EGRESS, INGRESS, Plan, UPLINK},
+    plan::{AGGREGATOR, Cloud, Plan, UPLINK},
     state::{Process, State},
 };
 use crate::wire::config::{Detour, Impairment, Uplink, WireConfig};
@@ -81,11 +82,13 @@ impl Lab {
         }
         topology::build(self.plan())?;
         state::mount_bpffs(&self.plan().name)?;
+        stand_in::put_up(self.plan())?;
         self.start_wire(args)?;
         self.start_aggregator()?;
         for cloud in self.plan().clouds.clone() {
             self.start_agent(&cloud)?;
         }
+        stand_in::push_in(self.plan())?;
         self.start_servers(args)
     }
 
@@ -251,9 +254,7 @@ fn uplink(cloud: &Cloud) -> Uplink {
 }
 
 fn detours(cloud: &Cloud) -> Result<Vec<Detour>> {
-    let egress = cloud.injected.egress.map(|delay| (EGRESS, delay));
-    let ingress = cloud.injected.ingress.map(|delay| (INGRESS, delay));
-    let wanted = egress.into_iter().chain(ingress);
+    let wanted = cloud.injected.detours();
     wanted
         .map(|(device, delay)| {
             Ok(Detour {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     args::{LabArgs, Place},
-    cni::Cni,
+    cni::{Cni, Impostor, Order},
 };
 use crate::{
     load::LoadKind,
@@ -46,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) mgmt: String,
     /// How packets get from pod to uplink and back.
     pub(crate) cni: Cni,
+    /// Another program that ends the chain, and where.
+    pub(crate) impostor: Option<(Impostor, Order)>,
     /// One node each.
     pub(crate) clouds: Vec<Cloud>,
 }
@@ -88,6 +90,14 @@ pub(crate) struct Injected {
     pub(crate) rate: Option<u64>,
 }
 
+impl Injected {
+    /// Devices that delay packets inside the node, and by how much.
+    pub(crate) fn detours(&self) -> impl Iterator<Item = (&'static str, Duration)> {
+        let egress = self.egress.map(|delay| (EGRESS, delay));
+        egress.into_iter().chain(self.ingress.map(|delay| (INGRESS, delay)))
+    }
+}
+
 /// One pod.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Pod {
@@ -118,6 +128,7 @@ impl Plan {
             name: args.name.clone(),
             mgmt: format!("xc-{}-mgmt", args.name),
             cni: args.cni,
+            impostor: args.impostor.map(|impostor| (impostor, args.impostor_place)),
             clouds: clouds
                 .map(|(cloud, number)| Cloud::new(&args.name, cloud, number))
                 .collect::<Result<_>>()?,
@@ -127,6 +138,14 @@ impl Plan {
     }
 
     fn apply(&mut self, args: &LabArgs) -> Result<()> {
+        ensure!(
+            self.cni == Cni::Routed || self.impostor.is_none(),
+            "--impostor stands in the way of packets that the stack routes: use it with --cni routed"
+        );
+        ensure!(
+            !(args.verify && self.redirects()),
+            "--verify captures at the node's end of pod interfaces, which redirected packets do not pass"
+        );
         for injection in &args.inject {
             let cloud = self.cloud_mut(&injection.cloud, "--inject")?;
             cloud.inject(injection.place)?;
@@ -147,6 +166,11 @@ impl Plan {
             self.cloud_mut(&kill.who, "--kill")?;
         }
         Ok(())
+    }
+
+    /// Whether packets are redirected past the node's stack.
+    pub(crate) fn redirects(&self) -> bool {
+        self.cni == Cni::Ebpf || matches!(self.impostor, Some((Impostor::Redirect, _)))
     }
 
     fn cloud_mut(&mut self, name: &str, flag: &str) -> Result<&mut Cloud> {
@@ -246,8 +270,7 @@ impl Cloud {
 
     /// Everything that is reached through the uplink.
     pub(crate) fn prefixes(&self) -> Vec<Prefix> {
-        let own = [(self.uplink_ipv4().into(), 32), (self.uplink_ipv6().into(), 128)];
-        let own = own.map(|(address, bits)| Prefix { address, bits });
+        let own = [self.uplink_ipv4().into(), self.uplink_ipv6().into()].map(Prefix::host);
         self.pod_prefixes().into_iter().chain(own).collect()
     }
 }
@@ -309,13 +332,15 @@ mod tests {
 
     #[test]
     fn wrong_flags_are_named() {
-        let wrong: [(&[&str], &str); 6] = [
+        let wrong: [(&[&str], &str); 8] = [
             (&["--inject", "azure:egress=2ms"], "azure"),
             (&["--clouds", "aws,aws"], "twice"),
             (&["--clouds", "a,b,c,d,e,f"], "1 to 5"),
             (&["--clouds", "Big Cloud"], "Big Cloud"),
             (&["--load", "bulk", "--inject", "gcp:pod=1ms"], "bulk"),
             (&["--inject", "aws:queue=1ms,aws:queue=20mbit"], "twice"),
+            (&["--cni", "ebpf", "--impostor", "ok"], "--cni routed"),
+            (&["--cni", "ebpf", "--verify"], "--verify"),
         ];
         for (flags, word) in wrong {
             let error = format!("{:#}", plan(flags).unwrap_err());

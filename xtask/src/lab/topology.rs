@@ -125,7 +125,7 @@ fn node_v4(plan: &Plan, cloud: &Cloud) -> String {
             pod.netns
         );
     }
-    for device in detours(cloud) {
+    for (device, _) in cloud.injected.detours() {
         let _ = write!(
             script,
             "tuntap add dev {device} mode tun vnet_hdr\n\
@@ -152,14 +152,12 @@ fn node_v6(plan: &Plan, cloud: &Cloud) -> String {
     script + &detour_routes(plan, cloud, true)
 }
 
-fn detours(cloud: &Cloud) -> impl Iterator<Item = &'static str> {
-    let egress = cloud.injected.egress.map(|_| EGRESS);
-    egress.into_iter().chain(cloud.injected.ingress.map(|_| INGRESS))
-}
-
 /// Sends packets between pods and uplink through the detours; when they come back, the main table applies.
 fn detour_routes(plan: &Plan, cloud: &Cloud, ipv6: bool) -> String {
     let mut script = String::new();
+    if plan.redirects() {
+        return script;
+    }
     if cloud.injected.egress.is_some() {
         for pod in &cloud.pods {
             let _ = writeln!(script, "rule add iif {} lookup {EGRESS_TABLE}", pod.interface);

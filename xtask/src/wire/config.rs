@@ -81,6 +81,11 @@ pub(crate) struct Prefix {
 }
 
 impl Prefix {
+    /// One address.
+    pub(crate) fn host(address: IpAddr) -> Self {
+        Self { address, bits: if address.is_ipv4() { 32 } else { 128 } }
+    }
+
     /// Whether `address` lies in the range.
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address) {
