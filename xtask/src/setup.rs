@@ -18,7 +18,7 @@ const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
 const BPF_LINKER: &str = "0.13.0";
 
 /// Programs needed, and the Debian packages they come in.
-const TOOLS: [(&str, &str); 7] = [
+const TOOLS: [(&str, &str); 9] = [
     ("ip", "iproute2"),
     ("tc", "iproute2"),
     ("cc", "build-essential"),
@@ -26,6 +26,8 @@ const TOOLS: [(&str, &str); 7] = [
     ("iperf3", "iperf3"),
     ("ping", "iputils-ping"),
     ("curl", "curl"),
+    ("nft", "nftables"),
+    ("wg", "wireguard-tools"),
 ];
 /// A compiler with matching source, for kernels.
 const COMPILER: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];

@@ -17,6 +17,12 @@ pub(crate) struct LabArgs {
     /// How packets get from pod to uplink and back
     #[arg(long, value_enum, default_value = "routed")]
     pub(crate) cni: Cni,
+    /// Let clients ask services, whose addresses their node translates to pods' (DNAT)
+    #[arg(long)]
+    pub(crate) service: bool,
+    /// Ways out of each node; the kernel chooses one for each connection
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub(crate) uplinks: u8,
     /// Let another program of a CNI's end the chain at pod interfaces and at the uplink's ingress
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) impostor: Option<Impostor>,

@@ -61,7 +61,7 @@ impl Lab {
             if let Some(rate) = args.stream_rate {
                 command.arg(format!("--rate={rate}"));
             }
-            for target in targets(others, args.ipv6, index) {
+            for target in targets(others, args, index) {
                 command.arg(format!("--target={target}"));
             }
             self.start(&format!("client-{}", pod.name), &pod.netns, command)?;
@@ -82,11 +82,15 @@ fn internal(what: &str, kind: LoadKind) -> Result<Command> {
 }
 
 /// All servers, each client beginning with another one.
-fn targets(clouds: &[Cloud], ipv6: bool, first: usize) -> Vec<SocketAddr> {
+fn targets(clouds: &[Cloud], args: &LabArgs, first: usize) -> Vec<SocketAddr> {
     let mut all: Vec<_> = clouds
         .iter()
         .flat_map(|cloud| &cloud.pods)
-        .map(|pod| SocketAddr::new(pod.address(ipv6), LOAD_PORT))
+        .map(|pod| {
+            let address =
+                if args.service { pod.service(args.ipv6) } else { pod.address(args.ipv6) };
+            SocketAddr::new(address, LOAD_PORT)
+        })
         .collect();
     let middle = first % all.len().max(1);
     all.rotate_left(middle);

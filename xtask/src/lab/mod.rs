@@ -5,12 +5,14 @@ pub(crate) mod cni;
 pub(crate) mod host;
 mod load;
 pub(crate) mod manage;
+mod nat;
 pub(crate) mod plan;
 mod process;
 pub(crate) mod run;
 mod stand_in;
 pub(crate) mod state;
 mod topology;
+mod tunnels;
 mod verify;
 
 use std::{
@@ -25,7 +27,7 @@ use nix::{fcntl::Flock, unistd::Uid};
 
 use self::{
     args::LabArgs,
-    plan::{AGGREGATOR, Cloud, Plan, UPLINK},
+    plan::{AGGREGATOR, Cloud, Plan},
     state::{Process, State},
 };
 use crate::wire::config::{Detour, Impairment, Uplink, WireConfig};
@@ -159,7 +161,7 @@ impl Lab {
                 reorder: args.wan_reorder,
                 rate: args.wan_rate,
             },
-            uplinks: clouds.iter().map(uplink).collect(),
+            uplinks: clouds.iter().flat_map(uplinks).collect(),
             detours: clouds.iter().map(detours).collect::<Result<Vec<_>>>()?.concat(),
         })
     }
@@ -244,13 +246,13 @@ impl Drop for Lab {
     }
 }
 
-fn uplink(cloud: &Cloud) -> Uplink {
-    Uplink {
+fn uplinks(cloud: &Cloud) -> impl Iterator<Item = Uplink> {
+    cloud.uplinks.iter().map(|device| Uplink {
         netns: cloud.netns.clone(),
-        device: UPLINK.into(),
+        device: device.clone(),
         prefixes: cloud.prefixes(),
         queue: cloud.injected.queue,
-    }
+    })
 }
 
 fn detours(cloud: &Cloud) -> Result<Vec<Detour>> {

@@ -23,6 +23,10 @@ use crate::{
 
 /// Device of a node's way out.
 pub(crate) const UPLINK: &str = "wan0";
+/// All that a node may have.
+const UPLINKS: [&str; 2] = [UPLINK, "wan1"];
+/// The bridge that pods are on, where there is one.
+pub(crate) const BRIDGE: &str = "cni0";
 /// Device that delays packets on their way out of the node.
 pub(crate) const EGRESS: &str = "egress0";
 /// Device that delays packets on their way in.
@@ -48,6 +52,8 @@ pub(crate) struct Plan {
     pub(crate) cni: Cni,
     /// Another program that ends the chain, and where.
     pub(crate) impostor: Option<(Impostor, Order)>,
+    /// Whether clients ask services.
+    pub(crate) service: bool,
     /// One node each.
     pub(crate) clouds: Vec<Cloud>,
 }
@@ -65,6 +71,8 @@ pub(crate) struct Cloud {
     pub(crate) netns: String,
     /// 1 for the first.
     pub(crate) number: u8,
+    /// Devices of its ways out.
+    pub(crate) uplinks: Vec<String>,
     /// Pods on the node.
     pub(crate) pods: Vec<Pod>,
     /// Time added on the node.
@@ -129,8 +137,9 @@ impl Plan {
             mgmt: format!("xc-{}-mgmt", args.name),
             cni: args.cni,
             impostor: args.impostor.map(|impostor| (impostor, args.impostor_place)),
+            service: args.service,
             clouds: clouds
-                .map(|(cloud, number)| Cloud::new(&args.name, cloud, number))
+                .map(|(cloud, number)| Cloud::new(args, cloud, number))
                 .collect::<Result<_>>()?,
         };
         plan.apply(args)?;
@@ -138,14 +147,7 @@ impl Plan {
     }
 
     fn apply(&mut self, args: &LabArgs) -> Result<()> {
-        ensure!(
-            self.cni == Cni::Routed || self.impostor.is_none(),
-            "--impostor stands in the way of packets that the stack routes: use it with --cni routed"
-        );
-        ensure!(
-            !(args.verify && self.redirects()),
-            "--verify captures at the node's end of pod interfaces, which redirected packets do not pass"
-        );
+        self.check(args)?;
         for injection in &args.inject {
             let cloud = self.cloud_mut(&injection.cloud, "--inject")?;
             cloud.inject(injection.place)?;
@@ -165,6 +167,31 @@ impl Plan {
         for kill in args.kill.iter().filter(|k| k.who != "aggregator") {
             self.cloud_mut(&kill.who, "--kill")?;
         }
+        Ok(())
+    }
+
+    /// Refuses what does not go together.
+    fn check(&self, args: &LabArgs) -> Result<()> {
+        ensure!(
+            self.cni == Cni::Routed || self.impostor.is_none(),
+            "--impostor stands in the way of packets that the stack routes: use it with --cni routed"
+        );
+        ensure!(
+            !(args.verify && self.redirects()),
+            "--verify captures at the node's end of pod interfaces, which redirected packets do not pass"
+        );
+        ensure!(
+            !(args.verify && (args.uplinks > 1 || !matches!(self.cni, Cni::Routed | Cni::Bridge))),
+            "--verify knows packets at one uplink and as the pods sent them: not with --uplinks or this --cni"
+        );
+        ensure!(
+            !(self.service && matches!(self.cni, Cni::Masquerade | Cni::Ebpf | Cni::Netkit)),
+            "--service translates in the node's stack, once: use it with another --cni"
+        );
+        ensure!(
+            !(args.uplinks > 1 && self.redirects()),
+            "--uplinks 2 leaves the choice to the node's stack, which redirected packets do not pass"
+        );
         Ok(())
     }
 
@@ -201,6 +228,11 @@ impl Plan {
             .next()
     }
 
+    /// The other nodes.
+    pub(crate) fn others(&self, cloud: &Cloud) -> impl Iterator<Item = &Cloud> {
+        self.clouds.iter().filter(move |other| other.number != cloud.number)
+    }
+
     /// Names that `find` knows.
     pub(crate) fn names(&self) -> Vec<&str> {
         let nodes = self.clouds.iter().flat_map(|cloud| {
@@ -212,19 +244,20 @@ impl Plan {
 }
 
 impl Cloud {
-    fn new(lab: &str, name: &str, number: u8) -> Result<Self> {
+    fn new(args: &LabArgs, name: &str, number: u8) -> Result<Self> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         ensure!(
             (1..=8).contains(&name.len()) && name.chars().all(plain) && name != "mgmt",
             "--clouds: {name:?} is not a name of 1 to 8 lower-case letters and digits"
         );
         let region = REGIONS.iter().find(|(cloud, _)| *cloud == name);
-        let netns = format!("xc-{lab}-{name}");
+        let netns = format!("xc-{}-{name}", args.name);
         Ok(Self {
             name: name.into(),
             region: region.map_or("region-1", |(_, region)| region).into(),
             node: format!("{name}-node"),
             number,
+            uplinks: UPLINKS[..usize::from(args.uplinks)].iter().map(|&u| u.into()).collect(),
             pods: (1..=PODS).map(|pod| Pod::new(name, &netns, number, pod)).collect(),
             netns,
             injected: Injected::default(),
@@ -256,9 +289,24 @@ impl Cloud {
         Ipv6Addr::new(0xfd00, 0x64, 0, 0, 0, 0, 0, self.number.into())
     }
 
+    /// Source addresses of the uplinks beyond the first.
+    pub(crate) fn further_ipv4(&self, uplink: usize) -> Ipv4Addr {
+        Ipv4Addr::new(100, 64, u8::try_from(uplink).unwrap_or(u8::MAX), self.number)
+    }
+
     /// Address in the management network.
     pub(crate) fn mgmt_ipv4(&self) -> Ipv4Addr {
         Ipv4Addr::new(192, 168, 77, self.number)
+    }
+
+    /// The bridge's address, which pods on it have for a gateway.
+    pub(crate) fn gateway_ipv4(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, self.number, 0, 1)
+    }
+
+    /// The bridge's address, which pods on it have for a gateway.
+    pub(crate) fn gateway_ipv6(&self) -> Ipv6Addr {
+        Ipv6Addr::new(0xfd00, self.number.into(), 0, 0, 0, 0, 0, 1)
     }
 
     /// Addresses of the pods.
@@ -270,8 +318,9 @@ impl Cloud {
 
     /// Everything that is reached through the uplink.
     pub(crate) fn prefixes(&self) -> Vec<Prefix> {
-        let own = [self.uplink_ipv4().into(), self.uplink_ipv6().into()].map(Prefix::host);
-        self.pod_prefixes().into_iter().chain(own).collect()
+        let further = (1..self.uplinks.len()).map(|uplink| self.further_ipv4(uplink).into());
+        let own = [self.uplink_ipv4().into(), self.uplink_ipv6().into()].into_iter().chain(further);
+        self.pod_prefixes().into_iter().chain(own.map(Prefix::host)).collect()
     }
 }
 
@@ -294,6 +343,17 @@ impl Pod {
             interface: format!("vethpod{number}"),
             ipv4: Ipv4Addr::new(10, cloud_number, 0, host),
             ipv6: Ipv6Addr::new(0xfd00, cloud_number.into(), 0, 0, 0, 0, 0, host.into()),
+        }
+    }
+
+    /// Address of the service in front of it.
+    pub(crate) fn service(&self, ipv6: bool) -> IpAddr {
+        if ipv6 {
+            let [_, cloud, .., host] = self.ipv6.segments();
+            Ipv6Addr::new(0xfd00, 0x5e, cloud, 0, 0, 0, 0, host).into()
+        } else {
+            let [_, cloud, _, host] = self.ipv4.octets();
+            Ipv4Addr::new(10, 96, cloud, host).into()
         }
     }
 
@@ -332,7 +392,7 @@ mod tests {
 
     #[test]
     fn wrong_flags_are_named() {
-        let wrong: [(&[&str], &str); 8] = [
+        let wrong: [(&[&str], &str); 10] = [
             (&["--inject", "azure:egress=2ms"], "azure"),
             (&["--clouds", "aws,aws"], "twice"),
             (&["--clouds", "a,b,c,d,e,f"], "1 to 5"),
@@ -341,6 +401,8 @@ mod tests {
             (&["--inject", "aws:queue=1ms,aws:queue=20mbit"], "twice"),
             (&["--cni", "ebpf", "--impostor", "ok"], "--cni routed"),
             (&["--cni", "ebpf", "--verify"], "--verify"),
+            (&["--cni", "masquerade", "--service"], "--service"),
+            (&["--cni", "ebpf", "--uplinks", "2"], "--uplinks"),
         ];
         for (flags, word) in wrong {
             let error = format!("{:#}", plan(flags).unwrap_err());

@@ -4,7 +4,12 @@ use std::{fmt::Write as _, fs, process::Command};
 
 use anyhow::{Context as _, Result};
 
-use super::plan::{AGGREGATOR, Cloud, EGRESS, INGRESS, Plan, Pod, UPLINK};
+use super::{
+    cni::Cni,
+    nat,
+    plan::{AGGREGATOR, BRIDGE, Cloud, EGRESS, INGRESS, Plan, Pod, UPLINK},
+    tunnels,
+};
 use crate::{command, netns, wire::filler::QUEUE_MTU};
 
 /// Routing tables of packets that take a detour.
@@ -16,10 +21,13 @@ const CONGESTION_CONTROL: &str = "cubic";
 const ALLOWED: &str = "/proc/sys/net/ipv4/tcp_allowed_congestion_control";
 
 /// Kernel settings of every namespace but the management network.
-const SYSCTLS: [(&str, &str); 8] = [
+const SYSCTLS: [(&str, &str); 10] = [
     ("ipv4/conf/all/rp_filter", "0"),
     ("ipv4/conf/default/rp_filter", "0"),
     ("ipv4/ip_forward", "1"),
+    // Of several ways out, one for each connection and not for each pair of addresses.
+    ("ipv4/fib_multipath_hash_policy", "1"),
+    ("ipv6/fib_multipath_hash_policy", "1"),
     ("ipv6/conf/all/forwarding", "1"),
     // Addresses are chosen here: checking for duplicates would only cost the first second.
     ("ipv6/conf/all/accept_dad", "0"),
@@ -62,15 +70,18 @@ fn build_node(plan: &Plan, cloud: &Cloud) -> Result<()> {
     ip(&cloud.netns, "", &node_v4(plan, cloud))?;
     ip(&cloud.netns, "-6", &node_v6(plan, cloud))?;
     for pod in &cloud.pods {
-        ip(&pod.netns, "", &pod_v4(pod))?;
-        ip(&pod.netns, "-6", &pod_v6(pod))?;
+        ip(&pod.netns, "", &pod_v4(plan, cloud, pod))?;
+        ip(&pod.netns, "-6", &pod_v6(plan, cloud, pod))?;
     }
     let attach = format!("link set {0} master br0\nlink set {0} up\n", cloud.name);
     ip(&plan.mgmt, "", &attach)?;
+    tunnels::build(plan, cloud)?;
+    nat::build(plan, cloud)?;
     shape(cloud)
 }
 
-fn ip(netns: &str, family: &str, script: &str) -> Result<()> {
+/// Runs `ip` commands in a namespace.
+pub(super) fn ip(netns: &str, family: &str, script: &str) -> Result<()> {
     let mut ip = Command::new("ip");
     if !family.is_empty() {
         ip.arg(family);
@@ -99,32 +110,27 @@ fn mgmt(_plan: &Plan) -> String {
 }
 
 fn node_v4(plan: &Plan, cloud: &Cloud) -> String {
-    let mtu = cloud.injected.queue.map_or(1500, |_| QUEUE_MTU);
     let mut script = format!(
         "link set lo up\n\
-         tuntap add dev {UPLINK} mode tun vnet_hdr\n\
-         link set {UPLINK} mtu {mtu} addrgenmode none up\n\
-         addr add {}/32 dev {UPLINK}\n\
-         route add default dev {UPLINK}\n\
          link add mgmt0 type veth peer name {} netns {}\n\
          addr add {}/24 dev mgmt0\n\
          link set mgmt0 up\n",
-        cloud.uplink_ipv4(),
         cloud.name,
         plan.mgmt,
         cloud.mgmt_ipv4(),
     );
-    for pod in &cloud.pods {
-        let (device, address) = (&pod.interface, pod.ipv4);
+    let mtu = cloud.injected.queue.map_or(1500, |_| QUEUE_MTU);
+    for (index, device) in cloud.uplinks.iter().enumerate() {
+        let address = if index == 0 { cloud.uplink_ipv4() } else { cloud.further_ipv4(index) };
         let _ = write!(
             script,
-            "link add {device} type veth peer name eth0 netns {}\n\
-             link set {device} addrgenmode none up\n\
-             addr add 169.254.1.1/32 dev {device}\n\
-             route add {address} dev {device}\n",
-            pod.netns
+            "tuntap add dev {device} mode tun vnet_hdr\n\
+             link set {device} mtu {mtu} addrgenmode none up\n\
+             addr add {address}/32 dev {device}\n"
         );
     }
+    script += &default_route(cloud, "");
+    script += &pod_interfaces(plan, cloud);
     for (device, _) in cloud.injected.detours() {
         let _ = write!(
             script,
@@ -135,19 +141,63 @@ fn node_v4(plan: &Plan, cloud: &Cloud) -> String {
     script + &detour_routes(plan, cloud, false)
 }
 
-fn node_v6(plan: &Plan, cloud: &Cloud) -> String {
-    let mut script = format!(
-        "addr add {}/128 dev {UPLINK} nodad\n\
-         route add default dev {UPLINK}\n",
-        cloud.uplink_ipv6()
-    );
-    for pod in &cloud.pods {
-        let (device, address) = (&pod.interface, pod.ipv6);
+/// The way out; of several the kernel takes one for each connection. IPv6 asks for a `gateway` to do so.
+fn default_route(cloud: &Cloud, gateway: &str) -> String {
+    let mut script = String::from("route add default");
+    match cloud.uplinks.as_slice() {
+        [only] => script += &format!(" dev {only}"),
+        several => script.extend(several.iter().map(|dev| format!(" nexthop {gateway} dev {dev}"))),
+    }
+    script + "\n"
+}
+
+fn pod_interfaces(plan: &Plan, cloud: &Cloud) -> String {
+    let mut script = String::new();
+    if plan.cni == Cni::Bridge {
         let _ = write!(
             script,
-            "addr add fe80::1/64 dev {device} nodad\n\
-             route add {address} dev {device}\n"
+            "link add {BRIDGE} type bridge\n\
+             link set {BRIDGE} addrgenmode none up\n\
+             addr add {}/24 dev {BRIDGE}\n",
+            cloud.gateway_ipv4()
         );
+    }
+    for pod in &cloud.pods {
+        let (device, address) = (&pod.interface, pod.ipv4);
+        let _ = write!(
+            script,
+            "link add {device} type veth peer name eth0 netns {}\n\
+             link set {device} mtu {1} addrgenmode none up\n",
+            pod.netns,
+            tunnels::pod_mtu(plan)
+        );
+        if plan.cni == Cni::Bridge {
+            let _ = writeln!(script, "link set {device} master {BRIDGE}");
+        } else {
+            let _ = write!(
+                script,
+                "addr add 169.254.1.1/32 dev {device}\n\
+                 route add {address} dev {device}\n"
+            );
+        }
+    }
+    script
+}
+
+fn node_v6(plan: &Plan, cloud: &Cloud) -> String {
+    let mut script = format!("addr add {}/128 dev {UPLINK} nodad\n", cloud.uplink_ipv6());
+    script += &default_route(cloud, "via fe80::1 onlink");
+    if plan.cni == Cni::Bridge {
+        let _ = writeln!(script, "addr add {}/64 dev {BRIDGE} nodad", cloud.gateway_ipv6());
+    } else {
+        for pod in &cloud.pods {
+            let (device, address) = (&pod.interface, pod.ipv6);
+            let _ = write!(
+                script,
+                "addr add fe80::1/64 dev {device} nodad\n\
+                 route add {address} dev {device}\n"
+            );
+        }
     }
     script + &detour_routes(plan, cloud, true)
 }
@@ -159,42 +209,55 @@ fn detour_routes(plan: &Plan, cloud: &Cloud, ipv6: bool) -> String {
         return script;
     }
     if cloud.injected.egress.is_some() {
-        for pod in &cloud.pods {
-            let _ = writeln!(script, "rule add iif {} lookup {EGRESS_TABLE}", pod.interface);
+        for device in from_pods(plan, cloud) {
+            let _ = writeln!(script, "rule add iif {device} lookup {EGRESS_TABLE}");
         }
-        for other in plan.clouds.iter().filter(|c| c.number != cloud.number) {
+        for other in plan.others(cloud) {
             let prefix = other.pod_prefixes()[usize::from(ipv6)];
             let _ = writeln!(script, "route add {prefix} dev {EGRESS} table {EGRESS_TABLE}");
         }
     }
     if cloud.injected.ingress.is_some() {
         let prefix = cloud.pod_prefixes()[usize::from(ipv6)];
-        let _ = write!(
-            script,
-            "rule add iif {UPLINK} lookup {INGRESS_TABLE}\n\
-             route add {prefix} dev {INGRESS} table {INGRESS_TABLE}\n"
-        );
+        for device in tunnels::devices(plan, cloud).iter().chain(&cloud.uplinks) {
+            let _ = writeln!(script, "rule add iif {device} lookup {INGRESS_TABLE}");
+        }
+        let _ = writeln!(script, "route add {prefix} dev {INGRESS} table {INGRESS_TABLE}");
     }
     script
 }
 
-fn pod_v4(pod: &Pod) -> String {
-    format!(
-        "link set lo up\n\
-         link set eth0 up\n\
-         addr add {}/32 dev eth0\n\
-         route add 169.254.1.1 dev eth0\n\
-         route add default via 169.254.1.1 dev eth0\n",
-        pod.ipv4
-    )
+/// Devices by which the node's stack receives what pods send.
+fn from_pods(plan: &Plan, cloud: &Cloud) -> Vec<String> {
+    if plan.cni == Cni::Bridge {
+        return vec![BRIDGE.into()];
+    }
+    cloud.pods.iter().map(|pod| pod.interface.clone()).collect()
 }
 
-fn pod_v6(pod: &Pod) -> String {
-    format!(
-        "addr add {}/128 dev eth0 nodad\n\
-         route add default via fe80::1 dev eth0\n",
-        pod.ipv6
-    )
+fn pod_v4(plan: &Plan, cloud: &Cloud, pod: &Pod) -> String {
+    let up = format!("link set lo up\nlink set eth0 mtu {} up\n", tunnels::pod_mtu(plan));
+    let address = pod.ipv4;
+    up + &if plan.cni == Cni::Bridge {
+        let gateway = cloud.gateway_ipv4();
+        format!("addr add {address}/24 dev eth0\nroute add default via {gateway}\n")
+    } else {
+        format!(
+            "addr add {address}/32 dev eth0\n\
+             route add 169.254.1.1 dev eth0\n\
+             route add default via 169.254.1.1 dev eth0\n"
+        )
+    }
+}
+
+fn pod_v6(plan: &Plan, cloud: &Cloud, pod: &Pod) -> String {
+    let address = pod.ipv6;
+    if plan.cni == Cni::Bridge {
+        let gateway = cloud.gateway_ipv6();
+        format!("addr add {address}/64 dev eth0 nodad\nroute add default via {gateway}\n")
+    } else {
+        format!("addr add {address}/128 dev eth0 nodad\nroute add default via fe80::1 dev eth0\n")
+    }
 }
 
 /// Gives the uplink a qdisc with a rate, where one is asked for.
@@ -207,11 +270,14 @@ fn shape(cloud: &Cloud) -> Result<()> {
         (None, Some(rate)) => (rate, 3200, (rate / 8 / 5).max(64 << 10)),
         (None, None) => return Ok(()),
     };
-    let mut tc = Command::new("tc");
-    tc.args(["-n", &cloud.netns, "qdisc", "add", "dev", UPLINK, "root", "tbf"]);
-    tc.args(["rate", &format!("{rate}bit"), "burst", &burst.to_string()]);
-    tc.args(["limit", &limit.to_string()]);
-    command::output(&mut tc).map(|_| ())
+    for device in &cloud.uplinks {
+        let mut tc = Command::new("tc");
+        tc.args(["-n", &cloud.netns, "qdisc", "add", "dev", device, "root", "tbf"]);
+        tc.args(["rate", &format!("{rate}bit"), "burst", &burst.to_string()]);
+        tc.args(["limit", &limit.to_string()]);
+        command::output(&mut tc)?;
+    }
+    Ok(())
 }
 
 /// Twice the standing queue and some real packets.

@@ -17,6 +17,7 @@ mod tun;
 
 use std::{
     fs,
+    net::IpAddr,
     path::Path,
     sync::{
         Arc,
@@ -58,6 +59,7 @@ struct Port {
     role: Role,
     prefixes: Vec<Prefix>,
     filler: Option<Filler>,
+    name: String,
 }
 
 struct Wire {
@@ -110,6 +112,7 @@ impl Wire {
                 role: Role::Detour { delay_ns: detour.delay_ns },
                 prefixes: Vec::new(),
                 filler: None,
+                name: detour.device.clone(),
             });
         }
         Ok(Self {
@@ -190,8 +193,7 @@ impl Wire {
             self.line.push(entered + delay_ns, port, frame.to_vec());
             return;
         }
-        let reached = |p: &Port| p.prefixes.iter().any(|x| x.contains(destination));
-        let Some(to) = self.ports.iter().position(reached) else {
+        let Some(to) = self.way_to(destination, port) else {
             self.stats.counts.unroutable += 1;
             return;
         };
@@ -202,6 +204,13 @@ impl Wire {
         for piece in segment::cut(frame, mtu).unwrap_or_default() {
             self.send(port, to, entered, piece);
         }
+    }
+
+    /// The port that leads to an address; of several the one of the same name, as if each name were a network.
+    fn way_to(&self, destination: IpAddr, from: usize) -> Option<usize> {
+        let leads = |p: &Port| p.prefixes.iter().any(|prefix| prefix.contains(destination));
+        let all = self.ports.iter().enumerate().filter(|(_, port)| leads(port));
+        all.max_by_key(|(_, port)| port.name == self.ports[from].name).map(|(index, _)| index)
     }
 
     fn send(&mut self, from: usize, to: usize, entered: u64, frame: Vec<u8>) {
@@ -242,6 +251,7 @@ impl Port {
         Ok(Self {
             role: Role::Uplink { to: (0..config.uplinks.len()).map(direction).collect() },
             prefixes: uplink.prefixes.clone(),
+            name: uplink.device.clone(),
             filler: uplink
                 .queue
                 .map(|queue| Filler::new(&uplink.netns, &uplink.device, queue))
