@@ -9,13 +9,13 @@ use log::{error, info, warn};
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 use xcloud_common::config::Config;
-use xcloud_proto::ingest::v1::{Hello, Predecessor, Totals};
+use xcloud_proto::ingest::v1::{Hello, Predecessor, Status, Totals};
 
 use crate::{
     agent::{
@@ -39,11 +39,13 @@ use crate::{
     },
 };
 
+pub mod bypass;
 pub mod clock;
 pub mod drainer;
 pub mod hooks;
 pub mod identity;
 pub mod memory;
+pub mod pods;
 pub mod sampling;
 
 /// How long the last observations may take to reach the aggregator.
@@ -82,7 +84,7 @@ pub fn run(args: AgentArgs) -> Result<()> {
         predecessor: programs.predecessor().map(|(boot_id, counters)| Predecessor {
             boot_id: boot_id.to_vec(),
             // What it found torn was never told, so it counts with what it took with it.
-            totals: Some(KernelTotals::new(&counters, 0).totals(0, 0)),
+            totals: Some(KernelTotals::new(&counters, 0, 0).totals(0, 0)),
         }),
     };
     let ring = programs.take_ring()?;
@@ -137,6 +139,7 @@ impl Agent {
             outbox: self.outbox.clone(),
             controller: Controller::new(self.args.rate.into(), Duration::ZERO),
             clock: self.clock,
+            hidden: 0,
             opened: 0,
             started,
         }
@@ -155,9 +158,12 @@ impl Agent {
     async fn work(&self, mut draining: Draining, hello: Hello) -> Result<()> {
         let mut signals = Signals::new()?;
         let stop = CancellationToken::new();
-        let mut client = tokio::spawn(self.client(hello).run(stop.clone()));
+        let (tell, status) = watch::channel(Status::default());
+        let mut client = tokio::spawn(self.client(hello, status).run(stop.clone()));
+        let may_enter = self.args.interfaces.pod_namespaces;
         let result = tokio::select! {
             result = self.follow() => result,
+            result = pods::watch(&self.hooks, may_enter, &tell) => result,
             name = signals.next() => {
                 info!("{name}: closing; once more ends at once");
                 Ok(())
@@ -175,11 +181,16 @@ impl Agent {
         }
     }
 
-    fn client(&self, hello: Hello) -> Client<impl Fn() -> u64 + Send + 'static> {
+    fn client(
+        &self,
+        hello: Hello,
+        status: watch::Receiver<Status>,
+    ) -> Client<impl Fn() -> u64 + Send + 'static> {
         let clock = self.clock;
         Client {
             address: self.args.aggregator.clone(),
             hello,
+            status,
             outbox: self.outbox.clone(),
             flush: self.args.flush,
             // The clock was read at the start, so it can be read.

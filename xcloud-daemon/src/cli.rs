@@ -135,6 +135,15 @@ pub struct InterfaceArgs {
     /// Also time the uplink queue, by one more hook before it
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub queue_hook: bool,
+    /// Enter the network namespace of a pod whose packets go past its interface on the node, and hook it there
+    #[arg(
+        long,
+        env = "XCLOUD_POD_NAMESPACES",
+        default_value_t = true,
+        action = clap::ArgAction::Set,
+        value_name = "BOOL"
+    )]
+    pub pod_namespaces: bool,
 }
 
 /// `xcloud aggregator`.

@@ -9,15 +9,21 @@ use xcloud::report::{
     table::table,
 };
 use xcloud_proto::{
-    common::v1::{Endpoint, ExchangeKind, Loss, Segment, Site},
+    common::v1::{Endpoint, ExchangeKind, Loss, PodView, Segment, Site},
     observer::v1::{
-        Distribution, Exchange as WireExchange, ExchangeSegment, LossReport, PathSplit,
+        Distribution, Exchange as WireExchange, ExchangeSegment, LossReport, NodePod, PathSplit,
         QuerySplitResponse, SegmentDistribution, SegmentShare, Tail, Unjoined,
     },
 };
 
 fn site(cloud: &str, node: &str) -> Site {
     Site { cloud: cloud.into(), node: node.into(), ..Site::default() }
+}
+
+fn pod(interface: &str, hidden: bool) -> NodePod {
+    let why = format!("9 of 9 answers went past {interface}");
+    let view = PodView { interface: interface.into(), hidden, why };
+    NodePod { site: Some(site("aws", "node-a")), view: Some(view) }
 }
 
 fn times(base: u64) -> Distribution {
@@ -103,6 +109,7 @@ fn report() -> Report {
     let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
     QuerySplitResponse {
         paths: vec![joined(), beyond()],
+        pods: vec![pod("veth1", false), pod("veth2", true)],
         loss: Some(LossReport {
             emitted: 25_000,
             delivered: 24_690,
@@ -136,6 +143,8 @@ fn a_table_for_people() {
       beyond uplink       400 ns   440 ns   480 ns   600 ns   800 ns   407 ns
       p99 = 0.600 us = 0.100 CNI + 0.500 beyond uplink (1 exchange)
 
+    aws node-a, veth1: hooked inside the pod: 9 of 9 answers went past veth1
+    aws node-a, veth2: the pod side is not visible, so nothing of this pod is shown: 9 of 9 answers went past veth2
     observations: 25 000 emitted = 24 690 delivered + 210 lost (10 ring, 200 join) + 40 under way + 60 delivered elsewhere
     from 2023-11-14T22:13:20.000Z to 2023-11-14T23:13:20.000Z; data goes back to 2023-11-14T22:13:20.000Z
     ");
@@ -289,6 +298,30 @@ fn json_for_programs() {
           "negative_wan": 0
         }
       ],
+      "pods": [
+        {
+          "site": {
+            "cloud": "aws",
+            "region": "",
+            "zone": "",
+            "node": "node-a"
+          },
+          "interface": "veth1",
+          "hidden": false,
+          "why": "9 of 9 answers went past veth1"
+        },
+        {
+          "site": {
+            "cloud": "aws",
+            "region": "",
+            "zone": "",
+            "node": "node-a"
+          },
+          "interface": "veth2",
+          "hidden": true,
+          "why": "9 of 9 answers went past veth2"
+        }
+      ],
       "loss": {
         "emitted": 25000,
         "delivered": 24690,
@@ -299,7 +332,8 @@ fn json_for_programs() {
           "queue": 0,
           "join": 200,
           "agent": 0,
-          "store": 0
+          "store": 0,
+          "hidden": 0
         },
         "pending": 40,
         "earlier": 60

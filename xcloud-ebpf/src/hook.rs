@@ -74,14 +74,48 @@ impl Hook {
 /// Looks at a packet and, where it carries another, at that one; what carries two is not looked into further.
 const LOOKS: u32 = 2;
 
-/// A TC program's work. What cannot be read in place is looked at by `look`, see [`copied`].
+/// A TC program's work on an interface of the node. What cannot be read in place is looked at by `look`, see [`copied`].
 #[inline(always)]
 pub(crate) fn tc(ctx: &TcContext, hook: Hook, link: Link, look: impl Fn(u32, u32, u32) -> u32) {
     // SAFETY: the context is valid while the program runs.
     let ifindex = unsafe { (*ctx.skb.skb).ifindex };
+    packet(ctx, hook, link, || ifindex, look);
+}
+
+/// The same inside a pod's network namespace, where an interface's number names nothing: the namespace's own number
+/// does, and is never an interface's.
+#[inline(always)]
+pub(crate) fn tc_inside(
+    ctx: &TcContext,
+    hook: Hook,
+    link: Link,
+    look: impl Fn(u32, u32, u32) -> u32,
+) {
+    packet(ctx, hook, link, || namespace(ctx).unwrap_or(0), look);
+}
+
+#[inline(always)]
+fn namespace(ctx: &TcContext) -> Result<u32, i32> {
+    // SAFETY: the helper checks every address; a TC program's context is the kernel's sk_buff.
+    unsafe {
+        let dev = read::<u64>(ctx.skb.skb.cast(), maps::SKB_DEV.load())? as *const u8;
+        let net = read::<u64>(dev, maps::DEV_NET.load())? as *const u8;
+        read::<u32>(net, maps::NET_INUM.load())
+    }
+}
+
+/// `place` says where the packet is seen, and is asked for few.
+#[inline(always)]
+fn packet(
+    ctx: &TcContext,
+    hook: Hook,
+    link: Link,
+    place: impl Fn() -> u32 + Copy,
+    look: impl Fn(u32, u32, u32) -> u32,
+) {
     let linear = Linear::new(ctx);
     let mut inner = 0;
-    let mut start = match run(&linear, hook, link, ctx.len(), ifindex, &mut inner) {
+    let mut start = match run(&linear, hook, link, ctx.len(), place, &mut inner) {
         Ok(()) | Err(Skip::Other) => return,
         Err(Skip::Fragment) => return maps::count([Some(Counter::Fragment)], 1),
         Err(Skip::Carrier) => inner,
@@ -92,9 +126,9 @@ pub(crate) fn tc(ctx: &TcContext, hook: Hook, link: Link, look: impl Fn(u32, u32
     };
     for _ in 0..LOOKS {
         let Some(copied) = access::copy_skb(ctx, start) else {
-            return malformed(ctx.len().saturating_sub(start), ifindex);
+            return malformed(ctx.len().saturating_sub(start), place());
         };
-        match look(copied, ctx.len() - start, ifindex) {
+        match look(copied, ctx.len() - start, place()) {
             0 => return,
             inner => start += inner,
         }
@@ -109,7 +143,7 @@ pub(crate) fn tc(ctx: &TcContext, hook: Hook, link: Link, look: impl Fn(u32, u32
 pub(crate) fn look(hook: Hook, copied: u32, len: u32, ifindex: u32) -> u32 {
     let Some(copy) = Copied::new(copied) else { return 0 };
     let mut inner = 0;
-    match run(&copy, hook, Link::Ip, len, ifindex, &mut inner) {
+    match run(&copy, hook, Link::Ip, len, || ifindex, &mut inner) {
         Ok(()) | Err(Skip::Other) => {}
         Err(Skip::Fragment) => maps::count([Some(Counter::Fragment)], 1),
         Err(Skip::Malformed) => malformed(len, ifindex),
@@ -249,7 +283,7 @@ fn run<B: Bytes>(
     hook: Hook,
     link: Link,
     len: u32,
-    ifindex: u32,
+    place: impl Fn() -> u32,
     inner: &mut u32,
 ) -> Result<(), Skip> {
     let Some(config) = maps::config() else {
@@ -282,7 +316,7 @@ fn run<B: Bytes>(
     let now_ns = unsafe { bpf_ktime_get_ns() };
     let ip = headers.ip_header(bytes).ok_or(Skip::Malformed)?;
     let facts = headers.facts(bytes, &ip).ok_or(Skip::Malformed)?;
-    let seen = Seen { headers, facts, now_ns, ifindex };
+    let seen = Seen { headers, facts, now_ns, ifindex: place() };
     if let Some(slot) = data_slot {
         on_data(hook, slot, &seen);
     }

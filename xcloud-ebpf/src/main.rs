@@ -52,6 +52,22 @@ mod programs {
         UplinkOut: look_uplink_out, uplink_out, uplink_out_ip;
     }
 
+    /// Pod hooks inside the pod's network namespace.
+    macro_rules! inside {
+        ($($hook:ident: $look:ident, $name:ident;)*) => {
+            $(#[classifier]
+            fn $name(ctx: TcContext) -> i32 {
+                hook::tc_inside(&ctx, Hook::$hook, Link::Ethernet, |a, b, c| $look(a, b, c));
+                TC_ACT_UNSPEC
+            })*
+        };
+    }
+
+    inside! {
+        PodOut: look_pod_out, pod_out_inside;
+        PodIn: look_pod_in, pod_in_inside;
+    }
+
     /// `net_dev_start_xmit(skb, dev)`: after the qdisc, before the driver.
     #[btf_tracepoint(function = "net_dev_start_xmit")]
     fn uplink_xmit(ctx: BtfTracePointContext) -> i32 {

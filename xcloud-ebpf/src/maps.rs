@@ -73,6 +73,8 @@ macro_rules! offsets {
 offsets! {
     /// `sk_buff.head`.
     SKB_HEAD;
+    /// `sk_buff.dev`.
+    SKB_DEV;
     /// `sk_buff.network_header`, 16 bits.
     SKB_NETWORK_HEADER;
     /// `sk_buff.tail`, 32 bits on 64-bit machines.

@@ -50,6 +50,22 @@ pub struct Loss {
     /// Joined, but on one path more than the aggregator may keep.
     #[prost(uint64, tag = "7")]
     pub store: u64,
+    /// Of a pod whose packets do not all pass its hooks: what passes them is no fair part of its traffic.
+    #[prost(uint64, tag = "8")]
+    pub hidden: u64,
+}
+/// A pod whose packets are not seen at its interface on the node, since a CNI takes them past it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PodView {
+    /// Its interface on the node.
+    #[prost(string, tag = "1")]
+    pub interface: ::prost::alloc::string::String,
+    /// Whether it is not seen in full, and left out; otherwise it is hooked inside its network namespace.
+    #[prost(bool, tag = "2")]
+    pub hidden: bool,
+    /// Why, in a sentence.
+    #[prost(string, tag = "3")]
+    pub why: ::prost::alloc::string::String,
 }
 /// What kind of answer ended an exchange. Kinds are never mixed in one distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

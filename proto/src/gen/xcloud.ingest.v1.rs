@@ -3,7 +3,7 @@
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StreamBatchesRequest {
     /// What this message carries.
-    #[prost(oneof = "stream_batches_request::Message", tags = "1, 2")]
+    #[prost(oneof = "stream_batches_request::Message", tags = "1, 2, 3")]
     pub message: ::core::option::Option<stream_batches_request::Message>,
 }
 /// Nested message and enum types in `StreamBatchesRequest`.
@@ -17,6 +17,9 @@ pub mod stream_batches_request {
         /// Any later message.
         #[prost(message, tag = "2")]
         Batch(super::SampleBatch),
+        /// What its hooks see now; sent after the hello and whenever it changes.
+        #[prost(message, tag = "3")]
+        Status(super::Status),
     }
 }
 /// Who the agent is.
@@ -46,6 +49,16 @@ pub struct Hello {
     /// Final totals of this agent's previous life, when it was killed and they could be read.
     #[prost(message, optional, tag = "8")]
     pub predecessor: ::core::option::Option<Predecessor>,
+}
+/// What an agent's hooks see.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Status {
+    /// Hooks in force, e.g. "uplink_out=tp_btf".
+    #[prost(string, repeated, tag = "1")]
+    pub hooks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Pods seen elsewhere than at their interface on the node, or not in full.
+    #[prost(message, repeated, tag = "2")]
+    pub pods: ::prost::alloc::vec::Vec<super::super::common::v1::PodView>,
 }
 /// What is known of an agent's previous life.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -68,6 +68,19 @@ pub struct QuerySplitResponse {
     /// End of the range answered.
     #[prost(message, optional, tag = "5")]
     pub end: ::core::option::Option<::prost_types::Timestamp>,
+    /// Pods of all nodes seen elsewhere than at their interface on the node, or not in full and so left out.
+    #[prost(message, repeated, tag = "6")]
+    pub pods: ::prost::alloc::vec::Vec<NodePod>,
+}
+/// A pod that is not seen at its interface on the node.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodePod {
+    /// Its node.
+    #[prost(message, optional, tag = "1")]
+    pub site: ::core::option::Option<super::super::common::v1::Site>,
+    /// Where it is seen instead.
+    #[prost(message, optional, tag = "2")]
+    pub view: ::core::option::Option<super::super::common::v1::PodView>,
 }
 /// One path and kind.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -319,7 +332,7 @@ pub struct ListNodesResponse {
     pub nodes: ::prost::alloc::vec::Vec<NodeStatus>,
 }
 /// One agent.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct NodeStatus {
     /// Its name.
     #[prost(string, tag = "1")]
@@ -357,6 +370,9 @@ pub struct NodeStatus {
     /// Batches that came again and were not merged twice.
     #[prost(uint64, tag = "12")]
     pub duplicate_batches: u64,
+    /// Pods seen elsewhere than at their interface on the node, or not in full.
+    #[prost(message, repeated, tag = "13")]
+    pub pods: ::prost::alloc::vec::Vec<super::super::common::v1::PodView>,
 }
 /// Asks for the aggregator's state.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

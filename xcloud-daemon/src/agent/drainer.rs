@@ -43,6 +43,8 @@ pub struct Drainer {
     pub controller: Controller,
     /// The clock that is pretended.
     pub clock: Pretend,
+    /// Observations left out so far, of pods that are not seen in full.
+    pub hidden: u64,
     /// Exchanges opened when the counters were last read.
     pub opened: u64,
     /// Steady time of the controller.
@@ -102,6 +104,9 @@ impl Drainer {
                 samples.iter_mut().for_each(|sample| self.clock.restamp(sample));
             }
             observations += samples.iter().map(Sample::observations).sum::<u64>();
+            if got > 0 {
+                self.hidden += self.hooks.lock().pods.sift(samples);
+            }
             if got > 0 && self.outbox.lock().push(samples) {
                 self.outbox.full.notify_one();
             }
@@ -114,7 +119,8 @@ impl Drainer {
 
     /// Reads the counters; returns how many exchanges were opened since the last time.
     fn count(&mut self) -> Result<u64> {
-        let totals = KernelTotals::new(&self.hooks.lock().counters()?, self.ring.torn());
+        let counters = self.hooks.lock().counters()?;
+        let totals = KernelTotals::new(&counters, self.ring.torn(), self.hidden);
         self.outbox.lock().count(totals);
         Ok(totals.opened - std::mem::replace(&mut self.opened, totals.opened))
     }

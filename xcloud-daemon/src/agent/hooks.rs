@@ -12,6 +12,7 @@ use xcloud_common::{
     counter::Counters,
 };
 
+use super::pods::Pods;
 use crate::kernel::{
     attach::Programs,
     ifaces::{Event, Interface, Role},
@@ -20,9 +21,10 @@ use crate::kernel::{
 /// The programs, what they are told, and where they are.
 #[derive(Debug)]
 pub struct Hooks {
-    programs: Programs,
+    pub(super) programs: Programs,
     config: Config,
-    attached: BTreeMap<u32, Interface>,
+    pub(super) attached: BTreeMap<u32, Interface>,
+    pub(super) pods: Pods,
     /// Interfaces the programs could not be put on, tried again at the next change, and why.
     failed: BTreeMap<u32, (Interface, String)>,
 }
@@ -48,7 +50,13 @@ impl Hooks {
     /// Loaded programs, attached nowhere yet.
     #[must_use]
     pub fn new(programs: Programs, config: Config) -> Self {
-        Self { programs, config, attached: BTreeMap::new(), failed: BTreeMap::new() }
+        Self {
+            programs,
+            config,
+            attached: BTreeMap::new(),
+            pods: Pods::default(),
+            failed: BTreeMap::new(),
+        }
     }
 
     /// Follows one event. Trouble with one interface is told and tried again; it does not end the agent.
@@ -76,6 +84,9 @@ impl Hooks {
                     interface.index,
                     hooks.join(", ")
                 );
+                if interface.role == Role::Pod {
+                    self.pods.add(interface.index);
+                }
                 self.attached.insert(interface.index, interface);
             }
             Err(error) => {
@@ -110,6 +121,7 @@ impl Hooks {
         let Some(interface) = self.attached.remove(&index) else {
             return;
         };
+        self.pods.remove(index);
         self.programs.detach(index);
         info!("{} {} (index {index}): detached", role(&interface), interface.name);
         if interface.role == Role::Uplink

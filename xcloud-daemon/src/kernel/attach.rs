@@ -17,9 +17,11 @@ use xcloud_common::{config::Config, counter::Counters};
 use super::{
     drain::Ring,
     ifaces::{Interface, LinkLayer, Role},
+    inside::Inside,
     object,
     pin::{Owner, Pin, Predecessor},
     probe::{DepartureHook, Plan, TcHook},
+    unfinished::Tables,
 };
 
 const XMIT: &str = "net_dev_start_xmit";
@@ -30,11 +32,14 @@ const CLSACT_HANDLE: u32 = 0xc0fe;
 
 /// The loaded programs and where they are attached.
 pub struct Programs {
-    ebpf: Ebpf,
-    plan: Plan,
+    pub(super) ebpf: Ebpf,
+    pub(super) plan: Plan,
     control: Array<MapData, Config>,
     counts: PerCpuArray<MapData, Counters>,
     attached: BTreeMap<u32, Attached>,
+    /// Pods with hooks in their own namespace, and their interface's name on the node.
+    pub(super) inside: BTreeMap<u32, (String, Inside)>,
+    tables: Tables,
     pin: Option<Pin>,
     log: EbpfLogger<&'static dyn log::Log>,
 }
@@ -70,8 +75,17 @@ impl Programs {
         };
         let counts = PerCpuArray::try_from(counts)?;
         let log = EbpfLogger::init(&mut ebpf).context("reading the kernel programs' log")?;
-        let attached = BTreeMap::new();
-        let mut programs = Self { ebpf, plan: plan.clone(), control, counts, attached, pin, log };
+        let mut programs = Self {
+            tables: Tables::of(&ebpf)?,
+            ebpf,
+            plan: plan.clone(),
+            control,
+            counts,
+            attached: BTreeMap::new(),
+            inside: BTreeMap::new(),
+            pin,
+            log,
+        };
         programs.set_config(config)?;
         programs.load_classifiers()?;
         programs.hook_departure()?;
@@ -141,6 +155,7 @@ impl Programs {
 
     /// Takes the hooks off an interface; none there is no error, and with an interface its hooks go too.
     pub fn detach(&mut self, ifindex: u32) {
+        self.inside.remove(&ifindex);
         let Some(attached) = self.attached.remove(&ifindex) else { return };
         for (name, link) in attached.links {
             let result = program::<SchedClassifier>(&mut self.ebpf, name)
@@ -181,6 +196,12 @@ impl Programs {
         Ring::take(&mut self.ebpf)
     }
 
+    /// Where exchanges wait.
+    #[must_use]
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
     /// Passes on what the kernel programs logged: rare events, at level debug.
     pub fn pass_log_on(&mut self) {
         self.log.flush();
@@ -200,7 +221,10 @@ impl Programs {
                 .iter()
                 .map(|(program, _)| format!("{program}@{}", attached.interface.name))
         });
-        departure.into_iter().chain(interfaces).collect()
+        let inside = self.inside.values().flat_map(|(name, _)| {
+            ["pod_out", "pod_in"].map(|hook| format!("{hook}@{name}, inside the pod"))
+        });
+        departure.into_iter().chain(interfaces).chain(inside).collect()
     }
 }
 
@@ -237,7 +261,7 @@ fn wanted(plan: &Plan, role: Role, layer: LinkLayer) -> Vec<(&'static str, TcAtt
     }
 }
 
-fn attach_one(
+pub(super) fn attach_one(
     program: &mut SchedClassifier,
     interface: &str,
     direction: TcAttachType,
@@ -261,7 +285,7 @@ fn attach_one(
     Ok(program.attach_with_options(interface, direction, options)?)
 }
 
-fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P>
+pub(super) fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P>
 where
     &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
 {
@@ -271,6 +295,6 @@ where
     Ok(program.try_into()?)
 }
 
-fn refused(name: &str) -> String {
+pub(super) fn refused(name: &str) -> String {
     format!("the kernel refused program {name}")
 }

@@ -22,10 +22,12 @@ pub struct Totals {
     pub pending: u64,
     /// Exchanges that nothing answered exactly.
     pub unanswered: u64,
+    /// Lost: of pods that are not seen in full.
+    pub hidden: u64,
 }
 
 impl Totals {
-    fn fields(&self) -> [u64; 8] {
+    fn fields(&self) -> [u64; 9] {
         [
             self.opened,
             self.emitted,
@@ -35,6 +37,7 @@ impl Totals {
             self.queue,
             self.pending,
             self.unanswered,
+            self.hidden,
         ]
     }
 
@@ -54,12 +57,13 @@ impl Totals {
             queue: self.queue.max(later.queue),
             pending: 0,
             unanswered: self.unanswered.max(later.unanswered),
+            hidden: self.hidden.max(later.hidden),
         }
     }
 
     /// Completed or given up by the kernel.
     pub(super) const fn completed(&self) -> u64 {
-        self.emitted + self.slot + self.retransmit
+        self.emitted + self.slot + self.retransmit + self.hidden
     }
 
     /// What must have arrived at some aggregator by these totals; `None` when they contradict themselves.
@@ -87,6 +91,8 @@ pub struct Account {
     pub join: u64,
     /// Lost: on one path more than the aggregator may keep.
     pub store: u64,
+    /// Lost: of pods that are not seen in full.
+    pub hidden: u64,
     /// Lost: died with an agent.
     pub agent: u64,
     /// In a ring, a queue, or waiting for the other end.
@@ -106,6 +112,7 @@ impl Account {
         self.queue += other.queue;
         self.join += other.join;
         self.store += other.store;
+        self.hidden += other.hidden;
         self.agent += other.agent;
         self.pending += other.pending;
         self.earlier += other.earlier;
@@ -114,7 +121,14 @@ impl Account {
     /// Sum of all losses.
     #[must_use]
     pub const fn lost(&self) -> u64 {
-        self.ring + self.slot + self.retransmit + self.queue + self.join + self.store + self.agent
+        self.ring
+            + self.slot
+            + self.retransmit
+            + self.queue
+            + self.join
+            + self.store
+            + self.hidden
+            + self.agent
     }
 
     /// Whether everything emitted is accounted for.

@@ -25,8 +25,21 @@ pub struct Identity {
     pub kernel_release: String,
     /// Hooks in force.
     pub hooks: Vec<String>,
+    /// Pods seen elsewhere than at their interface on the node, or not in full.
+    pub pods: Vec<PodView>,
     /// Where it runs.
     pub site: SiteId,
+}
+
+/// A pod whose packets are not seen at its interface on the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodView {
+    /// That interface.
+    pub interface: String,
+    /// Whether it is not seen in full, and left out; otherwise it is hooked inside its network namespace.
+    pub hidden: bool,
+    /// Why.
+    pub why: String,
 }
 
 /// One life of an agent.
@@ -241,6 +254,7 @@ impl Boot {
             slot: self.totals.slot,
             retransmit: self.totals.retransmit,
             queue: self.totals.queue,
+            hidden: self.totals.hidden,
             pending: self.totals.pending,
             earlier: self.earlier,
             ..Account::default()

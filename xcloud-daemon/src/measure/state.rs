@@ -9,7 +9,7 @@ use super::{
     account::{Account, MAX_COUNT, Totals},
     books::{Books, Joined, Peers},
     join::{self, Join},
-    ledger::{Agent, BootId, Identity, Turn},
+    ledger::{Agent, BootId, Identity, PodView, Turn},
     store::{self, Store},
 };
 
@@ -140,6 +140,7 @@ impl State {
             version: opening.version,
             kernel_release: opening.kernel_release,
             hooks: opening.hooks,
+            pods: Vec::new(),
             site: self.store.site_id(&opening.site),
         };
         let id = known.unwrap_or(self.next_agent);
@@ -186,6 +187,13 @@ impl State {
     pub fn close(&mut self, stream: &Stream) {
         if let Some(agent) = self.current(stream) {
             agent.connected = false;
+        }
+    }
+
+    /// Takes in what an agent's hooks see now.
+    pub fn tell(&mut self, stream: &Stream, hooks: Vec<String>, pods: Vec<PodView>) {
+        if let Some(agent) = self.current(stream) {
+            (agent.identity.hooks, agent.identity.pods) = (hooks, pods);
         }
     }
 

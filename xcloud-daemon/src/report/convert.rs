@@ -1,20 +1,21 @@
 //! From what the aggregator answers to what is shown.
 
 use xcloud_proto::{
-    common::v1::{ExchangeKind, Loss as WireLoss, Segment, Site as WireSite},
+    common::v1::{ExchangeKind, Loss as WireLoss, PodView, Segment, Site as WireSite},
     observer::v1::{
-        Distribution, LossReport, PathSplit, QuerySplitResponse, SegmentDistribution,
+        Distribution, LossReport, NodePod, PathSplit, QuerySplitResponse, SegmentDistribution,
         Tail as WireTail, Unjoined as WireUnjoined,
     },
 };
 
-use super::{Loss, Lost, Path, Report, Site, Tail, Times, Unjoined};
+use super::{Loss, Lost, Path, Pod, Report, Site, Tail, Times, Unjoined};
 use crate::wire::answer::nanoseconds;
 
 impl From<QuerySplitResponse> for Report {
     fn from(answer: QuerySplitResponse) -> Self {
         Self {
             paths: answer.paths.into_iter().map(Path::from).collect(),
+            pods: answer.pods.into_iter().map(Pod::from).collect(),
             loss: answer.loss.unwrap_or_default().into(),
             start: answer.start.as_ref().map(rfc3339),
             end: answer.end.as_ref().map(rfc3339),
@@ -33,6 +34,13 @@ pub fn rfc3339(time: &prost_types::Timestamp) -> String {
 impl From<WireSite> for Site {
     fn from(WireSite { cloud, region, zone, node }: WireSite) -> Self {
         Self { cloud, region, zone, node }
+    }
+}
+
+impl From<NodePod> for Pod {
+    fn from(pod: NodePod) -> Self {
+        let PodView { interface, hidden, why } = pod.view.unwrap_or_default();
+        Self { site: pod.site.unwrap_or_default().into(), interface, hidden, why }
     }
 }
 
@@ -131,12 +139,12 @@ impl From<WireTail> for Tail {
 
 impl From<LossReport> for Loss {
     fn from(report: LossReport) -> Self {
-        let WireLoss { ring, slot, retransmit, queue, join, agent, store } =
+        let WireLoss { ring, slot, retransmit, queue, join, agent, store, hidden } =
             report.lost.unwrap_or_default();
         Self {
             emitted: report.emitted,
             delivered: report.delivered,
-            lost: Lost { ring, slot, retransmit, queue, join, agent, store },
+            lost: Lost { ring, slot, retransmit, queue, join, agent, store, hidden },
             pending: report.pending,
             earlier: report.earlier,
         }

@@ -13,6 +13,8 @@ use serde::Serialize;
 pub struct Report {
     /// One entry a path and kind, in a stable order.
     pub paths: Vec<Path>,
+    /// Pods of all nodes that are not seen at their interface on the node.
+    pub pods: Vec<Pod>,
     /// Where observations went, of the whole system.
     pub loss: Loss,
     /// Start of the range answered, RFC 3339.
@@ -21,6 +23,19 @@ pub struct Report {
     pub end: Option<String>,
     /// How far back data goes, RFC 3339.
     pub oldest_available: Option<String>,
+}
+
+/// A pod whose packets a CNI takes past its interface on the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Pod {
+    /// Where it runs.
+    pub site: Site,
+    /// Its interface on the node.
+    pub interface: String,
+    /// Whether it is not seen in full, and left out; otherwise it is hooked inside its network namespace.
+    pub hidden: bool,
+    /// Why.
+    pub why: String,
 }
 
 /// Labels of one end.
@@ -158,12 +173,14 @@ pub struct Lost {
     pub agent: u64,
     /// On one path more than the aggregator may keep.
     pub store: u64,
+    /// Of pods that are not seen in full.
+    pub hidden: u64,
 }
 
 impl Lost {
     /// All reasons with their names.
     #[must_use]
-    pub const fn reasons(&self) -> [(&'static str, u64); 7] {
+    pub const fn reasons(&self) -> [(&'static str, u64); 8] {
         [
             ("ring", self.ring),
             ("slot", self.slot),
@@ -172,6 +189,7 @@ impl Lost {
             ("join", self.join),
             ("agent", self.agent),
             ("store", self.store),
+            ("hidden", self.hidden),
         ]
     }
 }

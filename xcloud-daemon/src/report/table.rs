@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    Loss, Path, Report, Tail, Times, Unjoined,
+    Loss, Path, Pod, Report, Tail, Times, Unjoined,
     style::{bold, clean, dim, grouped, percent, place, time},
 };
 
@@ -20,7 +20,8 @@ pub fn table(report: &Report, color: bool) -> String {
     if report.paths.is_empty() {
         text.push_str("no exchanges in this range: `xcloud observe` shows whether any come\n\n");
     }
-    let mut footer = losses(&report.loss);
+    let mut footer: String = report.pods.iter().map(|pod| elsewhere(pod) + "\n").collect();
+    footer += &losses(&report.loss);
     if let (Some(start), Some(end)) = (&report.start, &report.end) {
         let _ = write!(footer, "\nfrom {} to {}", clean(start), clean(end));
     }
@@ -32,6 +33,15 @@ pub fn table(report: &Report, color: bool) -> String {
         text.push('\n');
     }
     text
+}
+
+fn elsewhere(pod: &Pod) -> String {
+    let what = if pod.hidden {
+        "the pod side is not visible, so nothing of this pod is shown"
+    } else {
+        "hooked inside the pod"
+    };
+    format!("{}, {}: {what}: {}", place(&pod.site), clean(&pod.interface), clean(&pod.why))
 }
 
 fn block(text: &mut String, path: &Path, color: bool) {

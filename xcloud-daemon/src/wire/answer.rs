@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use prost_types::Timestamp;
 use xcloud_proto::{
-    common::v1::{ExchangeKind, Loss, Segment as WireSegment, Site as WireSite},
+    common::v1::{
+        ExchangeKind, Loss, PodView as WirePodView, Segment as WireSegment, Site as WireSite,
+    },
     observer::v1::{
-        Distribution, Exchange, ExchangeSegment, JoinLoss, LossReport, NodeStatus, PathSplit,
-        SegmentDistribution, SegmentShare, Tail as WireTail, Unjoined,
+        Distribution, Exchange, ExchangeSegment, JoinLoss, LossReport, NodePod, NodeStatus,
+        PathSplit, SegmentDistribution, SegmentShare, Tail as WireTail, Unjoined,
     },
 };
 
@@ -19,7 +21,7 @@ use crate::measure::{
     cell::Cell,
     histogram::Sparse,
     join::{Counts, DRIFT_PPM},
-    ledger::Agent,
+    ledger::{Agent, PodView},
     tail::Tail,
 };
 
@@ -182,6 +184,7 @@ pub fn loss(account: &Account) -> LossReport {
             join: account.join,
             agent: account.agent,
             store: account.store,
+            hidden: account.hidden,
         }),
         pending: account.pending,
         earlier: account.earlier,
@@ -216,7 +219,18 @@ pub fn node(agent: &Agent, at: &Site) -> NodeStatus {
         opened: agent.opened(),
         batches: agent.batches,
         duplicate_batches: agent.duplicates,
+        pods: agent.identity.pods.iter().map(pod).collect(),
     }
+}
+
+/// An agent's pods that are not seen at their interface on the node.
+pub fn node_pods(agent: &Agent, at: &Site) -> impl Iterator<Item = NodePod> {
+    let one = |view| NodePod { site: Some(site(at)), view: Some(pod(view)) };
+    agent.identity.pods.iter().map(one)
+}
+
+fn pod(PodView { interface, hidden, why }: &PodView) -> WirePodView {
+    WirePodView { interface: interface.clone(), hidden: *hidden, why: why.clone() }
 }
 
 /// A joined exchange, to be sent to any number of readers.

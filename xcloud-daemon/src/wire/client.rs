@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use log::{info, warn};
 use tokio::{
     net::UnixStream,
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -20,8 +20,8 @@ use tonic::{
 };
 use tower::service_fn;
 use xcloud_proto::ingest::v1::{
-    Hello, SampleBatch, StreamBatchesRequest, ingest_service_client::IngestServiceClient,
-    stream_batches_request::Message,
+    Hello, SampleBatch, Status as HookStatus, StreamBatchesRequest,
+    ingest_service_client::IngestServiceClient, stream_batches_request::Message,
 };
 
 use super::{
@@ -68,6 +68,8 @@ pub struct Client<Clock> {
     pub address: Address,
     /// First message of every stream, but for `first_sequence`.
     pub hello: Hello,
+    /// What the hooks see, told whenever it changes.
+    pub status: watch::Receiver<HookStatus>,
     /// What to send.
     pub outbox: SharedOutbox,
     /// How often what there is goes out, full batch or not.
@@ -156,6 +158,8 @@ impl<Clock: Fn() -> u64> Client<Clock> {
         let mut ticks = interval(self.flush);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut greeted = false;
+        let mut status = self.status.clone();
+        status.mark_changed();
         loop {
             let mut flush = stop.is_cancelled();
             tokio::select! {
@@ -178,6 +182,7 @@ impl<Clock: Fn() -> u64> Client<Clock> {
                 () = self.outbox.full.notified() => {}
                 () = stop.cancelled(), if !flush => flush = true,
             }
+            tell(requests, &mut status);
             self.send(requests, flush);
             if stop.is_cancelled() && self.outbox.lock().is_settled() {
                 return End::Settled;
@@ -206,6 +211,15 @@ impl<Clock: Fn() -> u64> Client<Clock> {
             totals: Some(outgoing.totals),
             ..convert::encode(outgoing.samples)
         }
+    }
+}
+
+/// Says what the hooks see when that is news and the stream's buffer has room; otherwise at the next answer or tick.
+fn tell(requests: &mpsc::Sender<StreamBatchesRequest>, status: &mut watch::Receiver<HookStatus>) {
+    if requests.capacity() > 0 && status.has_changed().unwrap_or(false) {
+        let told = status.borrow_and_update().clone();
+        // A closed stream is noticed by its answers; the next one starts with this.
+        let _ = requests.try_send(request(Message::Status(told)));
     }
 }
 

@@ -7,10 +7,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming};
 use xcloud_proto::{
-    common::v1::Site as WireSite,
+    common::v1::{PodView as WirePodView, Site as WireSite},
     ingest::v1::{
-        Hello, SampleBatch, StreamBatchesRequest, StreamBatchesResponse, Totals as WireTotals,
-        ingest_service_server::IngestService, stream_batches_request::Message,
+        Hello, SampleBatch, Status as Told, StreamBatchesRequest, StreamBatchesResponse,
+        Totals as WireTotals, ingest_service_server::IngestService,
+        stream_batches_request::Message,
     },
 };
 
@@ -18,7 +19,7 @@ use super::{convert, server::Hub};
 use crate::measure::{
     Site,
     account::Totals,
-    ledger::BootId,
+    ledger::{BootId, PodView},
     state::{Batch, Opening, Refusal, Stream},
 };
 
@@ -28,7 +29,9 @@ const CREDIT: u32 = 16;
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// Longest name or label in bytes: that of a DNS name.
 const MAX_LABEL: usize = 253;
-/// Most bytes all hooks of an agent may take.
+/// Longest sentence in bytes.
+const MAX_SENTENCE: usize = 1 << 10;
+/// Most bytes all hooks of an agent may take, and what it says of its pods.
 const MAX_HOOKS: usize = 64 << 10;
 
 /// The service.
@@ -120,9 +123,29 @@ async fn greeting(requests: &mut Requests) -> Result<Option<Hello>, Status> {
     }
 }
 
-/// The next batch, unless the agent hangs up first.
+/// The next batch, unless the agent hangs up first; what it tells of its hooks in between is taken in.
 async fn next_batch(open: &Open<'_>, requests: &mut Requests) -> Result<Option<Batch>, Status> {
-    let message = tokio::select! {
+    loop {
+        match next_message(open, requests).await? {
+            Some(Message::Batch(batch)) => {
+                return read(&batch).map(Some).map_err(Status::invalid_argument);
+            }
+            Some(Message::Status(told)) => {
+                let (hooks, pods) = status(told).map_err(Status::invalid_argument)?;
+                open.hub.tell(&open.stream, hooks, pods);
+            }
+            Some(Message::Hello(_)) => {
+                return Err(Status::invalid_argument(
+                    "only batches and statuses may follow the hello",
+                ));
+            }
+            None => return Ok(None),
+        }
+    }
+}
+
+async fn next_message(open: &Open<'_>, requests: &mut Requests) -> Result<Option<Message>, Status> {
+    let request = tokio::select! {
         message = requests.message() => message.map_err(unreadable)?,
         () = open.replaced.cancelled() => {
             return Err(Status::aborted("a newer stream of this agent has taken over"));
@@ -131,12 +154,9 @@ async fn next_batch(open: &Open<'_>, requests: &mut Requests) -> Result<Option<B
             return Err(Status::unavailable("the aggregator is stopping"));
         }
     };
-    match message.map(|request| request.message) {
-        Some(Some(Message::Batch(batch))) => {
-            read(&batch).map(Some).map_err(Status::invalid_argument)
-        }
-        Some(_) => Err(Status::invalid_argument("only batches may follow the hello")),
-        None => Ok(None),
+    match request.map(|request| request.message) {
+        Some(None) => Err(Status::invalid_argument("a message carries nothing")),
+        message => Ok(message.flatten()),
     }
 }
 
@@ -170,10 +190,7 @@ fn opening(hello: Hello) -> Result<Opening, String> {
     }
     label("version", &hello.version)?;
     label("kernel_release", &hello.kernel_release)?;
-    hello.hooks.iter().try_for_each(|hook| label("hooks", hook))?;
-    if hello.hooks.iter().map(|hook| hook.len() + size_of::<String>()).sum::<usize>() > MAX_HOOKS {
-        return Err(format!("hooks take more than {MAX_HOOKS} bytes"));
-    }
+    hooks(&hello.hooks)?;
     let predecessor = hello
         .predecessor
         .map(|life| {
@@ -192,10 +209,36 @@ fn opening(hello: Hello) -> Result<Opening, String> {
     })
 }
 
+fn hooks(hooks: &[String]) -> Result<(), String> {
+    hooks.iter().try_for_each(|hook| label("hooks", hook))?;
+    if hooks.iter().map(|hook| hook.len() + size_of::<String>()).sum::<usize>() > MAX_HOOKS {
+        return Err(format!("hooks take more than {MAX_HOOKS} bytes"));
+    }
+    Ok(())
+}
+
+fn status(told: Told) -> Result<(Vec<String>, Vec<PodView>), String> {
+    hooks(&told.hooks)?;
+    let size = |pod: &WirePodView| pod.interface.len() + pod.why.len() + size_of::<PodView>();
+    if told.pods.iter().map(size).sum::<usize>() > MAX_HOOKS {
+        return Err(format!("pods take more than {MAX_HOOKS} bytes"));
+    }
+    let view = |WirePodView { interface, hidden, why }| {
+        label("pods.interface", &interface)?;
+        text("pods.why", &why, MAX_SENTENCE)?;
+        Ok(PodView { interface, hidden, why })
+    };
+    Ok((told.hooks, told.pods.into_iter().map(view).collect::<Result<_, String>>()?))
+}
+
 /// Labels are shown to people and go into other systems, so they are held to what a line of text can carry.
-fn label(field: &str, text: &str) -> Result<(), String> {
-    if text.len() > MAX_LABEL {
-        return Err(format!("{field} has {} bytes, more than {MAX_LABEL}", text.len()));
+fn label(field: &str, label: &str) -> Result<(), String> {
+    text(field, label, MAX_LABEL)
+}
+
+fn text(field: &str, text: &str, longest: usize) -> Result<(), String> {
+    if text.len() > longest {
+        return Err(format!("{field} has {} bytes, more than {longest}", text.len()));
     }
     if text.chars().any(char::is_control) {
         return Err(format!("{field} has control characters: {text:?}"));
@@ -228,6 +271,7 @@ fn totals(totals: Option<WireTotals>) -> Result<Totals, String> {
         queue: lost.queue,
         pending: totals.pending,
         unanswered: totals.unanswered,
+        hidden: lost.hidden,
     })
 }
 

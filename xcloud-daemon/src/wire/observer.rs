@@ -151,8 +151,12 @@ impl Question {
                 answer::path(near, far.as_ref(), *kind, cell, self.detail)
             })
             .collect();
+        let nodes = state.agents().into_iter();
+        let pods =
+            nodes.flat_map(|agent| answer::node_pods(agent, store.site(agent.identity.site)));
         QuerySplitResponse {
             paths,
+            pods: pods.collect(),
             loss: Some(answer::loss(&state.account())),
             oldest_available: oldest_ns.map(timestamp),
             start: Some(timestamp(answered.start_ns)),

@@ -23,7 +23,7 @@ pub const MAX_BATCH: usize = 4096;
 pub struct KernelTotals {
     /// Exchanges opened.
     pub opened: u64,
-    /// Observations at the last hook, without torn ones.
+    /// Observations at the last hook, without torn and hidden ones.
     pub emitted: u64,
     /// Lost because the ring was full.
     pub ring: u64,
@@ -33,20 +33,23 @@ pub struct KernelTotals {
     pub retransmit: u64,
     /// Exchanges nobody answered.
     pub unanswered: u64,
+    /// Observations of pods that are not seen in full, left out.
+    pub hidden: u64,
 }
 
 impl KernelTotals {
-    /// From the kernel's counters and what was found torn in the ring before they were read.
+    /// From the kernel's counters and what was found torn in the ring or left out before they were read.
     #[must_use]
-    pub fn new(counters: &Counters, torn: u64) -> Self {
+    pub fn new(counters: &Counters, torn: u64, hidden: u64) -> Self {
         let of = |counter: Counter| counters[counter as usize];
         Self {
             opened: of(Counter::Opened),
-            emitted: of(Counter::Emitted).saturating_sub(torn),
+            emitted: of(Counter::Emitted).saturating_sub(torn + hidden),
             ring: of(Counter::RingFull),
             slot: of(Counter::Collision) + torn,
             retransmit: of(Counter::Retransmit),
             unanswered: of(Counter::Unanswered),
+            hidden,
         }
     }
 
@@ -61,6 +64,7 @@ impl KernelTotals {
                 slot: self.slot,
                 retransmit: self.retransmit,
                 queue: lost_in_queue,
+                hidden: self.hidden,
                 ..Loss::default()
             }),
             pending,

@@ -27,6 +27,7 @@ use xcloud_proto::{
 use super::{answer, ingest::Ingest, observer::Observer};
 use crate::measure::{
     AgentId,
+    ledger::PodView,
     state::{Batch, Limits, Opening, Refusal, State, Stream},
 };
 
@@ -140,6 +141,11 @@ impl Hub {
         if !replaced.is_cancelled() {
             inner.streams.remove(&stream.agent);
         }
+    }
+
+    /// Takes in what an agent's hooks see now.
+    pub fn tell(&self, stream: &Stream, hooks: Vec<String>, pods: Vec<PodView>) {
+        self.lock().state.tell(stream, hooks, pods);
     }
 
     /// Takes a batch, once. Returns the highest sequence merged.

@@ -30,6 +30,7 @@ impl Sending {
         let client = Client {
             address: Address::Tcp(address),
             hello: hello("aws-a", 1, 0),
+            status: watch::channel(Status::default()).1,
             outbox: outbox.clone(),
             flush: Duration::from_millis(5),
             clock: || SENT_NS,

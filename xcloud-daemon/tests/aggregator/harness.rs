@@ -104,9 +104,9 @@ impl Server {
 }
 
 fn assert_balanced(report: &LossReport) {
-    let Loss { ring, slot, retransmit, queue, join, agent, store } =
+    let Loss { ring, slot, retransmit, queue, join, agent, store, hidden } =
         report.lost.unwrap_or_default();
-    let lost = ring + slot + retransmit + queue + join + agent + store;
+    let lost = ring + slot + retransmit + queue + join + agent + store + hidden;
     let accounted = report.delivered + lost + report.pending + report.earlier;
     assert_eq!(report.emitted, accounted, "{report:?}");
 }

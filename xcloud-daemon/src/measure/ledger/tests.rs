@@ -7,6 +7,7 @@ fn agent(first_sequence: u64) -> Agent {
         version: String::new(),
         kernel_release: String::new(),
         hooks: Vec::new(),
+        pods: Vec::new(),
         site: 0,
     };
     Agent::new("aws".into(), identity, [0; 16], first_sequence)
@@ -104,13 +105,13 @@ proptest! {
 
     #[test]
     fn claims_of_any_kind_never_unbalance(
-        first in (0u64..4, 0u64..4, proptest::array::uniform8(0u64..9)), last in [any::<u64>(); 8],
+        first in (0u64..4, 0u64..4, proptest::array::uniform9(0u64..9)), last in [any::<u64>(); 9],
     ) {
         let mut agent = agent(1);
         let (sent_before, observations, fields) = first;
-        let totals = |fields: [u64; 8]| {
-            let [opened, emitted, ring, slot, retransmit, queue, pending, unanswered] = fields;
-            Totals { opened, emitted, ring, slot, retransmit, queue, pending, unanswered }
+        let totals = |fields: [u64; 9]| {
+            let [opened, emitted, ring, slot, retransmit, queue, pending, unanswered, hidden] = fields;
+            Totals { opened, emitted, ring, slot, retransmit, queue, pending, unanswered, hidden }
         };
         if agent.check(sent_before, observations, &totals(fields)).is_ok() {
             agent.merged(sent_before, observations, &totals(fields), 0);

@@ -1,0 +1,250 @@
+//! Whether a pod's packets pass its hooks, judged by what became of its exchanges and never by a CNI's name.
+//!
+//! An answer that came in by the uplink and never got to the pod's interface went another way: a CNI's program
+//! redirected it (`bpf_redirect_peer`), or ended the chain before ours. One packet proves nothing, since packets are
+//! also dropped; a share of many, seen twice in a row, does. Then the hooks move into the pod's network namespace, where
+//! every packet passes them, and stay there. Where that cannot be, the pod is hidden: what still passes its interface
+//! is no fair part of its traffic (with Calico's eBPF dataplane, handshakes), so nothing of it is reported.
+
+use std::time::{Duration, Instant};
+
+use crate::kernel::unfinished::Missing;
+
+/// Exchanges that make a verdict.
+const ENOUGH: u64 = 8;
+/// One in this many answers may be missing: packets are also lost inside a node.
+const TOLERATED: u64 = 10;
+/// Verdicts in a row that count: two against the hooks, more to trust them again.
+const AGAINST: u8 = 2;
+const IN_FAVOUR: u8 = 5;
+/// How long a hidden pod stays so before its namespace is looked for again.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// Where a pod's packets are seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum View {
+    /// At its interface on the node.
+    Node,
+    /// In its network namespace; why.
+    Inside(String),
+    /// Not in full, so nothing is reported; why.
+    Hidden(String),
+}
+
+/// What a pod's exchanges showed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Answers that got into the pod by its hook.
+    pub into_pod: u64,
+    /// Answers that left the pod by its hook.
+    pub out_of_pod: u64,
+    /// What did not come.
+    pub missing: Missing,
+}
+
+/// What evidence says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The hooks see the pod's packets.
+    Seen,
+    /// Packets go past a hook; which.
+    Bypassed(String),
+}
+
+impl Evidence {
+    /// `None`: not enough to tell.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        let Missing { into_pod: missed, out_of_pod: unanswered } = self.missing;
+        let answers = self.into_pod + missed;
+        if answers >= ENOUGH && missed * TOLERATED > answers {
+            return Some(Verdict::Bypassed(format!(
+                "{missed} of {answers} answers came in by the uplink and went past its interface"
+            )));
+        }
+        let silent = answers + self.out_of_pod == 0;
+        if silent && unanswered >= 2 * ENOUGH {
+            return Some(Verdict::Bypassed(format!(
+                "{unanswered} segments went into it and nothing came out by its interface"
+            )));
+        }
+        (answers.max(self.out_of_pod) >= ENOUGH).then_some(Verdict::Seen)
+    }
+}
+
+/// What has to be done about a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Its hooks should move into its namespace; why.
+    Enter(String),
+    /// Its interface shows all of it again.
+    Trust,
+}
+
+/// One pod's case.
+#[derive(Debug)]
+pub struct Case {
+    view: View,
+    evidence: Evidence,
+    /// Verdicts of the same kind in a row.
+    against: u8,
+    in_favour: u8,
+    retry: Option<Instant>,
+}
+
+impl Case {
+    /// Of a pod whose interface was just hooked.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            view: View::Node,
+            evidence: Evidence::default(),
+            against: 0,
+            in_favour: 0,
+            retry: None,
+        }
+    }
+
+    /// Where its packets are seen.
+    #[must_use]
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Takes an exchange's end in.
+    pub fn saw(&mut self, far: bool) {
+        let count = if far { &mut self.evidence.out_of_pod } else { &mut self.evidence.into_pod };
+        *count += 1;
+    }
+
+    /// Takes in what a look at the tables found missing, and says what to do now.
+    pub fn judge(&mut self, missing: Missing, kind: &str, now: Instant) -> Option<Step> {
+        if let View::Inside(_) = self.view {
+            return None;
+        }
+        if kind == "netkit" && self.is_due(now) {
+            return Some(Step::Enter(
+                "netkit hands packets on before its hooks on the node".into(),
+            ));
+        }
+        self.evidence.missing.into_pod += missing.into_pod;
+        self.evidence.missing.out_of_pod += missing.out_of_pod;
+        let verdict = self.evidence.verdict();
+        if verdict.is_some() {
+            self.evidence = Evidence::default();
+        }
+        self.next(verdict, now)
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.retry.is_none_or(|retry| now >= retry)
+    }
+
+    fn next(&mut self, verdict: Option<Verdict>, now: Instant) -> Option<Step> {
+        match verdict {
+            Some(Verdict::Bypassed(why)) => {
+                (self.against, self.in_favour) = (self.against.saturating_add(1), 0);
+                (self.against >= AGAINST && self.is_due(now)).then_some(Step::Enter(why))
+            }
+            Some(Verdict::Seen) => {
+                (self.against, self.in_favour) = (0, self.in_favour.saturating_add(1));
+                let trusted = self.view != View::Node && self.in_favour >= IN_FAVOUR;
+                trusted.then_some(Step::Trust)
+            }
+            None => None,
+        }
+    }
+
+    /// What was done about it.
+    pub fn set(&mut self, view: View, now: Instant) {
+        self.retry = matches!(view, View::Hidden(_)).then(|| now + RETRY);
+        self.view = view;
+        self.evidence = Evidence::default();
+    }
+}
+
+impl Default for Case {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers that got into the pod, that left it, and what is missing of each.
+    fn verdict(into_pod: u64, out_of_pod: u64, missed: u64, unanswered: u64) -> Option<bool> {
+        let missing = Missing { into_pod: missed, out_of_pod: unanswered };
+        let verdict = Evidence { into_pod, out_of_pod, missing }.verdict()?;
+        Some(verdict == Verdict::Seen)
+    }
+
+    #[test]
+    fn evidence_is_weighed() {
+        const SEEN: Option<bool> = Some(true);
+        const BYPASSED: Option<bool> = Some(false);
+        for (why, evidence, expected) in [
+            ("nothing happened", (0, 0, 0, 0), None),
+            ("too little to tell", (3, 3, 4, 0), None),
+            ("all of it is seen", (8, 0, 0, 0), SEEN),
+            ("a server's answers are seen", (0, 8, 0, 0), SEEN),
+            ("a packet was dropped inside the node", (40, 0, 1, 0), SEEN),
+            ("redirected into the pod", (0, 0, 8, 0), BYPASSED),
+            ("handshakes alone pass the interface", (4, 4, 9, 0), BYPASSED),
+            ("a bulk receiver acknowledges half exactly", (0, 50, 0, 50), SEEN),
+            ("a bulk receiver's requests are seen", (8, 0, 0, 50), SEEN),
+            ("nothing comes out by the interface", (0, 0, 0, 16), BYPASSED),
+        ] {
+            let (into_pod, out_of_pod, missed, unanswered) = evidence;
+            assert_eq!(verdict(into_pod, out_of_pod, missed, unanswered), expected, "{why}");
+        }
+    }
+
+    const PAST: Missing = Missing { into_pod: 20, out_of_pod: 0 };
+    const NONE: Missing = Missing { into_pod: 0, out_of_pod: 0 };
+
+    fn entered(case: &mut Case, missing: Missing, now: Instant) -> bool {
+        matches!(case.judge(missing, "veth", now), Some(Step::Enter(_)))
+    }
+
+    fn seen(case: &mut Case) {
+        (0..ENOUGH).for_each(|_| case.saw(false));
+    }
+
+    #[test]
+    fn two_verdicts_in_a_row_move_the_hooks_and_they_stay() {
+        let (mut case, now) = (Case::new(), Instant::now());
+        assert!(!entered(&mut case, PAST, now));
+        seen(&mut case);
+        assert!(!entered(&mut case, NONE, now), "one was a busy moment");
+        assert!(!entered(&mut case, PAST, now));
+        assert!(!entered(&mut case, NONE, now), "no evidence is no verdict");
+        assert!(entered(&mut case, PAST, now));
+        case.set(View::Inside("why".into()), now);
+        assert_eq!(case.judge(PAST, "veth", now), None);
+    }
+
+    #[test]
+    fn a_hidden_pod_is_tried_again_and_may_come_back() {
+        let (mut case, now) = (Case::new(), Instant::now());
+        case.set(View::Hidden("refused".into()), now);
+        assert!(!entered(&mut case, PAST, now) && !entered(&mut case, PAST, now));
+        assert!(entered(&mut case, PAST, now + RETRY));
+        for _ in 1..IN_FAVOUR {
+            seen(&mut case);
+            assert_eq!(case.judge(NONE, "veth", now), None);
+        }
+        seen(&mut case);
+        assert_eq!(case.judge(NONE, "veth", now), Some(Step::Trust));
+    }
+
+    #[test]
+    fn netkit_needs_no_evidence() {
+        let (mut case, now) = (Case::new(), Instant::now());
+        assert!(matches!(case.judge(NONE, "netkit", now), Some(Step::Enter(_))));
+        case.set(View::Hidden("refused".into()), now);
+        assert_eq!(case.judge(NONE, "netkit", now), None, "not at every look");
+        assert!(case.judge(NONE, "netkit", now + RETRY).is_some());
+    }
+}

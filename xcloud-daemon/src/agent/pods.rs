@@ -1,0 +1,203 @@
+//! The pods of this node: where each one's packets are seen, and moving their hooks when that is not everywhere.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Error, Result, anyhow};
+use log::{debug, info, warn};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+use xcloud_common::sample::{Sample, flag};
+use xcloud_proto::{common::v1::PodView, ingest::v1::Status};
+
+use super::{
+    bypass::{Case, Step, View},
+    clock,
+    hooks::{Hooks, SharedHooks},
+};
+use crate::kernel::{
+    ifaces::Interface,
+    podns::{self, PodEnd},
+};
+
+/// How often the tables are looked at.
+const PERIOD: Duration = Duration::from_millis(250);
+/// How long an exchange may wait for its next hook before it counts as missing there: far longer than a CNI takes.
+const GRACE_NS: u64 = 250_000_000;
+
+/// Every pod's case, by the index of its interface on the node.
+#[derive(Debug, Default)]
+pub struct Pods {
+    cases: BTreeMap<u32, Case>,
+    /// The index, by the number of the pod's network namespace, of pods hooked in there.
+    namespaces: BTreeMap<u32, u32>,
+}
+
+impl Pods {
+    /// A pod's interface was hooked.
+    pub fn add(&mut self, index: u32) {
+        self.cases.insert(index, Case::new());
+    }
+
+    /// It is gone.
+    pub fn remove(&mut self, index: u32) {
+        self.cases.remove(&index);
+        self.namespaces.retain(|_, of| *of != index);
+    }
+
+    /// The interface on the node of the pod that a hook names.
+    fn index(&self, place: u32) -> u32 {
+        self.namespaces.get(&place).copied().unwrap_or(place)
+    }
+
+    /// Names every sample's pod by its interface on the node and takes out those of pods not seen in full; returns how
+    /// many observations that were.
+    pub fn sift(&mut self, samples: &mut Vec<Sample>) -> u64 {
+        let mut hidden = 0;
+        samples.retain_mut(|sample| {
+            sample.pod_ifindex = self.index(sample.pod_ifindex);
+            let Some(case) = self.cases.get_mut(&sample.pod_ifindex) else { return true };
+            case.saw(sample.flags & flag::FAR != 0);
+            let shown = !matches!(case.view(), View::Hidden(_));
+            hidden += if shown { 0 } else { sample.observations() };
+            shown
+        });
+        hidden
+    }
+
+    /// Where each pod is seen, if not at its interface on the node.
+    pub fn elsewhere(&self) -> impl Iterator<Item = (u32, &View)> {
+        let views = self.cases.iter().map(|(index, case)| (*index, case.view()));
+        views.filter(|(_, view)| **view != View::Node)
+    }
+
+    fn set(&mut self, index: u32, view: View) {
+        if let Some(case) = self.cases.get_mut(&index) {
+            case.set(view, Instant::now());
+        }
+    }
+}
+
+/// Most hooks and pods that the aggregator is told of, so that what is said of them stays within what it takes.
+const MOST_TOLD: (usize, usize) = (512, 96);
+/// Most characters of a reason.
+const REASON: usize = 300;
+
+/// Judges every pod again and again, moves hooks, and tells what came of it.
+///
+/// # Errors
+/// The clock cannot be read.
+pub async fn watch(
+    hooks: &SharedHooks,
+    may_enter: bool,
+    tell: &watch::Sender<Status>,
+) -> Result<()> {
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut before = clock::monotonic_ns()?;
+    loop {
+        ticks.tick().await;
+        let now = clock::monotonic_ns()?;
+        let wanted = hooks.lock().judge(now, now - before);
+        before = now;
+        for (interface, why) in wanted {
+            let end = if may_enter {
+                podns::find(interface.index).await
+            } else {
+                Err(anyhow!("--pod-namespaces is false"))
+            };
+            hooks.lock().enter(&interface, why, end);
+        }
+        let status = hooks.lock().status();
+        tell.send_if_modified(|told| std::mem::replace(told, status.clone()) != status);
+    }
+}
+
+impl Hooks {
+    /// The pods whose hooks should move, and why.
+    fn judge(&mut self, now_ns: u64, since_ns: u64) -> Vec<(Interface, String)> {
+        let tables = self.programs.tables();
+        let mut missing = BTreeMap::new();
+        for (place, found) in tables.missing(now_ns, GRACE_NS, GRACE_NS + since_ns) {
+            missing.insert(self.pods.index(place), found);
+        }
+        let mut wanted = Vec::new();
+        for (index, case) in &mut self.pods.cases {
+            let Some(interface) = self.attached.get(index) else { continue };
+            let found = missing.get(index).copied().unwrap_or_default();
+            match case.judge(found, &interface.kind, Instant::now()) {
+                Some(Step::Enter(why)) => wanted.push((interface.clone(), why)),
+                Some(Step::Trust) => {
+                    info!(
+                        "pod interface {}: it shows all of its pod's packets now",
+                        interface.name
+                    );
+                    case.set(View::Node, Instant::now());
+                }
+                None => {}
+            }
+        }
+        wanted
+    }
+
+    /// Moves a pod's hooks to its own end, or hides the pod.
+    fn enter(&mut self, interface: &Interface, why: String, end: Result<PodEnd>) {
+        // It may have gone meanwhile, or another pod's may have come.
+        if self.attached.get(&interface.index) != Some(interface) {
+            return;
+        }
+        let moved = end.and_then(|end| self.programs.move_inside(interface, &end).map(|()| end));
+        match moved {
+            Ok(end) => {
+                info!(
+                    "pod interface {}: hooked at {} inside the pod: {why}",
+                    interface.name, end.interface
+                );
+                self.pods.namespaces.insert(end.namespace, interface.index);
+                self.pods.set(interface.index, View::Inside(why));
+            }
+            Err(error) => self.hide(interface, why, &error),
+        }
+    }
+
+    /// What the hooks see now.
+    fn status(&self) -> Status {
+        let mut hooks = self.programs.hooks();
+        let mut pods: Vec<_> = self.pods.elsewhere().filter_map(|pod| self.told(pod)).collect();
+        for (left_out, what) in [
+            (hooks.len().saturating_sub(MOST_TOLD.0), "hooks"),
+            (pods.len().saturating_sub(MOST_TOLD.1), "pods"),
+        ] {
+            if left_out > 0 {
+                hooks.insert(0, format!("{left_out} {what} more than are listed"));
+            }
+        }
+        hooks.truncate(MOST_TOLD.0);
+        pods.truncate(MOST_TOLD.1);
+        Status { hooks, pods }
+    }
+
+    fn told(&self, (index, view): (u32, &View)) -> Option<PodView> {
+        let (hidden, why) = match view {
+            View::Node => return None,
+            View::Inside(why) => (false, why),
+            View::Hidden(why) => (true, why),
+        };
+        let interface = self.attached.get(&index)?.name.clone();
+        Some(PodView { interface, hidden, why: why.chars().take(REASON).collect() })
+    }
+
+    fn hide(&mut self, interface: &Interface, why: String, error: &Error) {
+        let why = format!("{why}; it cannot be hooked inside: {error:#}");
+        warn!("pod interface {}: the pod side is not visible: {why}", interface.name);
+        // What still passes there tells when all of it does again.
+        if let Err(error) = self.programs.attach(interface) {
+            debug!("pod interface {}: {error:#}", interface.name);
+        }
+        self.pods.set(interface.index, View::Hidden(why));
+    }
+}

@@ -1,0 +1,84 @@
+//! Pod hooks inside the pod's network namespace, for pods whose packets do not pass their interface on the node.
+
+use std::mem;
+
+use anyhow::{Context as _, Result};
+use aya::programs::{
+    SchedClassifier,
+    TcAttachType::{Egress, Ingress},
+    tc::SchedClassifierLink,
+};
+
+use super::{
+    attach::{Programs, attach_one, program, refused},
+    ifaces::Interface,
+    podns::{self, PodEnd},
+};
+
+/// Programs there, with their direction as the pod sees it: what leaves it goes out.
+const HOOKS: [(&str, aya::programs::TcAttachType); 2] =
+    [("pod_out_inside", Egress), ("pod_in_inside", Ingress)];
+
+/// The hooks in one pod.
+#[derive(Debug)]
+pub(super) struct Inside {
+    end: PodEnd,
+    links: Vec<SchedClassifierLink>,
+}
+
+/// A filter of a qdisc is taken away by interface number, which means another interface in another namespace. When the
+/// pod's is gone the filters went with it.
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let mut links = mem::take(&mut self.links);
+        let taken = podns::within(&self.end.path, self.end.namespace, || {
+            links.clear();
+            Ok(())
+        });
+        if let Err(error) = taken {
+            log::debug!("detaching from {} in a pod: {error:#}", self.end.interface);
+            links.into_iter().for_each(forget_filter);
+        }
+    }
+}
+
+/// Closes a TCX link, which needs no namespace, and lets a filter be.
+fn forget_filter(link: SchedClassifierLink) {
+    if <&aya::programs::links::FdLink>::try_from(&link).is_ok() {
+        drop(link);
+    } else {
+        mem::forget(link);
+    }
+}
+
+impl Programs {
+    /// Moves a pod's hooks from its interface on the node to the pod's end, so that no packet passes both.
+    ///
+    /// # Errors
+    /// The kernel refuses; then there are no hooks for the pod at all.
+    pub fn move_inside(&mut self, interface: &Interface, end: &PodEnd) -> Result<()> {
+        self.detach(interface.index);
+        let mut inside = Inside { end: end.clone(), links: Vec::new() };
+        let backend = self.plan.pod_hook;
+        for (name, _) in HOOKS {
+            let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
+            // Few nodes need them, so they are loaded when the first pod does.
+            if program.fd().is_err() {
+                program.load().with_context(|| refused(name))?;
+            }
+        }
+        let ebpf = &mut self.ebpf;
+        let links = &mut inside.links;
+        podns::within(&end.path, end.namespace, move || {
+            for (name, direction) in HOOKS {
+                let program: &mut SchedClassifier = program(ebpf, name)?;
+                let link = attach_one(program, &end.interface, direction, backend)
+                    .with_context(|| format!("attaching {name} to {} in the pod", end.interface))?;
+                links.push(program.take_link(link)?);
+            }
+            Ok(())
+        })?;
+        self.inside.insert(interface.index, (interface.name.clone(), inside));
+        Ok(())
+    }
+}
