@@ -9,7 +9,11 @@ use std::{
 };
 
 use futures_util::Stream;
-use tokio::{net::UnixListener, sync::mpsc, task::JoinHandle};
+use tokio::{
+    net::UnixListener,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 use tokio_stream::{
     StreamExt as _,
     wrappers::{ReceiverStream, UnixListenerStream},
@@ -28,7 +32,7 @@ use xcloud_common::{
     slot::Tuple,
 };
 use xcloud_proto::ingest::v1::{
-    Hello, SampleBatch, StreamBatchesRequest, StreamBatchesResponse,
+    Hello, SampleBatch, Status as HookStatus, StreamBatchesRequest, StreamBatchesResponse,
     ingest_service_server::{IngestService, IngestServiceServer},
     stream_batches_request::Message,
 };
@@ -150,7 +154,7 @@ impl Scene {
         let client = Client {
             address: Address::Unix(path),
             hello: Hello { agent_id: "a".into(), ..Hello::default() },
-            status: watch::channel(Status::default()).1,
+            status: watch::channel(HookStatus::default()).1,
             outbox: outbox.clone(),
             flush: Duration::from_millis(10),
             clock: || 77,

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use xcloud::{
     cli::Address,
@@ -12,7 +12,7 @@ use xcloud::{
     },
 };
 use xcloud_common::sample::Sample;
-use xcloud_proto::observer::v1::LossReport;
+use xcloud_proto::{ingest::v1::Status as HookStatus, observer::v1::LossReport};
 
 use crate::harness::{SENT_NS, Server, hello, near};
 
@@ -30,7 +30,7 @@ impl Sending {
         let client = Client {
             address: Address::Tcp(address),
             hello: hello("aws-a", 1, 0),
-            status: watch::channel(Status::default()).1,
+            status: watch::channel(HookStatus::default()).1,
             outbox: outbox.clone(),
             flush: Duration::from_millis(5),
             clock: || SENT_NS,
