@@ -9,6 +9,7 @@ use crate::{
     cli::{CheckArgs, InterfaceArgs, Output},
     kernel::{
         ifaces::{self, Decision, Role},
+        podns::{self, PodEnd},
         probe::{self, Answer, DepartureHook, Finding, Plan, TcHook},
     },
     report::style,
@@ -44,6 +45,8 @@ pub struct Watched {
     pub decision: Decision,
     /// Hooks, as `hook=back_end`.
     pub hooks: Vec<String>,
+    /// For a pod's interface: whether the hooks can move inside the pod, and when they would.
+    pub inside: Option<String>,
 }
 
 /// Prints it; fails when this node cannot measure.
@@ -68,7 +71,36 @@ fn look(wanted: &InterfaceArgs) -> Result<Check> {
     ifaces::check_names(&facts, wanted)?;
     let features = probe::probe();
     let plan = Plan::new(&features, wanted.queue_hook);
-    Ok(judge(kernel_release(), features, plan, ifaces::decide(&facts, wanted)))
+    let mut check = judge(kernel_release(), features, plan, ifaces::decide(&facts, wanted));
+    for watched in &mut check.interfaces {
+        if watched.decision.role == Some(Role::Pod) {
+            let end = wanted.pod_namespaces.then(|| podns::find(watched.decision.index));
+            let end = end.map(|end| runtime.block_on(end));
+            watched.inside = Some(inside(&watched.decision.kind, end));
+        }
+    }
+    Ok(check)
+}
+
+/// Whether the hooks can move inside the pod, and when they would.
+fn inside(kind: &str, end: Option<Result<PodEnd>>) -> String {
+    let netkit = kind == "netkit";
+    match end {
+        Some(Ok(PodEnd { path, interface, .. })) if netkit => {
+            format!("netkit, so hooked at {interface} inside the pod, {}", path.display())
+        }
+        Some(Ok(PodEnd { path, interface, .. })) => format!(
+            "hooked at {interface} inside the pod, {}, once packets go past this interface",
+            path.display()
+        ),
+        refused => {
+            let when = if netkit { "" } else { "once packets go past this interface, " };
+            let why = refused
+                .and_then(Result::err)
+                .map_or_else(|| "--pod-namespaces is false".into(), |error| format!("{error:#}"));
+            format!("{when}not visible, as it cannot be hooked inside the pod: {why}")
+        }
+    }
 }
 
 fn judge(kernel: String, features: Vec<Finding>, plan: Plan, decisions: Vec<Decision>) -> Check {
@@ -83,7 +115,7 @@ fn judge(kernel: String, features: Vec<Finding>, plan: Plan, decisions: Vec<Deci
         .collect();
     let interfaces = decisions
         .into_iter()
-        .map(|decision| Watched { hooks: hooks(&plan, decision.role), decision })
+        .map(|decision| Watched { hooks: hooks(&plan, decision.role), inside: None, decision })
         .collect();
     Check { kernel, ready: missing.is_empty(), features, plan, interfaces, missing, unknown }
 }
@@ -127,12 +159,13 @@ fn rows(check: &Check) -> Vec<[String; 4]> {
         .iter()
         .map(|f| ["feature".into(), name(&f.feature), name(&f.answer), f.detail.clone()]);
     let interfaces = check.interfaces.iter().map(|watched| {
-        let Watched { decision, hooks } = watched;
+        let Watched { decision, hooks, inside } = watched;
         let role = decision.role.map_or_else(|| "left out".into(), |r| name(&r));
         let why = if hooks.is_empty() {
             decision.reason.clone()
         } else {
-            format!("{}; {}", decision.reason, hooks.join(" "))
+            let inside = inside.as_ref().map_or_else(String::new, |inside| format!("; {inside}"));
+            format!("{}; {}{inside}", decision.reason, hooks.join(" "))
         };
         ["interface".into(), decision.name.clone(), role, why]
     });

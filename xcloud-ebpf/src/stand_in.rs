@@ -30,11 +30,23 @@ mod programs {
     const IPV6: u32 = 0x86dd;
     const ETHERNET: u32 = 14;
     const ETHERTYPE_AT: u32 = 12;
+    const FLAGS_AT: u32 = 13;
+    const SYN: u8 = 2;
 
     /// Sends packets straight to where they go, past the node's stack; what it does not know goes on as usual.
     #[classifier]
     fn host_routing(ctx: TcContext) -> i32 {
         route(&ctx).unwrap_or(TC_ACT_OK)
+    }
+
+    /// Likewise, but lets handshakes go through the node's stack, as Calico's eBPF dataplane does: only what follows
+    /// them goes past a pod's interface.
+    #[classifier]
+    fn host_routing_established(ctx: TcContext) -> i32 {
+        match is_handshake(&ctx) {
+            Some(false) => route(&ctx).unwrap_or(TC_ACT_OK),
+            _ => TC_ACT_OK,
+        }
     }
 
     /// Ends the chain: nobody behind it is asked.
@@ -87,6 +99,13 @@ mod programs {
             }
             Some(bpf_redirect_peer(pod, 0) as i32)
         }
+    }
+
+    fn is_handshake(ctx: &TcContext) -> Option<bool> {
+        let [first] = at(ctx, 0)?;
+        let transport = if first >> 4 == 6 { 40 } else { u32::from(first & 0x0f) * 4 };
+        let [flags] = at(ctx, transport + FLAGS_AT)?;
+        Some(flags & SYN != 0)
     }
 
     fn destination(ctx: &TcContext) -> Option<[u8; 16]> {

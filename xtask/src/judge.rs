@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 
-use crate::scenario::{Move, Scenario};
+use crate::scenario::{Move, PodsSeen, Scenario};
 
 /// The same run before and after the one that is looked at. What a figure differs by between the two is noise of this
 /// machine, and is allowed on top.
@@ -26,7 +26,8 @@ impl Scenario {
             wrong.extend(self.known_values(path));
             wrong.extend(self.enough_joined(path));
         }
-        wrong.extend(nothing_vanished(change));
+        wrong.extend(nothing_vanished(change, self.pods == Some(PodsSeen::Hidden)));
+        wrong.extend(self.pods.and_then(|wanted| seen_elsewhere(wanted, change)));
         wrong
     }
 
@@ -184,15 +185,28 @@ fn tail_adds_up(path: &Value) -> Option<String> {
     })
 }
 
+/// The report says where pods are seen instead, and shows nothing of those not seen in full.
+fn seen_elsewhere(wanted: PodsSeen, split: &Value) -> Option<String> {
+    let hidden = wanted == PodsSeen::Hidden;
+    let pods = split["pods"].as_array().map_or(&[][..], Vec::as_slice);
+    let right = |pod: &Value| pod["hidden"] == hidden && pod["why"] != "";
+    if pods.len() < 2 || !pods.iter().all(right) {
+        return Some(format!("wanted the pods {wanted:?}, the report says {}", split["pods"]));
+    }
+    let shown =
+        paths(split).find(|path| path["segments"].as_object().is_some_and(|s| !s.is_empty()));
+    shown.filter(|_| hidden).map(|path| format!("{}: figures of hidden pods", title(path)))
+}
+
 /// emitted = delivered + lost + pending (+ what an earlier aggregator took with it), exactly.
-fn nothing_vanished(split: &Value) -> Option<String> {
+fn nothing_vanished(split: &Value, may_be_nothing: bool) -> Option<String> {
     let loss = &split["loss"];
     let number = |name: &str| loss[name].as_u64().unwrap_or(0);
     let lost = loss["lost"].as_object().into_iter().flatten();
     let lost: u64 = lost.filter_map(|(_, count)| count.as_u64()).sum();
     let known = number("delivered") + lost + number("pending") + number("earlier");
     let emitted = number("emitted");
-    let fine = emitted == known && emitted > 0 && number("pending") == 0;
+    let fine = emitted == known && (emitted > 0 || may_be_nothing) && number("pending") == 0;
     (!fine).then(|| format!("the books do not balance: {loss}"))
 }
 
@@ -239,6 +253,20 @@ mod tests {
         assert_eq!(told.misplaced(&calm, &wan_too).len(), 8);
         let noisy = Baselines { after: split(5_000, 40_040_000), ..calm };
         assert!(told.misplaced(&noisy, &wan_too).is_empty());
+    }
+
+    #[test]
+    fn figures_of_hidden_pods_are_found() {
+        let told = scenario("about = ''\npods = 'hidden'\npaths = []");
+        let mut says = split(1, 1);
+        assert_eq!(told.judge(&says).len(), 1, "no pod is said to be hidden");
+        let pod = json!({"hidden": true, "why": "it is"});
+        says["pods"] = json!([pod, pod]);
+        assert_eq!(told.judge(&says).len(), 1, "figures are shown");
+        says["paths"] = json!([]);
+        assert!(told.judge(&says).is_empty());
+        let inside = scenario("about = ''\npods = 'inside'\npaths = []");
+        assert_eq!(inside.judge(&says).len(), 1);
     }
 
     #[test]

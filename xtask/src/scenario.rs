@@ -36,12 +36,25 @@ pub(crate) struct Scenario {
     /// Kinds of exchange looked at.
     #[serde(default = "usual_kinds")]
     pub(crate) kinds: Vec<String>,
+    /// Where the pods that take part must be seen, other than at their interface on the node.
+    #[serde(default)]
+    pub(crate) pods: Option<PodsSeen>,
     /// Smallest share of exchanges that must be joined.
     #[serde(default)]
     pub(crate) joined: f64,
     /// Paths that must be there, as `aws>gcp`.
     #[serde(default = "usual_paths")]
     pub(crate) paths: Vec<String>,
+}
+
+/// Where pods are seen whose packets go past their interface on the node.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PodsSeen {
+    /// In their network namespaces.
+    Inside,
+    /// Not in full: they are left out, and no segment may be shown.
+    Hidden,
 }
 
 /// A segment that moves.

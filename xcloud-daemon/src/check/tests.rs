@@ -18,6 +18,19 @@ fn decision(index: u32, name: &str, kind: &str, role: Option<Role>, reason: &str
     }
 }
 
+#[test]
+fn a_pods_own_end_is_told() {
+    let end = || PodEnd {
+        path: "/run/netns/cni-1".into(),
+        namespace: 4_026_532_000,
+        interface: "eth0".into(),
+    };
+    assert_snapshot!(inside("veth", Some(Ok(end()))), @"hooked at eth0 inside the pod, /run/netns/cni-1, once packets go past this interface");
+    assert_snapshot!(inside("netkit", Some(Ok(end()))), @"netkit, so hooked at eth0 inside the pod, /run/netns/cni-1");
+    assert_snapshot!(inside("veth", None), @"once packets go past this interface, not visible, as it cannot be hooked inside the pod: --pod-namespaces is false");
+    assert_snapshot!(inside("netkit", Some(Err(anyhow::anyhow!("refused")))), @"not visible, as it cannot be hooked inside the pod: refused");
+}
+
 fn able() -> Check {
     let features = vec![
         finding(Feature::Btf, Answer::Yes, "kernel types are readable"),

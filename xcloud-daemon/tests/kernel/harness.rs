@@ -14,9 +14,11 @@ use xcloud_common::{
 };
 
 /// Every TC program of the object.
-pub(crate) const CLASSIFIERS: [&str; 10] = [
+pub(crate) const CLASSIFIERS: [&str; 12] = [
     "pod_out",
     "pod_in",
+    "pod_out_inside",
+    "pod_in_inside",
     "uplink_in",
     "uplink_queue",
     "uplink_out",

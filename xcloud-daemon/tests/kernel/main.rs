@@ -2,6 +2,7 @@
 
 mod craft;
 mod harness;
+mod inside;
 mod logged;
 mod raw;
 mod torn;

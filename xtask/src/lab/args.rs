@@ -29,6 +29,9 @@ pub(crate) struct LabArgs {
     /// Whether it is asked before or after the agent's programs
     #[arg(long, value_enum, value_name = "PLACE", default_value = "after", requires = "impostor")]
     pub(crate) impostor_place: Order,
+    /// Whether agents may enter pods' network namespaces
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub(crate) pod_namespaces: bool,
     /// Round trip time of the WAN
     #[arg(long, default_value = "40ms", value_parser = humantime::parse_duration)]
     pub(crate) wan_rtt: Duration,

@@ -38,6 +38,8 @@ pub(crate) enum Impostor {
     Ok,
     /// Redirects as eBPF host routing does
     Redirect,
+    /// Redirects all but handshakes (Calico's eBPF dataplane)
+    Established,
     /// Returns `TC_ACT_PIPE`: only classifiers of a qdisc are asked after it
     Pipe,
 }

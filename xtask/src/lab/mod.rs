@@ -186,6 +186,9 @@ impl Lab {
             .arg(state::bpffs(&self.plan().name))
             .arg("--ready-file")
             .arg(&ready);
+        if !self.plan().pod_namespaces {
+            command.arg("--pod-namespaces=false");
+        }
         if !cloud.clock_offset.is_zero() {
             let offset = humantime::format_duration(cloud.clock_offset).to_string();
             command.arg(format!("--pretend-clock-offset={offset}"));

@@ -54,6 +54,8 @@ pub(crate) struct Plan {
     pub(crate) impostor: Option<(Impostor, Order)>,
     /// Whether clients ask services.
     pub(crate) service: bool,
+    /// Whether agents may enter pods' network namespaces.
+    pub(crate) pod_namespaces: bool,
     /// One node each.
     pub(crate) clouds: Vec<Cloud>,
 }
@@ -136,6 +138,7 @@ impl Plan {
             name: args.name.clone(),
             mgmt: format!("xc-{}-mgmt", args.name),
             cni: args.cni,
+            pod_namespaces: args.pod_namespaces,
             impostor: args.impostor.map(|impostor| (impostor, args.impostor_place)),
             service: args.service,
             clouds: clouds
@@ -197,7 +200,8 @@ impl Plan {
 
     /// Whether packets are redirected past the node's stack.
     pub(crate) fn redirects(&self) -> bool {
-        self.cni == Cni::Ebpf || matches!(self.impostor, Some((Impostor::Redirect, _)))
+        self.cni == Cni::Ebpf
+            || matches!(self.impostor, Some((Impostor::Redirect | Impostor::Established, _)))
     }
 
     fn cloud_mut(&mut self, name: &str, flag: &str) -> Result<&mut Cloud> {

@@ -49,6 +49,7 @@ fn program(impostor: Impostor) -> &'static str {
         Impostor::Ok => "impostor_ok",
         Impostor::Pipe => "impostor_pipe",
         Impostor::Redirect => HOST_ROUTING,
+        Impostor::Established => "host_routing_established",
     }
 }
 
@@ -58,7 +59,7 @@ fn on_nodes(plan: &Plan, program: &str, order: fn() -> LinkOrder) -> Result<()> 
     for cloud in &plan.clouds {
         netns::within(&cloud.netns, || {
             let mut ebpf = Ebpf::load(&object).context("loading the stand-in for a CNI")?;
-            if program == HOST_ROUTING {
+            if program.starts_with(HOST_ROUTING) {
                 tell_ways(&mut ebpf, plan, cloud)?;
             }
             attach(&mut ebpf, program, places(cloud, program), order, plan, cloud)
@@ -74,7 +75,7 @@ fn places(cloud: &Cloud, program: &str) -> Vec<(String, TcAttachType)> {
     let pods = || cloud.pods.iter().map(|pod| pod.interface.clone());
     let mut ingress: Vec<String> = pods().chain([UPLINK.into()]).collect();
     let mut egress = Vec::new();
-    if program == HOST_ROUTING {
+    if program.starts_with(HOST_ROUTING) {
         ingress.extend(cloud.injected.detours().map(|(device, _)| device.into()));
     } else {
         egress.extend(pods());
