@@ -46,6 +46,7 @@ pub struct Watched {
     /// Hooks, as `hook=back_end`.
     pub hooks: Vec<String>,
     /// For a pod's interface: whether the hooks can move inside the pod, and when they would.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub inside: Option<String>,
 }
 

@@ -17,6 +17,8 @@ const TOLERATED: u64 = 10;
 /// Verdicts in a row that count: two against the hooks, more to trust them again.
 const AGAINST: u8 = 2;
 const IN_FAVOUR: u8 = 5;
+/// How long evidence for the hooks is collected at least, since what is missing is known later than what came.
+const RIPE: Duration = Duration::from_millis(600);
 /// How long a hidden pod stays so before its namespace is looked for again.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -81,11 +83,27 @@ pub enum Step {
     Trust,
 }
 
+/// What becomes of an exchange's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is reported.
+    Shown,
+    /// It is left out, as part of what is not seen in full.
+    Left,
+    /// Nothing is known of the pod yet, but perhaps a suspicion.
+    Open {
+        /// An answer is missing.
+        suspicious: bool,
+    },
+}
+
 /// One pod's case.
 #[derive(Debug)]
 pub struct Case {
     view: View,
     evidence: Evidence,
+    /// When the first exchange of the evidence came.
+    since: Option<Instant>,
     /// Verdicts of the same kind in a row.
     against: u8,
     in_favour: u8,
@@ -99,6 +117,7 @@ impl Case {
         Self {
             view: View::Node,
             evidence: Evidence::default(),
+            since: None,
             against: 0,
             in_favour: 0,
             retry: None,
@@ -111,8 +130,20 @@ impl Case {
         &self.view
     }
 
+    /// What becomes of an exchange's end that the hooks on the node saw.
+    #[must_use]
+    pub fn fate(&self) -> Fate {
+        let suspicious = self.against > 0 || self.evidence.missing.into_pod > 0;
+        match self.view {
+            View::Inside(_) | View::Hidden(_) => Fate::Left,
+            View::Node if self.in_favour > 0 => Fate::Shown,
+            View::Node => Fate::Open { suspicious },
+        }
+    }
+
     /// Takes an exchange's end in.
-    pub fn saw(&mut self, far: bool) {
+    pub fn saw(&mut self, far: bool, now: Instant) {
+        self.since.get_or_insert(now);
         let count = if far { &mut self.evidence.out_of_pod } else { &mut self.evidence.into_pod };
         *count += 1;
     }
@@ -129,9 +160,10 @@ impl Case {
         }
         self.evidence.missing.into_pod += missing.into_pod;
         self.evidence.missing.out_of_pod += missing.out_of_pod;
-        let verdict = self.evidence.verdict();
+        let ripe = self.since.is_some_and(|since| now >= since + RIPE);
+        let verdict = self.evidence.verdict().filter(|one| ripe || *one != Verdict::Seen);
         if verdict.is_some() {
-            self.evidence = Evidence::default();
+            (self.evidence, self.since) = (Evidence::default(), None);
         }
         self.next(verdict, now)
     }
@@ -159,7 +191,7 @@ impl Case {
     pub fn set(&mut self, view: View, now: Instant) {
         self.retry = matches!(view, View::Hidden(_)).then(|| now + RETRY);
         self.view = view;
-        self.evidence = Evidence::default();
+        (self.evidence, self.since) = (Evidence::default(), None);
     }
 }
 
@@ -208,15 +240,27 @@ mod tests {
         matches!(case.judge(missing, "veth", now), Some(Step::Enter(_)))
     }
 
-    fn seen(case: &mut Case) {
-        (0..ENOUGH).for_each(|_| case.saw(false));
+    fn seen(case: &mut Case, now: Instant) {
+        (0..ENOUGH).for_each(|_| case.saw(false, now - RIPE));
+    }
+
+    #[test]
+    fn nothing_is_shown_before_the_hooks_are_known_to_see_it() {
+        let (mut case, now) = (Case::new(), Instant::now());
+        (0..ENOUGH).for_each(|_| case.saw(false, now));
+        assert_eq!(case.judge(NONE, "veth", now), None);
+        assert_eq!(case.fate(), Fate::Open { suspicious: false }, "what is missing is known later");
+        assert_eq!(case.judge(NONE, "veth", now + RIPE), None);
+        assert_eq!(case.fate(), Fate::Shown);
+        case.set(View::Hidden("refused".into()), now);
+        assert_eq!(case.fate(), Fate::Left);
     }
 
     #[test]
     fn two_verdicts_in_a_row_move_the_hooks_and_they_stay() {
         let (mut case, now) = (Case::new(), Instant::now());
         assert!(!entered(&mut case, PAST, now));
-        seen(&mut case);
+        seen(&mut case, now);
         assert!(!entered(&mut case, NONE, now), "one was a busy moment");
         assert!(!entered(&mut case, PAST, now));
         assert!(!entered(&mut case, NONE, now), "no evidence is no verdict");
@@ -232,10 +276,10 @@ mod tests {
         assert!(!entered(&mut case, PAST, now) && !entered(&mut case, PAST, now));
         assert!(entered(&mut case, PAST, now + RETRY));
         for _ in 1..IN_FAVOUR {
-            seen(&mut case);
+            seen(&mut case, now);
             assert_eq!(case.judge(NONE, "veth", now), None);
         }
-        seen(&mut case);
+        seen(&mut case, now);
         assert_eq!(case.judge(NONE, "veth", now), Some(Step::Trust));
     }
 

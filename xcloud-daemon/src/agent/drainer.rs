@@ -80,7 +80,7 @@ impl Drainer {
         let mut samples = Vec::with_capacity(MAX_BATCH);
         for pass in 0u32.. {
             let last = stop.load(Ordering::Acquire);
-            let observations = self.drain(&mut samples);
+            let observations = self.drain(&mut samples, last);
             let opened = if last || pass % PASSES_PER_COUNT == 0 { self.count()? } else { 0 };
             if last {
                 break;
@@ -96,7 +96,7 @@ impl Drainer {
     }
 
     /// Empties the ring; returns how many observations there were.
-    fn drain(&mut self, samples: &mut Vec<Sample>) -> u64 {
+    fn drain(&mut self, samples: &mut Vec<Sample>, last: bool) -> u64 {
         let mut observations = 0;
         for _ in 0..MAX_ROUNDS {
             let got = self.ring.drain(samples, MAX_BATCH);
@@ -104,10 +104,8 @@ impl Drainer {
                 samples.iter_mut().for_each(|sample| self.clock.restamp(sample));
             }
             observations += samples.iter().map(Sample::observations).sum::<u64>();
-            if got > 0 {
-                self.hidden += self.hooks.lock().pods.sift(samples);
-            }
-            if got > 0 && self.outbox.lock().push(samples) {
+            self.hidden += self.hooks.lock().pods.sift(samples, Instant::now(), last);
+            if !samples.is_empty() && self.outbox.lock().push(samples) {
                 self.outbox.full.notify_one();
             }
             if got < MAX_BATCH {

@@ -1,7 +1,7 @@
 //! The pods of this node: where each one's packets are seen, and moving their hooks when that is not everywhere.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,7 @@ use xcloud_common::sample::{Sample, flag};
 use xcloud_proto::{common::v1::PodView, ingest::v1::Status};
 
 use super::{
-    bypass::{Case, Step, View},
+    bypass::{Case, Fate, Step, View},
     clock,
     hooks::{Hooks, SharedHooks},
 };
@@ -29,12 +29,20 @@ const PERIOD: Duration = Duration::from_millis(250);
 /// How long an exchange may wait for its next hook before it counts as missing there: far longer than a CNI takes.
 const GRACE_NS: u64 = 250_000_000;
 
+/// How long a pod's first exchanges are held back while it is found out whether all of them are seen: with some CNIs
+/// the handshakes are, and nothing else.
+const HOLD: Duration = Duration::from_secs(2);
+/// Most exchanges held back; further ones are reported at once.
+const MOST_HELD: usize = 16_384;
+
 /// Every pod's case, by the index of its interface on the node.
 #[derive(Debug, Default)]
 pub struct Pods {
     cases: BTreeMap<u32, Case>,
     /// The index, by the number of the pod's network namespace, of pods hooked in there.
     namespaces: BTreeMap<u32, u32>,
+    /// What came from pods of which nothing is known yet, and when.
+    held: VecDeque<(Instant, Sample)>,
 }
 
 impl Pods {
@@ -54,17 +62,47 @@ impl Pods {
         self.namespaces.get(&place).copied().unwrap_or(place)
     }
 
-    /// Names every sample's pod by its interface on the node and takes out those of pods not seen in full; returns how
-    /// many observations that were.
-    pub fn sift(&mut self, samples: &mut Vec<Sample>) -> u64 {
+    /// Names every sample's pod by its interface on the node, holds back those of pods of which nothing is known yet,
+    /// and takes out those of pods not seen in full; returns how many observations that were. With `last` nothing is
+    /// held back.
+    pub fn sift(&mut self, samples: &mut Vec<Sample>, now: Instant, last: bool) -> u64 {
         let mut hidden = 0;
+        let room = MOST_HELD.saturating_sub(self.held.len());
+        let mut joining = Vec::new();
         samples.retain_mut(|sample| {
-            sample.pod_ifindex = self.index(sample.pod_ifindex);
-            let Some(case) = self.cases.get_mut(&sample.pod_ifindex) else { return true };
-            case.saw(sample.flags & flag::FAR != 0);
-            let shown = !matches!(case.view(), View::Hidden(_));
-            hidden += if shown { 0 } else { sample.observations() };
-            shown
+            let index = self.index(sample.pod_ifindex);
+            let inside = std::mem::replace(&mut sample.pod_ifindex, index) != index;
+            let Some(case) = self.cases.get_mut(&index) else { return true };
+            case.saw(sample.flags & flag::FAR != 0, now);
+            match case.fate() {
+                _ if inside => true,
+                Fate::Open { .. } if joining.len() < room => {
+                    joining.push((now, *sample));
+                    false
+                }
+                Fate::Open { .. } | Fate::Shown => true,
+                Fate::Left => {
+                    hidden += sample.observations();
+                    false
+                }
+            }
+        });
+        self.held.extend(joining);
+        hidden + self.release(samples, now, last)
+    }
+
+    /// Lets go of what was held back for long enough, or whose pod is known by now.
+    fn release(&mut self, samples: &mut Vec<Sample>, now: Instant, last: bool) -> u64 {
+        let mut hidden = 0;
+        self.held.retain(|(since, sample)| {
+            let due = last || now >= *since + HOLD;
+            let case = self.cases.get(&sample.pod_ifindex);
+            match case.map_or(Fate::Shown, Case::fate) {
+                Fate::Open { .. } if !due => return true,
+                Fate::Shown | Fate::Open { suspicious: false } => samples.push(*sample),
+                Fate::Left | Fate::Open { suspicious: true } => hidden += sample.observations(),
+            }
+            false
         });
         hidden
     }
