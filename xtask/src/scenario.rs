@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// A scenario file.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Scenario {
     /// What it shows, in a sentence.
@@ -14,6 +14,10 @@ pub(crate) struct Scenario {
     /// Flags of `cargo xtask run`.
     #[serde(default)]
     pub(crate) flags: Vec<String>,
+    /// Further flags, each entry making a scenario of its own, played under the name of this one and those flags; all but
+    /// the first only with `--all`.
+    #[serde(default)]
+    pub(crate) variants: Vec<Vec<String>>,
     /// Further flags of the run that the other is compared with; without `change` there is no such run.
     #[serde(default)]
     pub(crate) baseline: Vec<String>,
@@ -58,7 +62,7 @@ pub(crate) enum PodsSeen {
 }
 
 /// A segment that moves.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Move {
     pub(crate) path: String,
@@ -68,7 +72,7 @@ pub(crate) struct Move {
 }
 
 /// A segment whose value is known.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Is {
     pub(crate) path: String,
@@ -78,7 +82,7 @@ pub(crate) struct Is {
 }
 
 /// A segment that need not stay.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MayMove {
     pub(crate) path: String,
@@ -119,11 +123,33 @@ pub(crate) fn load_all(directory: &Path) -> Result<BTreeMap<String, Scenario>> {
         for may in &scenario.may_move {
             ensure!(!may.because.is_empty(), "{}: may_move without a reason", path.display());
         }
-        let name = path.file_stem().unwrap_or_default();
-        all.insert(name.to_string_lossy().into_owned(), scenario);
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        all.extend(variants(&name, scenario));
     }
     Ok(all)
 }
+
+/// Each variant as a scenario; the first keeps the file's name.
+fn variants(name: &str, scenario: Scenario) -> Vec<(String, Scenario)> {
+    if scenario.variants.is_empty() {
+        return vec![(name.to_owned(), scenario)];
+    }
+    let variant = |(index, more): (usize, &Vec<String>)| {
+        let flags = scenario.flags.iter().chain(more).cloned().collect();
+        let name =
+            if index == 0 { name.to_owned() } else { format!("{name}{VARIANT}{}", more.join(" ")) };
+        (name, Scenario { flags, variants: Vec::new(), ..scenario.clone() })
+    };
+    scenario.variants.iter().enumerate().map(variant).collect()
+}
+
+/// Whether a scenario's name is that of a further variant.
+pub(crate) fn is_further(name: &str) -> bool {
+    name.contains(VARIANT)
+}
+
+/// Between a file's name and a variant's flags.
+const VARIANT: &str = ": ";
 
 #[cfg(test)]
 mod tests {

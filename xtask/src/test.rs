@@ -34,6 +34,9 @@ pub(crate) struct TestArgs {
     /// Only lab scenarios whose name contains this
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
+    /// Also every further variant of the lab scenarios: hours instead of minutes
+    #[arg(long)]
+    all: bool,
     /// Use this xcloud binary in the lab instead of building one
     #[arg(long, hide = true, value_name = "PATH")]
     xcloud: Option<PathBuf>,
@@ -72,6 +75,9 @@ fn cargo_test() -> Result<()> {
 
 fn lab(args: &TestArgs) -> Result<()> {
     let mut all = scenario::load_all(&bpf::root().join("xtask/scenarios"))?;
+    if !args.all {
+        all.retain(|name, _| !scenario::is_further(name));
+    }
     if let Some(part) = &args.scenario {
         all.retain(|name, _| name.contains(part.as_str()));
         ensure!(!all.is_empty(), "no scenario's name contains {part:?}");
