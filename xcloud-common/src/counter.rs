@@ -24,11 +24,13 @@ pub enum Counter {
     Fragment,
     /// Packets whose headers were cut short or contradict themselves.
     Malformed,
+    /// Encrypted packets that left without being one that a pod's hook had selected: others, and parts of super-segments.
+    Hidden,
 }
 
 impl Counter {
     /// All counters in index order, with a name for reports.
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 11] = [
         (Self::Opened, "opened"),
         (Self::Emitted, "emitted"),
         (Self::RingFull, "ring_full"),
@@ -39,6 +41,7 @@ impl Counter {
         (Self::OtherFlow, "other_flow"),
         (Self::Fragment, "fragment"),
         (Self::Malformed, "malformed"),
+        (Self::Hidden, "hidden"),
     ];
 }
 
@@ -46,7 +49,7 @@ impl Counter {
 /// length that a mask bounds, which is how the verifier sees that an index is in range.
 pub type Counters = [u64; 16];
 
-const _: () = assert!((Counter::Malformed as usize) < size_of::<Counters>() / size_of::<u64>());
+const _: () = assert!((Counter::Hidden as usize) < size_of::<Counters>() / size_of::<u64>());
 
 #[cfg(test)]
 mod tests {

@@ -70,7 +70,7 @@ impl View for Checked {
 /// Keeps the compiler from computing a value twice: the verifier trusts the very register that was compared with a
 /// bound, not another that happens to hold the same.
 #[inline(always)]
-fn opaque(mut value: usize) -> usize {
+pub(crate) fn opaque(mut value: usize) -> usize {
     // SAFETY: a register moved to itself. An empty string would do for the compiler, but then two source lines share
     // an instruction, which the kernel refuses in the line information.
     unsafe { asm!("{0} = {0}", inout(reg) value, options(nomem, nostack, preserves_flags)) };

@@ -12,12 +12,13 @@ use xcloud_common::{
 };
 use xcloud_ebpf::{
     exchange::{self, End, Seen, SlotRef},
-    packet::{Bytes, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Headers, Link, Skip, View},
+    packet::{Bytes, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Headers, Link, Skip},
     tunnel,
 };
 
 use crate::{
     access::{self, Copied, Linear},
+    carried::{self, Buffer},
     maps,
 };
 
@@ -73,6 +74,8 @@ impl Hook {
 
 /// Looks at a packet and, where it carries another, at that one; what carries two is not looked into further.
 const LOOKS: u32 = 2;
+/// What [`look`] says of a packet that carries another, encrypted.
+const OPAQUE: u32 = u32::MAX;
 
 /// A TC program's work on an interface of the node. What cannot be read in place is looked at by `look`, see [`copied`].
 #[inline(always)]
@@ -115,8 +118,10 @@ fn packet(
 ) {
     let linear = Linear::new(ctx);
     let mut inner = 0;
-    let mut start = match run(&linear, hook, link, ctx.len(), place, &mut inner) {
+    let buffer = || buffer(ctx);
+    let mut start = match run(&linear, hook, link, ctx.len(), place, buffer, &mut inner) {
         Ok(()) | Err(Skip::Other) => return,
+        Err(Skip::Opaque) => return hidden(hook, buffer(), place()),
         Err(Skip::Fragment) => return maps::count([Some(Counter::Fragment)], 1),
         Err(Skip::Carrier) => inner,
         Err(Skip::Malformed) => match link {
@@ -130,24 +135,45 @@ fn packet(
         };
         match look(copied, ctx.len() - start, place()) {
             0 => return,
+            OPAQUE => return hidden(hook, buffer(), place()),
             inner => start += inner,
         }
     }
 }
 
+/// The packet's buffer; none of a super-segment's, which encryption cuts.
+#[inline(always)]
+fn buffer(ctx: &TcContext) -> Option<Buffer> {
+    // SAFETY: the context is valid while the program runs, and is the kernel's sk_buff.
+    let skb = unsafe { &*ctx.skb.skb };
+    if skb.gso_size != 0 {
+        return None;
+    }
+    let address = maps::number(ctx.skb.skb.cast::<u8>().cast_const())?;
+    Some(Buffer { address, hash: skb.hash, len: skb.len })
+}
+
+#[inline(always)]
+fn hidden(hook: Hook, buffer: Option<Buffer>, ifindex: u32) {
+    if let Some(buffer) = buffer {
+        carried::carrier(hook, buffer, ifindex);
+    }
+}
+
 /// The hook's work on `copied` bytes of headers in this CPU's scratch room, from an IP header on, of a packet of `len`
-/// bytes. Returns where the IP header of a packet carried in it is, else 0.
+/// bytes. Returns where the IP header of a packet carried in it is, [`OPAQUE`] when that is encrypted, else 0.
 ///
 /// Each program calls it as a global function: the verifier walks through that once, and not once for every way to it.
 #[inline(always)]
 pub(crate) fn look(hook: Hook, copied: u32, len: u32, ifindex: u32) -> u32 {
     let Some(copy) = Copied::new(copied) else { return 0 };
     let mut inner = 0;
-    match run(&copy, hook, Link::Ip, len, || ifindex, &mut inner) {
+    match run(&copy, hook, Link::Ip, len, || ifindex, || None, &mut inner) {
         Ok(()) | Err(Skip::Other) => {}
         Err(Skip::Fragment) => maps::count([Some(Counter::Fragment)], 1),
         Err(Skip::Malformed) => malformed(len, ifindex),
         Err(Skip::Carrier) => return inner,
+        Err(Skip::Opaque) => return OPAQUE,
     }
     0
 }
@@ -197,7 +223,9 @@ pub(crate) fn xmit_typed(ctx: &BtfTracePointContext, look: impl Fn(u32, u32, u32
             skb.add(maps::SKB_NETWORK_HEADER.load() as usize).cast::<u16>().read_volatile();
         let tail = skb.add(maps::SKB_TAIL.load() as usize).cast::<u32>().read_volatile();
         let len = skb.add(maps::SKB_LEN.load() as usize).cast::<u32>().read_volatile();
-        xmit(head, network, tail, len, ifindex, look);
+        let hash = skb.add(maps::SKB_HASH.load() as usize).cast::<u32>().read_volatile();
+        let buffer = maps::number(skb).map(|address| Buffer { address, hash, len });
+        xmit(head, network, tail, buffer, ifindex, look);
     }
 }
 
@@ -228,7 +256,8 @@ fn xmit_read(
         let network = read::<u16>(skb, maps::SKB_NETWORK_HEADER.load())?;
         let tail = read::<u32>(skb, maps::SKB_TAIL.load())?;
         let len = read::<u32>(skb, maps::SKB_LEN.load())?;
-        xmit(head, network, tail, len, ifindex, look);
+        let hash = read::<u32>(skb, maps::SKB_HASH.load())?;
+        xmit(head, network, tail, Some(Buffer { address: skb as u64, hash, len }), ifindex, look);
     }
     Ok(())
 }
@@ -260,16 +289,18 @@ fn xmit(
     head: u64,
     network: u16,
     tail: u32,
-    len: u32,
+    buffer: Option<Buffer>,
     ifindex: u32,
     look: impl Fn(u32, u32, u32) -> u32,
 ) {
+    let Some(Buffer { len, .. }) = buffer else { return };
     let mut start = u32::from(network);
     for _ in 0..LOOKS {
         let linear = tail.wrapping_sub(start);
         let Some(copied) = access::copy_kernel(head + u64::from(start), linear) else { return };
         match look(copied, len, ifindex) {
             0 => return,
+            OPAQUE => return hidden(Hook::UplinkOut, buffer, ifindex),
             inner => start += inner,
         }
     }
@@ -284,6 +315,7 @@ fn run<B: Bytes>(
     link: Link,
     len: u32,
     place: impl Fn() -> u32,
+    buffer: impl Fn() -> Option<Buffer>,
     inner: &mut u32,
 ) -> Result<(), Skip> {
     let Some(config) = maps::config() else {
@@ -292,42 +324,81 @@ fn run<B: Bytes>(
     let headers = match Headers::parse(bytes, link, len) {
         Ok(headers) => headers,
         Err(Skip::Other) if hook.at_uplink() => {
-            let found = tunnel::inner(bytes, link, &config.tunnels).ok_or(Skip::Other)?;
+            let Some(found) = tunnel::inner(bytes, link, &config.tunnels) else {
+                let opaque = tunnel::is_opaque(bytes, link);
+                return Err(if opaque { Skip::Opaque } else { Skip::Other });
+            };
             *inner = found as u32;
             return Err(Skip::Carrier);
         }
         Err(skip) => return Err(skip),
     };
     let (data, answer) = (identity::hash(headers.end_seq), identity::hash(headers.ack));
-    let data_slot = if headers.is_data() && identity::selected(data, config.shift) {
+    let data_chosen = headers.is_data() && identity::selected(data, config.shift);
+    let answer_chosen = headers.is_answer() && identity::selected(answer, config.shift);
+    let mut data_slot = if data_chosen {
         hook.data_slot(data).filter(|slot| hook.opens() || slot.is_of(data))
     } else {
         None
     };
-    let answer_slot = if headers.is_answer() && identity::selected(answer, config.shift) {
+    let answer_slot = if answer_chosen {
         hook.answer_slot(answer).filter(|slot| slot.is_of(answer))
     } else {
         None
     };
-    if data_slot.is_none() && answer_slot.is_none() || headers.has_port(config.own_port) {
+    let unopened = hook == Hook::PodIn && data_chosen && data_slot.is_none() && maps::is_opaque();
+    // Asked one by one: the compiler would ask whether both addresses are zero by joining their bits, which the
+    // verifier forbids.
+    let found = access::opaque(usize::from(data_slot.is_some()));
+    if found == 0 && !unopened && answer_slot.is_none() || headers.has_port(config.own_port) {
         return Ok(());
     }
     // SAFETY: the helper has no preconditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
     let ip = headers.ip_header(bytes).ok_or(Skip::Malformed)?;
     let facts = headers.facts(bytes, &ip).ok_or(Skip::Malformed)?;
-    let seen = Seen { headers, facts, now_ns, ifindex: place() };
+    let mut seen = Seen { headers, facts, now_ns, ifindex: place() };
+    if matches!(hook, Hook::UplinkIn | Hook::PodIn)
+        && maps::is_opaque()
+        && let Some(arrived) = buffer().and_then(|b| carried::arrival(b.address, now_ns))
+    {
+        let earlier = Seen { now_ns: arrived, ..seen };
+        if hook == Hook::UplinkIn {
+            seen = earlier;
+        } else {
+            if unopened {
+                data_slot = opened_at_uplink(data, &earlier);
+            }
+            if let Some(slot) = answer_slot {
+                maps::count([exchange::answer(slot, &earlier, End::Near)], 1);
+            }
+        }
+    }
+    let addresses = |out: &mut [u32; 8]| headers.copy_addresses(&ip, out);
     if let Some(slot) = data_slot {
         on_data(hook, slot, &seen);
     }
     if let Some(slot) = answer_slot {
-        on_answer(&ip, hook, slot, &seen, config.shift);
+        on_answer(&addresses, hook, slot, &seen, config.shift);
+    }
+    if hook == Hook::PodOut
+        && maps::is_opaque()
+        && let Some(buffer) = buffer()
+    {
+        carried::sent(buffer, &seen, &addresses);
     }
     Ok(())
 }
 
+/// Does for data that came in encrypted what the uplink's hook could not.
 #[inline(always)]
-fn on_data(hook: Hook, slot: SlotRef, seen: &Seen) {
+fn opened_at_uplink(data: u32, seen: &Seen) -> Option<SlotRef> {
+    maps::count(exchange::open(maps::far(data)?, seen, End::Far), 1);
+    maps::far(data)
+}
+
+#[inline(always)]
+pub(crate) fn on_data(hook: Hook, slot: SlotRef, seen: &Seen) {
     match hook {
         Hook::PodOut => maps::count(exchange::open(slot, seen, End::Near), 1),
         Hook::UplinkIn => maps::count(exchange::open(slot, seen, End::Far), 1),
@@ -338,18 +409,24 @@ fn on_data(hook: Hook, slot: SlotRef, seen: &Seen) {
 }
 
 #[inline(always)]
-fn on_answer<V: View>(ip: &V, hook: Hook, slot: SlotRef, seen: &Seen, shift: u32) {
+pub(crate) fn on_answer(
+    addresses: &impl Fn(&mut [u32; 8]),
+    hook: Hook,
+    slot: SlotRef,
+    seen: &Seen,
+    shift: u32,
+) {
     match hook {
         Hook::PodOut => maps::count([exchange::answer(slot, seen, End::Far)], 1),
         Hook::UplinkQueue => exchange::queue_answer(slot, seen),
         Hook::UplinkIn => maps::count([exchange::answer(slot, seen, End::Near)], 1),
-        Hook::UplinkOut => emit(ip, slot, seen, End::Far, shift),
-        Hook::PodIn => emit(ip, slot, seen, End::Near, shift),
+        Hook::UplinkOut => emit(addresses, slot, seen, End::Far, shift),
+        Hook::PodIn => emit(addresses, slot, seen, End::Near, shift),
     }
 }
 
 #[inline(always)]
-fn emit<V: View>(ip: &V, slot: SlotRef, seen: &Seen, end: End, shift: u32) {
+fn emit(addresses: &impl Fn(&mut [u32; 8]), slot: SlotRef, seen: &Seen, end: End, shift: u32) {
     let Some(ending) = exchange::finish(slot, seen, end) else { return };
     let Some(mut entry) = maps::samples().reserve::<Record>(0) else {
         let lost = [Some(Counter::Emitted), Some(Counter::RingFull)];
@@ -359,7 +436,7 @@ fn emit<V: View>(ip: &V, slot: SlotRef, seen: &Seen, end: End, shift: u32) {
     // SAFETY: all that user space looks at is written here; the rest is the ring's own memory.
     let record = unsafe { &mut *entry.as_mut_ptr() };
     ending.write(slot, seen, shift, record);
-    seen.headers.copy_addresses(ip, &mut record.addresses);
+    addresses(&mut record.addresses);
     // Counted before it can be seen, so that user space never has more than was counted.
     maps::count([Some(Counter::Emitted)], ending.observations());
     entry.submit(NO_WAKEUP);

@@ -15,6 +15,8 @@ use xcloud_common::{
 };
 use xcloud_ebpf::exchange::SlotRef;
 
+use crate::carried::{Received, Sent};
+
 /// `BPF_F_MMAPABLE`: such an array's values start at a page, so that a slot lies in one cache line, not across two.
 const PAGE_ALIGNED: u32 = 1 << 10;
 
@@ -54,6 +56,25 @@ static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
 #[map]
 static COUNTS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
 
+/// Selected packets that left a pod, by their buffer's address; used once carriers are seen that hide what they carry.
+#[map]
+static SENT: Array<Sent> = Array::with_max_entries(BUFFERS, 0);
+
+/// Carriers that came in, likewise.
+#[map]
+static RECEIVED: Array<Received> = Array::with_max_entries(BUFFERS, 0);
+
+/// Whether a carrier was seen that hides what it carries.
+#[map]
+static OPAQUE: Array<u32> = Array::with_max_entries(1, 0);
+
+/// More than are on their way through a node at a time.
+const BUFFERS: u32 = 1 << 12;
+
+/// Where a buffer's address becomes a number, which the verifier allows only by way of memory.
+#[map]
+static ADDRESS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
 /// Room for the headers of a packet that cannot be read in place.
 #[map]
 static SCRATCH: PerCpuArray<[u8; SCRATCH_BYTES]> = PerCpuArray::with_max_entries(1, 0);
@@ -81,6 +102,8 @@ offsets! {
     SKB_TAIL;
     /// `sk_buff.len`, 32 bits.
     SKB_LEN;
+    /// `sk_buff.hash`, 32 bits.
+    SKB_HASH;
     /// `net_device.ifindex`, 32 bits.
     DEV_IFINDEX;
     /// `net_device.nd_net.net`.
@@ -142,6 +165,47 @@ pub(crate) fn count<const N: usize>(counters: [Option<Counter>; N], by: u64) {
         // SAFETY: the value is this CPU's own, and a program is not preempted by another on the same CPU's value often
         // enough to matter to more than one count; see docs/limits.md.
         unsafe { (*all)[counter as usize & 15] += by }
+    }
+}
+
+/// Where a packet that left a pod is kept.
+#[inline(always)]
+pub(crate) fn sent(hash: u32) -> Option<*mut Sent> {
+    SENT.get_ptr_mut(hash & (BUFFERS - 1))
+}
+
+/// Where a carrier that came in is kept.
+#[inline(always)]
+pub(crate) fn received(hash: u32) -> Option<*mut Received> {
+    RECEIVED.get_ptr_mut(hash & (BUFFERS - 1))
+}
+
+/// Whether carriers are about that hide what they carry.
+#[inline(always)]
+pub(crate) fn is_opaque() -> bool {
+    // SAFETY: one word of a map.
+    OPAQUE.get_ptr(0).is_some_and(|seen| unsafe { seen.read_volatile() } != 0)
+}
+
+/// One was seen.
+#[inline(always)]
+pub(crate) fn say_opaque() {
+    if !is_opaque()
+        && let Some(seen) = OPAQUE.get_ptr_mut(0)
+    {
+        // SAFETY: as above.
+        unsafe { seen.write_volatile(1) }
+    }
+}
+
+/// A kernel address as a number.
+#[inline(always)]
+pub(crate) fn number(address: *const u8) -> Option<u64> {
+    let cell = ADDRESS.get_ptr_mut(0)?;
+    // SAFETY: this CPU's own cell.
+    unsafe {
+        cell.cast::<*const u8>().write_volatile(address);
+        Some(cell.read_volatile())
     }
 }
 

@@ -79,6 +79,8 @@ pub enum Skip {
     Malformed,
     /// Carries another packet.
     Carrier,
+    /// Carries another packet, encrypted.
+    Opaque,
 }
 
 /// TCP flag bits (RFC 9293, 3.1).

@@ -8,6 +8,10 @@ use crate::packet::{self, Bytes, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Link, View};
 const PROTOCOL_IPV4: u8 = 4;
 const PROTOCOL_UDP: u8 = 17;
 const PROTOCOL_IPV6: u8 = 41;
+const PROTOCOL_ESP: u8 = 50;
+const ESP_IN_UDP_PORT: u16 = 4500;
+/// Type 4 and three zeros.
+const WIREGUARD_DATA: u32 = 0x0400_0000;
 const DESTINATION_OPTIONS: u8 = 60;
 const ETHERNET_HEADER: usize = 14;
 const UDP_HEADER: usize = 8;
@@ -36,6 +40,21 @@ pub fn inner<B: Bytes>(bytes: &B, link: Link, tunnels: &Tunnels) -> Option<usize
             }
         }
         _ => None,
+    }
+}
+
+/// Whether the packet carries another that is encrypted: IPsec (RFC 4303, RFC 3948) or WireGuard's data, which has its
+/// type in the first four bytes whatever port its peers chose.
+#[inline(always)]
+pub fn is_opaque<B: Bytes>(bytes: &B, link: Link) -> bool {
+    let Some((protocol, payload)) = outer(bytes, link) else { return false };
+    match (protocol, bytes.view::<{ UDP_HEADER + 4 }>(payload)) {
+        (PROTOCOL_ESP, _) => true,
+        (PROTOCOL_UDP, Some(udp)) => {
+            udp.u16(2) == ESP_IN_UDP_PORT && udp.u32(UDP_HEADER) != 0
+                || udp.u32(UDP_HEADER) == WIREGUARD_DATA
+        }
+        _ => false,
     }
 }
 

@@ -8,12 +8,13 @@ use super::btf::Btf;
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/xcloud-ebpf"));
 
 /// Globals of the programs and the fields whose offsets they hold.
-const OFFSETS: [(&str, &str, &str); 8] = [
+const OFFSETS: [(&str, &str, &str); 9] = [
     ("SKB_HEAD", "sk_buff", "head"),
     ("SKB_DEV", "sk_buff", "dev"),
     ("SKB_NETWORK_HEADER", "sk_buff", "network_header"),
     ("SKB_TAIL", "sk_buff", "tail"),
     ("SKB_LEN", "sk_buff", "len"),
+    ("SKB_HASH", "sk_buff", "hash"),
     ("DEV_IFINDEX", "net_device", "ifindex"),
     ("DEV_NET", "net_device", "nd_net.net"),
     ("NET_INUM", "net", "ns.inum"),
