@@ -67,7 +67,7 @@ fn look(wanted: &InterfaceArgs) -> Result<Check> {
     let facts = runtime.block_on(ifaces::read())?;
     ifaces::check_names(&facts, wanted)?;
     let features = probe::probe();
-    let plan = Plan::new(&features, wanted.queue_hook);
+    let plan = wanted.plan(&features);
     Ok(judge(kernel_release(), features, plan, ifaces::decide(&facts, wanted)))
 }
 

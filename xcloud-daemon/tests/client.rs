@@ -150,6 +150,7 @@ impl Scene {
         let client = Client {
             address: Address::Unix(path),
             hello: Hello { agent_id: "a".into(), ..Hello::default() },
+            hooks: tokio::sync::watch::channel(vec![]).1,
             outbox: outbox.clone(),
             flush: Duration::from_millis(10),
             clock: || 77,

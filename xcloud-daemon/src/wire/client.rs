@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use log::{info, warn};
 use tokio::{
     net::UnixStream,
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -35,6 +35,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A peer that vanished without a word is noticed after this and the timeout.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Hooks that change are told at most this often: pods come in dozens.
+const HOOKS_EVERY: Duration = Duration::from_secs(5);
 /// How often the same trouble is told.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 /// Messages between the outbox and the socket; few, so that their sending time is true.
@@ -66,8 +68,10 @@ impl SharedOutbox {
 pub struct Client<Clock> {
     /// Where it is.
     pub address: Address,
-    /// First message of every stream, but for `first_sequence`.
+    /// First message of every stream, but for `first_sequence` and `hooks`.
     pub hello: Hello,
+    /// What is hooked where; when that changes, a new stream tells it.
+    pub hooks: watch::Receiver<Vec<String>>,
     /// What to send.
     pub outbox: SharedOutbox,
     /// How often what there is goes out, full batch or not.
@@ -79,6 +83,8 @@ pub struct Client<Clock> {
 /// Why a stream ended.
 enum End {
     Settled,
+    /// There is something new to say at the start of one.
+    Renewed,
     Broken(Status),
 }
 
@@ -92,6 +98,7 @@ impl<Clock: Fn() -> u64> Client<Clock> {
             let first = self.outbox.lock().begin_stream();
             let error = match self.stream(&stop, first, &mut attempt).await {
                 End::Settled => return,
+                End::Renewed => continue,
                 End::Broken(status) => status,
             };
             let dropped = self.give_up_refused(&error);
@@ -135,13 +142,18 @@ impl<Clock: Fn() -> u64> Client<Clock> {
             Err(error) => return End::Broken(Status::from_error(Box::new(error))),
         };
         let (requests, receiver) = mpsc::channel(STREAM_BUFFER);
-        let hello = Hello { first_sequence: first, ..self.hello.clone() };
+        let mut hooks = self.hooks.clone();
+        let current = hooks.borrow_and_update().clone();
+        let hello = Hello { first_sequence: first, hooks: current, ..self.hello.clone() };
         // The channel is new, so it has room.
         let _ = requests.try_send(request(Message::Hello(hello)));
         let call =
             IngestServiceClient::new(channel).stream_batches(ReceiverStream::new(receiver)).await;
         match call {
-            Ok(responses) => self.converse(stop, &requests, responses.into_inner(), attempt).await,
+            Ok(responses) => tokio::select! {
+                end = self.converse(stop, &requests, responses.into_inner(), attempt) => end,
+                () = outdated(hooks) => End::Renewed,
+            },
             Err(status) => End::Broken(status),
         }
     }
@@ -206,6 +218,15 @@ impl<Clock: Fn() -> u64> Client<Clock> {
             totals: Some(outgoing.totals),
             ..convert::encode(outgoing.samples)
         }
+    }
+}
+
+/// Waits until the hooks are not what was said any more, and a stream has lasted a while.
+async fn outdated(mut hooks: watch::Receiver<Vec<String>>) {
+    sleep(HOOKS_EVERY).await;
+    if hooks.changed().await.is_err() {
+        // They change no more.
+        std::future::pending().await
     }
 }
 

@@ -30,6 +30,7 @@ impl Sending {
         let client = Client {
             address: Address::Tcp(address),
             hello: hello("aws-a", 1, 0),
+            hooks: tokio::sync::watch::channel(vec![]).1,
             outbox: outbox.clone(),
             flush: Duration::from_millis(5),
             clock: || SENT_NS,
