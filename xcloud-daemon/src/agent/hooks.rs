@@ -142,7 +142,9 @@ impl Hooks {
                 let failed = State::Failed(format!("{error:#}"));
                 if failed != before {
                     let what = title(&interface);
-                    warn!("{what}: cannot attach: {error:#}; tried again at the next change of interfaces");
+                    warn!(
+                        "{what}: cannot attach: {error:#}; tried again at the next change of interfaces"
+                    );
                 }
                 failed
             }
@@ -220,17 +222,21 @@ impl Hooks {
         let now = self.started.elapsed();
         let Some(watched) = self.watched.get_mut(&index) else { return };
         let what = title(&watched.interface);
-        let hooks: Vec<_> = hooks.iter().map(|(name, place)| format!("{name} is {place}")).collect();
-        let hooks = hooks.join(", ");
+        let told: Vec<_> = hooks.iter().map(|(name, place)| format!("{name} is {place}")).collect();
+        let told = told.join(", ");
         if watched.patience.displaced(now) {
             warn!(
-                "{what}: {hooks}; another agent keeps displacing xcloud's programs, so they stay off it: let that \
-                 agent attach after others, or leave the interface out with --uplink or --pod-interface"
+                "{what}: {told}; another agent keeps displacing xcloud's programs, so they stay off it: let that agent \
+                 attach after others, or leave the interface out with --uplink or --pod-interface"
             );
-            self.detach(index, State::LeftAlone(format!("another agent keeps displacing it: {hooks}")));
-        } else {
-            warn!("{what}: {hooks}; putting it first again, the other program stays");
-            self.attach(index);
+            let why = format!("another agent keeps displacing it: {told}");
+            return self.detach(index, State::LeftAlone(why));
+        }
+        warn!("{what}: {told}; putting it first again, the other program stays");
+        let names: Vec<&str> = hooks.iter().map(|(name, _)| *name).collect();
+        if let Err(error) = self.programs.put_first(index, &names) {
+            warn!("{what}: cannot put it first again: {error:#}; tried again at the next change");
+            self.detach(index, State::Failed(format!("{error:#}")));
         }
     }
 

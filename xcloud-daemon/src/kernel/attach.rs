@@ -118,14 +118,21 @@ impl Programs {
             DepartureHook::TcEgress | DepartureHook::None => {}
         }
         for role in [Role::Pod, Role::Uplink] {
-            for layer in [LinkLayer::Ethernet, LinkLayer::L3] {
-                for (name, _) in wanted(&self.plan, role, layer) {
-                    let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
-                    program.load().with_context(|| refused(name))?;
-                }
+            for (name, _) in wanted(&self.plan, role, LinkLayer::Ethernet) {
+                self.classifier(name)?;
             }
         }
         Ok(())
+    }
+
+    /// A classifier, loaded. Those for bare IP wait for the first such interface: verifying them takes as long as all
+    /// else at the start.
+    fn classifier(&mut self, name: &str) -> Result<&mut SchedClassifier> {
+        let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
+        if program.fd().is_err() {
+            program.load().with_context(|| refused(name))?;
+        }
+        Ok(program)
     }
 
     /// Hooks the uplinks' departure, where that is a tracepoint.
@@ -181,7 +188,7 @@ impl Programs {
             Role::Pod => self.plan.pod_hook,
             Role::Uplink => self.plan.uplink_in,
         };
-        let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
+        let program = self.classifier(name)?;
         let spot = Spot { ifindex: *index, interface, direction };
         Hook::attach(program, name, spot, backend)
             .with_context(|| format!("attaching {name} to {interface}"))
@@ -207,6 +214,25 @@ impl Programs {
             }
         }
         Ok(displaced)
+    }
+
+    /// Puts the named hooks of an interface first again; the others stay as they are.
+    ///
+    /// # Errors
+    /// The interface is gone or the kernel refuses; then nothing is left on it.
+    pub fn put_first(&mut self, ifindex: u32, names: &[&str]) -> Result<()> {
+        let Some(Attached { interface, mut hooks }) = self.attached.remove(&ifindex) else {
+            return Ok(());
+        };
+        for at in 0..hooks.len() {
+            if names.contains(&hooks[at].program) {
+                // The kernel takes a program once at a place, so it must go before it can come.
+                let (program, direction) = hooks.remove(at).take_off();
+                hooks.insert(at, self.attach_one(&interface, program, direction)?);
+            }
+        }
+        self.attached.insert(ifindex, Attached { interface, hooks });
+        Ok(())
     }
 
     /// Replaces what the programs are told.

@@ -101,6 +101,11 @@ impl Hook {
         }
     }
 
+    /// Takes it off; returns what it was.
+    pub(super) fn take_off(self) -> (&'static str, TcAttachType) {
+        (self.program, self.direction)
+    }
+
     /// Looks where it is.
     pub(super) fn place(&self) -> Result<Place> {
         let (ifindex, direction) = (self.ifindex, self.direction);

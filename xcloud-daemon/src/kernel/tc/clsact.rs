@@ -66,16 +66,10 @@ pub(super) fn attach(
         other => other.context("adding a clsact qdisc")?,
     }
     remove(ifindex, direction, name)?;
-    let options = NlOptions {
-        priority: PRIORITY,
-        handle: TcHandle::from(HANDLE),
-        ..NlOptions::default()
-    };
-    let id = program.attach_with_options(
-        interface,
-        direction,
-        TcAttachOptions::Netlink(options),
-    )?;
+    let options =
+        NlOptions { priority: PRIORITY, handle: TcHandle::from(HANDLE), ..NlOptions::default() };
+    let id =
+        program.attach_with_options(interface, direction, TcAttachOptions::Netlink(options))?;
     // Aya would remove whatever then has our place; `remove` looks first.
     std::mem::forget(program.take_link(id)?);
     Ok(())
@@ -218,10 +212,7 @@ mod tests {
         let both = |first: &Filter, second: &Filter| [first.clone(), second.clone()];
         assert_eq!(place(&both(&ours, &theirs), "pod_in", 7), Place::First);
         let behind = place(&both(&theirs, &ours), "pod_in", 7);
-        assert_eq!(
-            behind,
-            Place::Behind("the bpf filter cil_to_container (handle 0x1)".into())
-        );
+        assert_eq!(behind, Place::Behind("the bpf filter cil_to_container (handle 0x1)".into()));
         assert_eq!(place(&[theirs], "pod_in", 7), Place::Gone);
         assert_eq!(place(&[ours], "pod_in", 8), Place::Gone, "of a killed agent");
     }

@@ -43,9 +43,8 @@ pub(super) fn query(ifindex: u32, direction: TcAttachType) -> io::Result<Vec<u32
         ..Query::default()
     };
     // SAFETY: the kernel writes at most `count` numbers to `ids`, and what it found to the attribute; both live on.
-    let result = unsafe {
-        libc::syscall(libc::SYS_bpf, BPF_PROG_QUERY, &raw mut attr, size_of::<Query>())
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_QUERY, &raw mut attr, size_of::<Query>()) };
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
