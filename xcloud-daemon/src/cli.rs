@@ -301,4 +301,7 @@ pub struct CheckArgs {
     /// Format
     #[arg(short, long, value_enum, default_value = "table")]
     pub output: Output,
+    /// Look for a CNI's files below this directory
+    #[arg(long, hide = true, default_value = "/", value_name = "PATH")]
+    pub root: PathBuf,
 }

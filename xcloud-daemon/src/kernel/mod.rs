@@ -7,6 +7,6 @@ pub mod ifaces;
 pub mod object;
 pub mod pin;
 pub mod probe;
-mod rtnl;
+pub mod rtnl;
 pub mod tc;
 pub mod trial;

@@ -1,4 +1,4 @@
-//! One request to rtnetlink and its answers, in the calling thread's network namespace.
+//! One request to netlink and its answers, in the calling thread's network namespace.
 //!
 //! [`super::ifaces`] follows what the kernel tells by itself; this is for questions with a handful of answers that are
 //! needed on the spot.
@@ -6,9 +6,14 @@
 use std::io;
 
 use rtnetlink::{
-    packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage},
+    packet_core::{
+        NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NlasIterator, parse_string,
+    },
     packet_route::RouteNetlinkMessage,
-    sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
+    sys::{
+        Socket, SocketAddr,
+        protocols::{NETLINK_NETFILTER, NETLINK_ROUTE},
+    },
 };
 
 const HEADER: usize = 16;
@@ -26,16 +31,19 @@ pub(super) fn list(message: RouteNetlinkMessage) -> io::Result<Vec<Vec<u8>>> {
 }
 
 fn talk(message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<Vec<u8>>> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
     let mut message = NetlinkMessage::from(message);
     message.header.flags = flags;
-    message.header.sequence_number = 1;
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
-    socket.send(&bytes, 0)?;
+    exchange(NETLINK_ROUTE, &bytes)
+}
+
+fn exchange(protocol: isize, request: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+    let mut socket = Socket::new(protocol)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    socket.send(request, 0)?;
     let mut answers = vec![];
     loop {
         let (datagram, _) = socket.recv_from_full()?;
@@ -45,9 +53,31 @@ fn talk(message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<Vec<u8>>> {
     }
 }
 
+/// Names of the nftables tables of all families.
+///
+/// # Errors
+/// The kernel has no nftables, or does not tell.
+pub fn nftables() -> io::Result<Vec<String>> {
+    // NFT_MSG_GETTABLE of the subsystem NFNL_SUBSYS_NFTABLES, and a `struct nfgenmsg` of zeroes: any family.
+    const GET_TABLE: u16 = 10 << 8 | 1;
+    const NFGENMSG: usize = 4;
+    const NFTA_TABLE_NAME: u16 = 1;
+    let mut request = [0; HEADER + NFGENMSG];
+    request[..4].copy_from_slice(&20u32.to_ne_bytes());
+    request[4..6].copy_from_slice(&GET_TABLE.to_ne_bytes());
+    request[6..8].copy_from_slice(&(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    let answers = exchange(NETLINK_NETFILTER, &request)?;
+    let name = |answer: &Vec<u8>| {
+        let mut attributes = NlasIterator::new(answer.get(NFGENMSG..)?).filter_map(Result::ok);
+        let name = attributes.find(|attribute| attribute.kind() == NFTA_TABLE_NAME)?;
+        parse_string(name.value()).ok()
+    };
+    Ok(answers.iter().filter_map(name).collect())
+}
+
 /// Collects the answers of a datagram; returns whether that was the last one.
 fn take_in(mut rest: &[u8], answers: &mut Vec<Vec<u8>>) -> io::Result<bool> {
-    let short = || io::Error::other("rtnetlink answered with a message cut short");
+    let short = || io::Error::other("netlink answered with a message cut short");
     while !rest.is_empty() {
         let header = rest.first_chunk::<HEADER>().ok_or_else(short)?;
         let length = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]) as usize;

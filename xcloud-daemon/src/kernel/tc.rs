@@ -22,6 +22,7 @@ mod tcx;
 
 pub use changes::follow;
 pub use clsact::remove_leftovers;
+pub use tcx::Programs;
 
 /// Where a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +128,17 @@ impl Drop for Hook {
             log::debug!("removing {} from interface {}: {error}", self.program, self.ifindex);
         }
     }
+}
+
+/// Names of the programs on an interface, whoever put them there and by whatever way; what cannot be asked is left out.
+#[must_use]
+pub fn names(ifindex: u32, programs: &Programs) -> Vec<String> {
+    let mut names = programs.on(ifindex);
+    for direction in [TcAttachType::Ingress, TcAttachType::Egress] {
+        let filters = clsact::filters(ifindex, direction).unwrap_or_default();
+        names.extend(filters.into_iter().map(|filter| filter.name).filter(|name| !name.is_empty()));
+    }
+    names
 }
 
 fn attach_tcx(program: &mut SchedClassifier, spot: Spot<'_>) -> Result<SchedClassifierLink> {

@@ -58,7 +58,7 @@ fn survive(node: &Node, backend: Backend) {
 
 /// Kills when the hooks are on, or at another moment of the start each time. The last one has its hooks on.
 fn kill_once(node: &Node, backend: Backend, number: u64) {
-    if (number + 1) % (KILLS / WITH_HOOKS) == 0 {
+    if (number + 1).is_multiple_of(KILLS / WITH_HOOKS) {
         node.agent(backend, &[]).kill();
         return;
     }

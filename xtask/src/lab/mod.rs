@@ -181,6 +181,9 @@ impl Lab {
             .arg(state::bpffs(&self.plan().name))
             .arg("--ready-file")
             .arg(&ready);
+        if let Some(how) = &self.plan().tc_backend {
+            command.args(["--tc-backend", how]);
+        }
         if !cloud.clock_offset.is_zero() {
             let offset = humantime::format_duration(cloud.clock_offset).to_string();
             command.arg(format!("--pretend-clock-offset={offset}"));

@@ -46,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) mgmt: String,
     /// How packets get from pod to uplink and back.
     pub(crate) cni: Cni,
+    /// How agents attach classifiers, unless they choose.
+    pub(crate) tc_backend: Option<String>,
     /// One node each.
     pub(crate) clouds: Vec<Cloud>,
 }
@@ -118,6 +120,7 @@ impl Plan {
             name: args.name.clone(),
             mgmt: format!("xc-{}-mgmt", args.name),
             cni: args.cni,
+            tc_backend: args.tc_backend.clone(),
             clouds: clouds
                 .map(|(cloud, number)| Cloud::new(&args.name, cloud, number))
                 .collect::<Result<_>>()?,

@@ -44,7 +44,7 @@ pub(super) struct Filter {
     handle: u32,
     kind: String,
     chain: u32,
-    name: String,
+    pub(super) name: String,
     /// The kernel's number of its program.
     id: u32,
 }

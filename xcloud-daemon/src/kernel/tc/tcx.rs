@@ -4,7 +4,7 @@
 //! agent has anyway. Changes of TCX send no message, so the order is asked for every few seconds: one system call a
 //! hook, less than a microsecond.
 
-use std::io;
+use std::{collections::BTreeMap, io};
 
 use aya::programs::{ProgramInfo, TcAttachType, loaded_programs};
 
@@ -13,6 +13,8 @@ use super::Place;
 const BPF_PROG_QUERY: libc::c_long = 16;
 const TCX_INGRESS: u32 = 46;
 const TCX_EGRESS: u32 = 47;
+const NETKIT_PRIMARY: u32 = 54;
+const NETKIT_PEER: u32 = 55;
 /// The most programs TCX runs at one place (`BPF_MPROG_MAX`).
 const MOST: usize = 64;
 
@@ -31,13 +33,20 @@ struct Query {
 
 /// Numbers of the programs at one place, in the order they run in.
 pub(super) fn query(ifindex: u32, direction: TcAttachType) -> io::Result<Vec<u32>> {
-    let mut ids = vec![0u32; MOST];
-    let mut attr = Query {
+    query_at(
         ifindex,
-        attach_type: match direction {
+        match direction {
             TcAttachType::Egress => TCX_EGRESS,
             TcAttachType::Ingress | TcAttachType::Custom(_) => TCX_INGRESS,
         },
+    )
+}
+
+fn query_at(ifindex: u32, attach_type: u32) -> io::Result<Vec<u32>> {
+    let mut ids = vec![0u32; MOST];
+    let mut attr = Query {
+        ifindex,
+        attach_type,
         ids: ids.as_mut_ptr().expose_provenance() as u64,
         count: u32::try_from(MOST).map_err(io::Error::other)?,
         ..Query::default()
@@ -64,10 +73,28 @@ pub(super) fn place(ids: &[u32], ours: u32) -> Place {
 
 /// A program's name where this process may ask for it, else its number.
 fn name(id: u32) -> String {
-    loaded_programs()
-        .filter_map(Result::ok)
-        .find(|program| program.id() == id)
-        .as_ref()
-        .and_then(ProgramInfo::name_as_str)
-        .map_or_else(|| format!("program {id}"), |name| format!("{name} (program {id})"))
+    match Programs::loaded().0.get(&id) {
+        Some(name) => format!("{name} (program {id})"),
+        None => format!("program {id}"),
+    }
+}
+
+/// Names of the programs loaded now, by number; empty where this process may not ask.
+#[derive(Debug)]
+pub struct Programs(BTreeMap<u32, String>);
+
+impl Programs {
+    /// Asks for them.
+    #[must_use]
+    pub fn loaded() -> Self {
+        let named = |program: ProgramInfo| Some((program.id(), program.name_as_str()?.to_owned()));
+        Self(loaded_programs().filter_map(Result::ok).filter_map(named).collect())
+    }
+
+    /// Those that TCX or netkit runs on an interface.
+    pub(super) fn on(&self, ifindex: u32) -> Vec<String> {
+        let places = [TCX_INGRESS, TCX_EGRESS, NETKIT_PRIMARY, NETKIT_PEER];
+        let ids = places.into_iter().flat_map(|at| query_at(ifindex, at).unwrap_or_default());
+        ids.filter_map(|id| self.0.get(&id).cloned()).collect()
+    }
 }
