@@ -247,8 +247,9 @@ fn attach_one(
         TcHook::Tcx => TcAttachOptions::TcxOrder(LinkOrder::first()),
         TcHook::Clsact => {
             match tc::qdisc_add_clsact(interface) {
-                Ok(()) | Err(TcError::AlreadyAttached) => {}
-                Err(error) => return Err(error).context("adding a clsact qdisc"),
+                Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {
+                }
+                other => other.context("adding a clsact qdisc")?,
             }
             TcAttachOptions::Netlink(NlOptions {
                 priority: 1,
