@@ -37,7 +37,13 @@ pub(super) fn kernel(series: Series) -> Result<Kernel> {
     }
     let fetched = fetch(series, &home);
     match (fetched, kept) {
-        (Ok(kernel), _) => Ok(kernel),
+        (Ok(kernel), kept) => {
+            if let Some(old) = kept.filter(|old| old.release != kernel.release) {
+                fs::remove_dir_all(&old.directory)
+                    .with_context(|| format!("removing {}", old.directory.display()))?;
+            }
+            Ok(kernel)
+        }
         (Err(error), Some(kernel)) => {
             eprintln!("xtask: using {} as it is: {error:#}", kernel.release);
             Ok(kernel)
@@ -121,8 +127,10 @@ impl Apt {
         let sources = sources(series);
         fs::write(home.join("etc/sources.list"), sources.join("\n") + "\n")?;
         let mut apt = Self { home: home.to_owned(), said: String::new() };
-        // One of several sources may be gone; whether a kernel is found decides.
-        if let Err(error) = command::output(apt.command("apt-get").args(["-qq", "update"])) {
+        let mut update = apt.command("apt-get");
+        update.args(["-qq", "-o", "APT::Update::Error-Mode=any", "update"]);
+        // One of several sources may be gone: whether a kernel is found decides.
+        if let Err(error) = command::output(&mut update) {
             apt.said = format!(". Tried:\n  {}\napt said: {error:#}", sources.join("\n  "));
         }
         Ok(apt)

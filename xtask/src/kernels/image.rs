@@ -73,7 +73,7 @@ fn session(kernel: &Kernel, words: &[String], cwd: &Path) -> String {
     let words: Vec<_> = words.iter().map(|word| quote(word)).collect();
     let modules = kernel.directory.join("lib/modules").join(&kernel.release);
     [
-        format!("exec </dev/null >/dev/ttyS1 2>/dev/ttyS0"),
+        "exec </dev/null >/dev/ttyS1 2>/dev/ttyS0".into(),
         format!(
             "export HOME={} PATH={} TERM=dumb CI=1",
             quote(&variable("HOME")),

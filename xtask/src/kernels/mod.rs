@@ -126,6 +126,7 @@ fn build_tests() -> Result<PathBuf> {
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["kind"][0] == "test")
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
         .context("cargo names no binary of the kernel tests")
 }
