@@ -2,14 +2,14 @@
 //!
 //! One runtime on the main thread follows interfaces and talks to the aggregator; one more thread empties the ring.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path, time::Duration, time::Instant};
+use std::{fs, os::unix::fs::MetadataExt as _, time::Duration, time::Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use log::{error, info, warn};
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
-    sync::{mpsc, watch},
+    sync::watch,
     task::JoinHandle,
     time::timeout,
 };
@@ -19,18 +19,20 @@ use xcloud_proto::ingest::v1::{Hello, Predecessor, Status, Totals};
 
 use crate::{
     agent::{
+        alone::Alone,
         clock::Pretend,
         drainer::{Drainer, Draining},
         hooks::{Hooks, SharedHooks},
+        keeper::{Keeper, forget_ready},
         sampling::Controller,
     },
     cli::AgentArgs,
     kernel::{
-        attach::Programs,
+        attach::{CLASSIFIERS, Programs},
         drain::Ring,
-        ifaces::{self, Event},
         pin::Owner,
         probe::{self, Plan},
+        tc,
     },
     usage::usage,
     wire::{
@@ -39,19 +41,21 @@ use crate::{
     },
 };
 
+pub mod alone;
 pub mod bypass;
 pub mod clock;
 pub mod drainer;
 pub mod hooks;
 pub mod identity;
+pub mod keeper;
 pub mod memory;
+pub mod patience;
 pub mod pods;
 pub mod sampling;
+pub mod watchdog;
 
 /// How long the last observations may take to reach the aggregator.
 const GRACE: Duration = Duration::from_secs(2);
-/// Interface events waiting for their hooks.
-const EVENTS: usize = 64;
 
 /// Runs until a signal or an error; either way all hooks are off at the end.
 ///
@@ -65,6 +69,11 @@ pub fn run(args: AgentArgs) -> Result<()> {
         bpffs: args.bpffs.clone(),
     };
     let plan = plan(&args)?;
+    let alone = Alone::claim()?;
+    let left = tc::remove_leftovers(&CLASSIFIERS).context("removing what a killed agent left")?;
+    if !left.is_empty() {
+        info!("removed what a killed agent left: {}", left.join(", "));
+    }
     let config = Config {
         netns: own_namespace()?,
         own_port: identity::own_port(&args.aggregator),
@@ -79,7 +88,7 @@ pub fn run(args: AgentArgs) -> Result<()> {
         site: Some(site),
         version: env!("CARGO_PKG_VERSION").into(),
         kernel_release: identity::kernel_release(),
-        hooks: programs.hooks(),
+        hooks: vec![],
         first_sequence: 0,
         predecessor: programs.predecessor().map(|(boot_id, counters)| Predecessor {
             boot_id: boot_id.to_vec(),
@@ -98,12 +107,13 @@ pub fn run(args: AgentArgs) -> Result<()> {
         hooks: SharedHooks::new(Hooks::new(programs, config)),
         outbox: SharedOutbox::new(Outbox::new(args.queue as u64)),
         args,
+        _alone: alone,
     };
     agent.start(ring, hello)
 }
 
 fn plan(args: &AgentArgs) -> Result<Plan> {
-    let plan = Plan::new(&probe::probe(), args.interfaces.queue_hook);
+    let plan = args.interfaces.plan(&probe::probe());
     if !plan.missing.is_empty() {
         bail!("this node cannot measure: {} (`xcloud check` tells more)", plan.missing.join("; "));
     }
@@ -125,6 +135,7 @@ struct Agent {
     clock: Pretend,
     hooks: SharedHooks,
     outbox: SharedOutbox,
+    _alone: Alone,
 }
 
 impl Agent {
@@ -162,7 +173,7 @@ impl Agent {
         let mut client = tokio::spawn(self.client(hello, status).run(stop.clone()));
         let may_enter = self.args.interfaces.pod_namespaces;
         let result = tokio::select! {
-            result = self.follow() => result,
+            result = Keeper::new(&self.args, &self.hooks).run() => result,
             result = pods::watch(&self.hooks, may_enter, &tell) => result,
             name = signals.next() => {
                 info!("{name}: closing; once more ends at once");
@@ -195,45 +206,6 @@ impl Agent {
             flush: self.args.flush,
             // The clock was read at the start, so it can be read.
             clock: move || clock.shown(clock::monotonic_ns().unwrap_or(0)),
-        }
-    }
-
-    /// Keeps the hooks on the interfaces there are.
-    async fn follow(&self) -> Result<()> {
-        let (sender, mut events) = mpsc::channel(EVENTS);
-        let follow = tokio::spawn(ifaces::follow(self.args.interfaces.clone(), sender));
-        let mut ready = false;
-        let mut waiting = false;
-        while let Some(event) = events.recv().await {
-            let settled = event == Event::Changed;
-            self.hooks.lock().handle(event);
-            if !settled {
-                continue;
-            }
-            let without_uplink = self.hooks.lock().uplinks().is_empty();
-            if without_uplink && !std::mem::replace(&mut waiting, without_uplink) {
-                warn!(
-                    "no uplink is watched, so nothing is measured yet: waiting for one; `xcloud check` says why each \
-                     interface is left out, --uplink names one"
-                );
-            }
-            waiting = without_uplink;
-            if !ready && self.hooks.lock().is_ready() {
-                ready = true;
-                self.tell_ready()?;
-            }
-        }
-        follow.await.context("following interfaces")?.context("following interfaces")
-    }
-
-    fn tell_ready(&self) -> Result<()> {
-        let hooks = self.hooks.lock();
-        let uplinks = hooks.uplinks().join(", ");
-        info!("ready: uplinks {uplinks}; {} pod interfaces", hooks.pods());
-        match &self.args.ready_file {
-            Some(path) => fs::write(path, format!("{uplinks}\n"))
-                .with_context(|| format!("writing the ready file {}", path.display())),
-            None => Ok(()),
         }
     }
 
@@ -272,15 +244,6 @@ fn report(totals: &Totals, outbox: &Outbox) {
         lost.slot,
         lost.retransmit
     );
-}
-
-fn forget_ready(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("removing the ready file {}", path.display()))
-        }
-        _ => Ok(()),
-    }
 }
 
 struct Signals {

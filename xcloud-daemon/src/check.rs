@@ -6,7 +6,7 @@ use tokio::runtime;
 
 use crate::{
     agent::identity::kernel_release,
-    cli::{CheckArgs, InterfaceArgs, Output},
+    cli::{CheckArgs, Output},
     kernel::{
         ifaces::{self, Decision, Role},
         podns::{self, PodEnd},
@@ -15,8 +15,11 @@ use crate::{
     report::style,
 };
 
+pub mod cni;
 #[cfg(test)]
 mod tests;
+
+use cni::{Cni, Traces, Visible};
 
 /// All that was found out. Serialised names are stable.
 #[derive(Clone, Debug, Serialize)]
@@ -29,6 +32,10 @@ pub struct Check {
     pub features: Vec<Finding>,
     /// Which hooks would be used.
     pub plan: Plan,
+    /// The CNI and its mode.
+    pub cni: Cni,
+    /// What is visible of pods' traffic at each hook in that mode.
+    pub visible: Vec<Visible>,
     /// Every interface, and what would attach to it.
     pub interfaces: Vec<Watched>,
     /// What stands against measuring, and what to do about it.
@@ -55,7 +62,7 @@ pub struct Watched {
 /// # Errors
 /// Something needed is missing, an interface named is not there, or nothing could be printed.
 pub fn run(args: CheckArgs) -> Result<()> {
-    let check = look(&args.interfaces)?;
+    let check = look(&args)?;
     style::print(&render(&check, args.output)?)?;
     if !check.ready {
         bail!("this node cannot measure: {}", check.missing.join("; "));
@@ -63,7 +70,8 @@ pub fn run(args: CheckArgs) -> Result<()> {
     Ok(())
 }
 
-fn look(wanted: &InterfaceArgs) -> Result<Check> {
+fn look(args: &CheckArgs) -> Result<Check> {
+    let wanted = &args.interfaces;
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -71,8 +79,10 @@ fn look(wanted: &InterfaceArgs) -> Result<Check> {
     let facts = runtime.block_on(ifaces::read())?;
     ifaces::check_names(&facts, wanted)?;
     let features = probe::probe();
-    let plan = Plan::new(&features, wanted.queue_hook);
-    let mut check = judge(kernel_release(), features, plan, ifaces::decide(&facts, wanted));
+    let plan = wanted.plan(&features);
+    let traces = cni::look(&args.root, &facts);
+    let decisions = ifaces::decide(&facts, wanted);
+    let mut check = judge(kernel_release(), features, plan, decisions, &traces);
     for watched in &mut check.interfaces {
         if watched.decision.role == Some(Role::Pod) {
             let end = wanted.pod_namespaces.then(|| podns::find(watched.decision.index));
@@ -104,7 +114,14 @@ fn inside(kind: &str, end: Option<Result<PodEnd>>) -> String {
     }
 }
 
-fn judge(kernel: String, features: Vec<Finding>, plan: Plan, decisions: Vec<Decision>) -> Check {
+fn judge(
+    kernel: String,
+    features: Vec<Finding>,
+    plan: Plan,
+    decisions: Vec<Decision>,
+    traces: &Traces,
+) -> Check {
+    let cni = cni::recognise(traces);
     let mut missing = plan.missing.clone();
     if !decisions.iter().any(|d| d.role == Some(Role::Uplink)) {
         missing.push("no uplink was found: the reasons are above; name one with --uplink".into());
@@ -118,7 +135,17 @@ fn judge(kernel: String, features: Vec<Finding>, plan: Plan, decisions: Vec<Deci
         .into_iter()
         .map(|decision| Watched { hooks: hooks(&plan, decision.role), inside: None, decision })
         .collect();
-    Check { kernel, ready: missing.is_empty(), features, plan, interfaces, missing, unknown }
+    Check {
+        kernel,
+        ready: missing.is_empty(),
+        features,
+        plan,
+        visible: cni::visible(&cni),
+        cni,
+        interfaces,
+        missing,
+        unknown,
+    }
 }
 
 fn hooks(plan: &Plan, role: Option<Role>) -> Vec<String> {
@@ -170,12 +197,20 @@ fn rows(check: &Check) -> Vec<[String; 4]> {
         };
         ["interface".into(), decision.name.clone(), role, why]
     });
+    let Cni { plugin, chained, datapath, wraps, evidence } = &check.cni;
+    let parts = chained.iter().map(name).chain([name(datapath)]).chain(wraps.iter().map(name));
+    let mode = parts.collect::<Vec<_>>().join(" ");
+    let cni = ["cni".into(), name(plugin), mode, evidence.join("; ")];
+    let visible = check
+        .visible
+        .iter()
+        .map(|v| ["visible".into(), v.hook.into(), name(&v.sight), v.detail.clone()]);
     let plain = |section: &'static str, text: &String| {
         [section.into(), String::new(), String::new(), text.clone()]
     };
     let plan = check.plan.reasons.iter().map(|text| plain("plan", text));
     let missing = check.missing.iter().map(|text| plain("missing", text));
-    features.chain(interfaces).chain(plan).chain(missing).collect()
+    features.chain(interfaces).chain([cni]).chain(visible).chain(plan).chain(missing).collect()
 }
 
 fn csv(check: &Check) -> Result<String> {
@@ -217,6 +252,8 @@ fn heading(section: &str) -> &'static str {
     match section {
         "feature" => "What the kernel allows",
         "interface" => "Interfaces",
+        "cni" => "CNI and its mode",
+        "visible" => "What hooks see of pods' traffic in that mode, when they come first",
         "plan" => "What would be used",
         _ => "What is missing",
     }

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::kernel::probe::{Finding, Plan, TcHook};
+
 /// Says where the p99 of traffic between clouds goes: source CNI, uplink queue, WAN, far CNI, far pod.
 #[derive(Debug, Parser)]
 #[command(name = "xcloud", version, propagate_version = true)]
@@ -115,6 +117,14 @@ pub struct AgentArgs {
     /// BPF file system where counters are kept across a kill of the agent
     #[arg(long, env = "XCLOUD_BPFFS", default_value = "/sys/fs/bpf", value_name = "PATH")]
     pub bpffs: PathBuf,
+    /// While this file exists, all hooks are off
+    #[arg(
+        long,
+        env = "XCLOUD_KILL_SWITCH",
+        default_value = "/run/xcloud/off",
+        value_name = "PATH"
+    )]
+    pub kill_switch: PathBuf,
     /// Pretend the monotonic clock is this far ahead, to prove that no synchronisation is needed
     #[arg(long, hide = true, default_value = "0s", value_parser = humantime::parse_duration)]
     pub pretend_clock_offset: Duration,
@@ -144,6 +154,31 @@ pub struct InterfaceArgs {
         value_name = "BOOL"
     )]
     pub pod_namespaces: bool,
+    /// Attach classifiers this way and no other
+    #[arg(long, hide = true, value_enum)]
+    pub tc_backend: Option<TcBackend>,
+}
+
+impl InterfaceArgs {
+    /// The hooks to use on a kernel that can do what was found.
+    #[must_use]
+    pub fn plan(&self, findings: &[Finding]) -> Plan {
+        let plan = Plan::new(findings, self.queue_hook);
+        match self.tc_backend {
+            Some(TcBackend::Tcx) => plan.with_classifiers(TcHook::Tcx),
+            Some(TcBackend::Clsact) => plan.with_classifiers(TcHook::Clsact),
+            None => plan,
+        }
+    }
+}
+
+/// How classifiers can be attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TcBackend {
+    /// TCX
+    Tcx,
+    /// The clsact qdisc
+    Clsact,
 }
 
 /// `xcloud aggregator`.
@@ -275,4 +310,7 @@ pub struct CheckArgs {
     /// Format
     #[arg(short, long, value_enum, default_value = "table")]
     pub output: Output,
+    /// Look for a CNI's files below this directory
+    #[arg(long, hide = true, default_value = "/", value_name = "PATH")]
+    pub root: PathBuf,
 }

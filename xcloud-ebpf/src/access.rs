@@ -82,10 +82,13 @@ pub(crate) fn opaque(mut value: usize) -> usize {
 #[inline(always)]
 pub(crate) fn copy_skb(ctx: &TcContext, start: u32) -> Option<u32> {
     let scratch = maps::scratch()?;
-    let len = opaque((ctx.len().checked_sub(start)? as usize).min(SCRATCH_BYTES));
-    if len == 0 || len > SCRATCH_BYTES {
+    let wanted = (ctx.len().checked_sub(start)? as usize).min(SCRATCH_BYTES);
+    // Counted from zero: the verifiers of Linux 5.10 and 6.1 do not learn from a comparison with 0 that it is not 0.
+    let last = opaque(wanted.checked_sub(1)?);
+    if last >= SCRATCH_BYTES {
         return None;
     }
+    let len = last + 1;
     // SAFETY: the scratch room is this CPU's and holds at least `len` bytes.
     let result =
         unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), start, scratch.cast(), len as u32) };

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    bpf, codegen, command,
+    bpf, codegen, command, kernels,
     lab::{
         self,
         args::{LabArgs, Output},
@@ -45,6 +45,8 @@ enum Task {
         #[arg(value_enum)]
         which: Bench,
     },
+    /// Distribution kernels under QEMU, and what works in them
+    Kernels(kernels::KernelsArgs),
     /// A lab that stays up, for stock tools
     Lab {
         #[command(subcommand)]
@@ -125,6 +127,8 @@ enum Internal {
     LoadServer(load::ServerArgs),
     /// Send requests
     LoadClient(load::ClientArgs),
+    /// Show what a guest's kernel can do
+    Guest(kernels::GuestArgs),
 }
 
 /// Does what was asked for.
@@ -143,6 +147,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Task::Bench { which: Bench::Kernel } => {
             command::show(bpf::cargo()?.args(["bench", "-p", "xcloud-daemon", "--bench", "kernel"]))
         }
+        Task::Kernels(args) => kernels::run(&args),
         Task::Lab { task } => run_lab(task),
         Task::Codegen { check } => codegen::run(check),
         Task::Internal { task } => run_internal(task),
@@ -163,5 +168,6 @@ fn run_internal(task: Internal) -> Result<()> {
         Internal::Wire { config } => wire::run(&config),
         Internal::LoadServer(args) => load::serve(&args),
         Internal::LoadClient(args) => load::ask(&args),
+        Internal::Guest(args) => kernels::show(&args),
     }
 }

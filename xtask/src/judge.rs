@@ -82,9 +82,10 @@ impl Scenario {
         let here = self.is.iter().filter(|is| is.path == name(path));
         here.flat_map(|is| {
             let wanted = nanoseconds(is.time);
+            let unevenness = self.within.map_or(0.0, nanoseconds);
             ["p50_ns", "mean_ns"].into_iter().filter_map(move |figure| {
                 let value = path["segments"][&is.segment][figure].as_f64();
-                off(value, wanted, wanted, 0.0)
+                off(value, wanted, wanted, unevenness)
                     .map(|text| format!("{} {} {figure}: {text}", title(path), is.segment))
             })
         })

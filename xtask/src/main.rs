@@ -5,6 +5,7 @@ mod cli;
 mod codegen;
 mod command;
 mod judge;
+mod kernels;
 mod lab;
 mod load;
 mod netns;

@@ -30,6 +30,9 @@ pub(crate) struct Scenario {
     /// Segments whose value itself is known.
     #[serde(default)]
     pub(crate) is: Vec<Is>,
+    /// How far off that may be, where time runs unevenly; otherwise 50 us and a hundredth.
+    #[serde(default, deserialize_with = "some_duration")]
+    pub(crate) within: Option<Duration>,
     /// Segments that may move, with the reason why.
     #[serde(default)]
     pub(crate) may_move: Vec<MayMove>,
@@ -95,6 +98,10 @@ pub(crate) struct MayMove {
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     humantime::parse_duration(&text).map_err(D::Error::custom)
+}
+
+fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
 }
 
 fn yes() -> bool {

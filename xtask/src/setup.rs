@@ -29,6 +29,16 @@ const TOOLS: [(&str, &str); 9] = [
     ("nft", "nftables"),
     ("wg", "wireguard-tools"),
 ];
+/// Programs that booting other kernels takes.
+const GUEST_TOOLS: [(&str, &str); 5] = [
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("busybox", "busybox-static"),
+    ("modprobe", "kmod"),
+    ("cpio", "cpio"),
+    ("xz", "xz-utils"),
+];
+/// Vouches for Debian's packages.
+pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// A compiler with matching source, for kernels.
 const COMPILER: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 
@@ -36,7 +46,7 @@ const INSTALL: [&str; 4] = ["install", "-y", "--no-remove", "--no-install-recomm
 
 /// Installs what is missing; does nothing when nothing is.
 pub(crate) fn run() -> Result<()> {
-    let mut packages = missing_tools();
+    let mut packages = missing_tools(&TOOLS);
     if bpf_toolchain().is_err() && !add_rust_src() {
         packages.extend(COMPILER);
     }
@@ -48,15 +58,37 @@ pub(crate) fn run() -> Result<()> {
     install_linker()
 }
 
-fn missing_tools() -> Vec<&'static str> {
-    let missing = TOOLS.iter().filter(|(tool, _)| find(tool).is_none());
+/// Installs what booting other kernels takes, beyond [`run`].
+pub(crate) fn for_guests() -> Result<()> {
+    let mut packages = missing_tools(&GUEST_TOOLS);
+    if !Path::new(KEYRING).exists() {
+        packages.push("debian-archive-keyring");
+    }
+    install(&packages)?;
+    // It came with QEMU until Debian 12.
+    if virtiofsd().is_none() { install(&["virtiofsd"]) } else { Ok(()) }
+}
+
+/// The daemon that shows a guest this machine's files.
+pub(crate) fn virtiofsd() -> Option<PathBuf> {
+    let places = ["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd"].map(PathBuf::from);
+    places.into_iter().find(|path| path.is_file())
+}
+
+/// Whether packages can be had at all.
+pub(crate) fn has_apt() -> bool {
+    find("apt-get").is_some()
+}
+
+fn missing_tools(tools: &[(&str, &'static str)]) -> Vec<&'static str> {
+    let missing = tools.iter().filter(|(tool, _)| find(tool).is_none());
     let mut packages: Vec<_> = missing.map(|(_, package)| *package).collect();
     packages.dedup();
     packages
 }
 
 /// Where `program` is; administrators' directories are looked at even when they are not in `PATH`.
-fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     let mut all = env::split_paths(&path).chain(more);
@@ -114,7 +146,7 @@ fn install(packages: &[&str]) -> Result<()> {
         return Ok(());
     }
     let apt = AptGet(packages);
-    if find("apt-get").is_none() {
+    if !has_apt() {
         bail!(
             "missing here: what Debian calls {}. Install your distribution's packages of the same content, or a \
              rustup toolchain with rust-src in place of {}",

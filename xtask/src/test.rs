@@ -13,13 +13,16 @@ use serde_json::Value;
 use crate::{
     bpf, command,
     judge::Baselines,
+    kernels::{self, Series},
     lab::{args::LabArgs, run::measure},
     progress::Progress,
     scenario::{self, Scenario},
-    signals,
+    setup, signals,
     wire::stats::WireReport,
 };
 
+/// The distribution kernel that tests boot.
+const KERNEL: Series = Series::ALL[2];
 /// A wire later than this on average was disturbed.
 const MOST_LATE_NS: u64 = 60_000;
 /// How often a disturbed run is made.
@@ -49,24 +52,40 @@ enum Part {
     Cargo,
     /// Scenarios in the lab
     Lab,
+    /// A distribution's kernel under QEMU
+    Kernel,
 }
 
 /// The lab's flags, as a scenario writes them.
 #[derive(Debug, Parser)]
-struct Flags {
+pub(crate) struct Flags {
+    /// All of them.
     #[command(flatten)]
-    lab: LabArgs,
+    pub(crate) lab: LabArgs,
 }
 
 /// Runs the tests.
 pub(crate) fn run(args: &TestArgs) -> Result<()> {
-    if args.only != Some(Part::Lab) && args.scenario.is_none() {
+    let wanted = |part| args.only.is_none_or(|only| only == part);
+    if wanted(Part::Cargo) && args.scenario.is_none() {
         cargo_test()?;
     }
-    if args.only != Some(Part::Cargo) {
+    if wanted(Part::Kernel) && args.scenario.is_none() {
+        kernel()?;
+    }
+    if wanted(Part::Lab) {
         lab(args)?;
     }
     Ok(())
+}
+
+/// A kernel with what this machine's may lack: kprobes, netem, WireGuard.
+fn kernel() -> Result<()> {
+    if !Uid::effective().is_root() || !setup::has_apt() {
+        eprintln!("SKIPPED: booting Linux {KERNEL} takes root and Debian's packages (apt-get)");
+        return Ok(());
+    }
+    kernels::test(KERNEL).with_context(|| format!("on Linux {KERNEL}"))
 }
 
 fn cargo_test() -> Result<()> {

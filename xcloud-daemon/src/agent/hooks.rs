@@ -1,8 +1,9 @@
-//! Puts the kernel programs on interfaces as they come, and takes them off.
+//! Keeps the kernel programs on the interfaces there are, first in their chains, and off where they must not be.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use anyhow::Result;
@@ -12,21 +13,49 @@ use xcloud_common::{
     counter::Counters,
 };
 
-use super::pods::Pods;
+use super::{
+    patience::Patience,
+    pods::Pods,
+    watchdog::{Harm, Watchdog},
+};
 use crate::kernel::{
     attach::Programs,
-    ifaces::{Event, Interface, Role},
+    ifaces::{Event, Interface, Role, traffic},
+    tc::Place,
 };
 
 /// The programs, what they are told, and where they are.
 #[derive(Debug)]
 pub struct Hooks {
     pub(super) programs: Programs,
-    config: Config,
-    pub(super) attached: BTreeMap<u32, Interface>,
     pub(super) pods: Pods,
-    /// Interfaces the programs could not be put on, tried again at the next change, and why.
-    failed: BTreeMap<u32, (Interface, String)>,
+    config: Config,
+    watched: BTreeMap<u32, Watched>,
+    off: bool,
+    started: Instant,
+}
+
+/// An interface to watch.
+#[derive(Debug)]
+struct Watched {
+    interface: Interface,
+    state: State,
+    patience: Patience,
+    /// For pods, while the programs are on.
+    watchdog: Option<Watchdog>,
+}
+
+/// Whether the programs are on an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// They are.
+    On,
+    /// They are not yet, or the kill switch took them off.
+    Off,
+    /// They could not be put on, which is tried again at the next change, and why.
+    Failed(String),
+    /// They stay off for the life of the interface or of this agent, and why.
+    LeftAlone(String),
 }
 
 /// [`Hooks`], shared between who follows interfaces and who reads counters and sets the shift.
@@ -50,57 +79,87 @@ impl Hooks {
     /// Loaded programs, attached nowhere yet.
     #[must_use]
     pub fn new(programs: Programs, config: Config) -> Self {
-        Self {
-            programs,
-            config,
-            attached: BTreeMap::new(),
-            pods: Pods::default(),
-            failed: BTreeMap::new(),
-        }
+        let started = Instant::now();
+        let (pods, watched) = (Pods::default(), BTreeMap::new());
+        Self { programs, pods, config, watched, off: false, started }
     }
 
     /// Follows one event. Trouble with one interface is told and tried again; it does not end the agent.
     pub fn handle(&mut self, event: Event) {
         match event {
-            Event::Added(interface) => self.attach(interface, None),
-            Event::Removed(index) => self.detach(index),
+            Event::Added(interface) => self.add(interface),
+            Event::Removed(index) => self.remove(index),
             Event::Tunnels(tunnels) => self.tell_tunnels(tunnels),
-            Event::Changed => {
-                for (interface, why) in std::mem::take(&mut self.failed).into_values() {
-                    self.attach(interface, Some(why));
-                }
-            }
+            Event::Changed => self.attach_waiting(|state| matches!(state, State::Failed(_))),
         }
     }
 
-    /// Attaches; the same failure as `before` is not told again.
-    fn attach(&mut self, interface: Interface, before: Option<String>) {
-        match self.try_attach(&interface) {
+    fn add(&mut self, interface: Interface) {
+        let index = interface.index;
+        // One that went down and up again is the same interface.
+        if let Some(known) = self.watched.get(&index)
+            && let State::LeftAlone(why) = &known.state
+            && known.interface.name == interface.name
+        {
+            info!("{}: still left alone: {why}", title(&interface));
+            return;
+        }
+        let (patience, watchdog) = (Patience::default(), None);
+        self.watched.insert(index, Watched { interface, state: State::Off, patience, watchdog });
+        if !self.off {
+            self.attach(index);
+        }
+    }
+
+    /// Takes the programs off one interface, which may be gone already.
+    fn remove(&mut self, index: u32) {
+        match self.watched.get(&index).map(|watched| &watched.state) {
+            Some(State::On) => self.detach(index, State::Off),
+            Some(State::LeftAlone(_)) => return,
+            _ => {}
+        }
+        self.watched.remove(&index);
+    }
+
+    fn attach_waiting(&mut self, which: impl Fn(&State) -> bool) {
+        if self.off {
+            return;
+        }
+        let waiting = self.watched.iter().filter(|(_, watched)| which(&watched.state));
+        for index in waiting.map(|(index, _)| *index).collect::<Vec<_>>() {
+            self.attach(index);
+        }
+    }
+
+    /// Attaches; the same failure as before is not told again.
+    fn attach(&mut self, index: u32) {
+        let Some(watched) = self.watched.get(&index) else { return };
+        let (interface, before) = (watched.interface.clone(), watched.state.clone());
+        // Counted before the first packet passes a program of ours.
+        let counted = traffic(index).ok().filter(|_| interface.role == Role::Pod);
+        let state = match self.try_attach(&interface) {
             Ok(hooks) => {
-                info!(
-                    "{} {} (index {}): attached {}",
-                    role(&interface),
-                    interface.name,
-                    interface.index,
-                    hooks.join(", ")
-                );
+                info!("{}: attached {}", title(&interface), hooks.join(", "));
                 if interface.role == Role::Pod {
-                    self.pods.add(interface.index);
+                    self.pods.add(index);
                 }
-                self.attached.insert(interface.index, interface);
+                State::On
             }
             Err(error) => {
-                let why = format!("{error:#}");
-                if before.as_ref() != Some(&why) {
+                let failed = State::Failed(format!("{error:#}"));
+                if failed != before {
+                    let what = title(&interface);
                     warn!(
-                        "{} {} (index {}): cannot attach: {why}; tried again at the next change of interfaces",
-                        role(&interface),
-                        interface.name,
-                        interface.index
+                        "{what}: cannot attach: {error:#}; tried again at the next change of interfaces"
                     );
                 }
-                self.failed.insert(interface.index, (interface, why));
+                failed
             }
+        };
+        if let Some(watched) = self.watched.get_mut(&index) {
+            watched.state = state;
+            // Put on again, it is still judged by what was before the first time.
+            watched.watchdog = watched.watchdog.take().or_else(|| counted.map(Watchdog::new));
         }
     }
 
@@ -115,15 +174,13 @@ impl Hooks {
         result
     }
 
-    /// Takes the programs off one interface, which may be gone already.
-    fn detach(&mut self, index: u32) {
-        self.failed.remove(&index);
-        let Some(interface) = self.attached.remove(&index) else {
-            return;
-        };
+    fn detach(&mut self, index: u32, state: State) {
+        let Some(watched) = self.watched.get_mut(&index) else { return };
+        watched.state = state;
+        let interface = watched.interface.clone();
         self.pods.remove(index);
         self.programs.detach(index);
-        info!("{} {} (index {index}): detached", role(&interface), interface.name);
+        info!("{}: detached", title(&interface));
         if interface.role == Role::Uplink
             && let Err(error) = self.tell_uplinks(None)
         {
@@ -133,15 +190,103 @@ impl Hooks {
 
     /// Takes the programs off every interface.
     pub fn detach_all(&mut self) {
-        for index in self.attached.keys().copied().collect::<Vec<_>>() {
-            self.detach(index);
+        for index in self.on() {
+            self.detach(index, State::Off);
         }
+        self.programs.detach_departure();
+    }
+
+    /// Takes everything off at once, or puts it on again; returns whether that changed anything.
+    ///
+    /// # Errors
+    /// The tracepoint refuses to be hooked again.
+    pub fn switch(&mut self, off: bool) -> Result<bool> {
+        if off == self.off {
+            return Ok(false);
+        }
+        if off {
+            self.detach_all();
+        } else {
+            self.programs.attach_departure()?;
+        }
+        self.off = off;
+        self.attach_waiting(|state| !matches!(state, State::LeftAlone(_)));
+        Ok(true)
+    }
+
+    /// Looks whether the programs are still first, and puts them first again where they are not.
+    pub fn keep_first(&mut self) {
+        for index in self.on() {
+            match self.programs.displaced(index) {
+                Ok(displaced) if displaced.is_empty() => {}
+                Ok(displaced) => self.displaced(index, &displaced),
+                // Mostly the interface just went away, which will be told.
+                Err(error) => debug!("{error:#}"),
+            }
+        }
+    }
+
+    fn displaced(&mut self, index: u32, hooks: &[(&'static str, Place)]) {
+        let now = self.started.elapsed();
+        let Some(watched) = self.watched.get_mut(&index) else { return };
+        let what = title(&watched.interface);
+        let told: Vec<_> = hooks.iter().map(|(name, place)| format!("{name} is {place}")).collect();
+        let told = told.join(", ");
+        if watched.patience.displaced(now) {
+            warn!(
+                "{what}: {told}; another agent keeps displacing xcloud's programs, so they stay off it: let that agent \
+                 attach after others, or leave the interface out with --uplink or --pod-interface"
+            );
+            let why = format!("another agent keeps displacing it: {told}");
+            return self.detach(index, State::LeftAlone(why));
+        }
+        warn!("{what}: {told}; putting it first again, the other program stays");
+        let names: Vec<&str> = hooks.iter().map(|(name, _)| *name).collect();
+        if let Err(error) = self.programs.put_first(index, &names) {
+            warn!("{what}: cannot put it first again: {error:#}; tried again at the next change");
+            self.detach(index, State::Failed(format!("{error:#}")));
+        }
+    }
+
+    /// Looks at the drops of pods' interfaces, and leaves those alone that drop more since the programs are on.
+    pub fn watch_drops(&mut self) {
+        for index in self.on() {
+            let Some(watchdog) = self.watched.get_mut(&index).and_then(|w| w.watchdog.as_mut())
+            else {
+                continue;
+            };
+            match traffic(index).map(|counted| watchdog.look(counted)) {
+                Ok(None) => {}
+                Ok(Some(harm)) => self.harmed(index, harm),
+                Err(error) => debug!("counters of interface {index}: {error}"),
+            }
+        }
+    }
+
+    fn harmed(&mut self, index: u32, Harm { before, now }: Harm) {
+        let Some(watched) = self.watched.get(&index) else { return };
+        let what = title(&watched.interface);
+        let (before, now) = (before * 100.0, now * 100.0);
+        let why = format!("it dropped {now:.1} % of its packets, {before:.1} % before");
+        warn!(
+            "{what}: since the programs are on, {why}; they are taken off and stay off until the interface is made \
+             anew or the agent restarts. If the drops go on, xcloud is not their cause"
+        );
+        self.detach(index, State::LeftAlone(why));
+    }
+
+    /// Forgets interfaces left alone that are gone for good.
+    pub fn forget_gone(&mut self) {
+        let alone = |watched: &Watched| matches!(watched.state, State::LeftAlone(_));
+        self.watched.retain(|index, watched| !alone(watched) || traffic(*index).is_ok());
     }
 
     /// Tells the tracepoint which interfaces are uplinks: those attached, and one about to be.
     fn tell_uplinks(&mut self, joining: Option<u32>) -> Result<()> {
-        let known = self.attached.values().filter(|i| i.role == Role::Uplink);
-        let uplinks: Vec<u32> = known.map(|i| i.index).chain(joining).collect();
+        let known = self.interfaces(Role::Uplink).map(|interface| interface.index);
+        let mut uplinks: Vec<u32> = known.chain(joining).collect();
+        uplinks.sort_unstable();
+        uplinks.dedup();
         if uplinks.len() > MAX_UPLINKS {
             anyhow::bail!(
                 "{MAX_UPLINKS} uplinks are watched already, the most there may be: name the ones to watch with --uplink"
@@ -174,29 +319,71 @@ impl Hooks {
         self.programs.counters()
     }
 
+    /// Indexes of the interfaces that the programs are on.
+    fn on(&self) -> Vec<u32> {
+        let on = self.watched.iter().filter(|(_, watched)| watched.state == State::On);
+        on.map(|(index, _)| *index).collect()
+    }
+
+    /// An interface that the programs are on, here or inside the pod.
+    pub(super) fn interface(&self, index: u32) -> Option<&Interface> {
+        let on = self.watched.get(&index).filter(|watched| watched.state == State::On);
+        on.map(|watched| &watched.interface)
+    }
+
+    /// Interfaces of a role that the programs are on.
+    fn interfaces(&self, role: Role) -> impl Iterator<Item = &Interface> {
+        let on = self.watched.values().filter(|watched| watched.state == State::On);
+        on.map(|watched| &watched.interface).filter(move |interface| interface.role == role)
+    }
+
     /// Names of the uplinks watched now.
     #[must_use]
     pub fn uplinks(&self) -> Vec<&str> {
-        let uplinks = self.attached.values().filter(|i| i.role == Role::Uplink);
-        uplinks.map(|i| i.name.as_str()).collect()
+        self.interfaces(Role::Uplink).map(|interface| interface.name.as_str()).collect()
+    }
+
+    /// Whether nothing is measured for want of an uplink, and not by somebody's will.
+    #[must_use]
+    pub fn lacks_uplink(&self) -> bool {
+        !self.off && self.uplinks().is_empty()
     }
 
     /// Number of pod interfaces watched now.
     #[must_use]
     pub fn pods(&self) -> usize {
-        self.attached.len() - self.uplinks().len()
+        self.interfaces(Role::Pod).count()
     }
 
     /// Whether an uplink is watched and no interface waits for its hooks.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.failed.is_empty() && !self.uplinks().is_empty()
+        let waits = |watched: &Watched| matches!(watched.state, State::Failed(_) | State::Off);
+        !self.off && !self.watched.values().any(waits) && !self.uplinks().is_empty()
+    }
+
+    /// What is hooked where, and what is not and why: one line each, for the node's status.
+    #[must_use]
+    pub fn status(&self) -> Vec<String> {
+        if self.off {
+            return vec!["off: the kill switch is there".into()];
+        }
+        let not = self.watched.values().filter_map(|Watched { interface, state, .. }| {
+            let (what, why) = match state {
+                State::On | State::Off => return None,
+                State::Failed(why) => ("cannot attach", why),
+                State::LeftAlone(why) => ("left alone", why),
+            };
+            Some(format!("{}: {what}: {why}", interface.name))
+        });
+        self.programs.hooks().into_iter().chain(not).collect()
     }
 }
 
-fn role(interface: &Interface) -> &'static str {
-    match interface.role {
+fn title(interface: &Interface) -> String {
+    let role = match interface.role {
         Role::Pod => "pod interface",
         Role::Uplink => "uplink",
-    }
+    };
+    format!("{role} {} (index {})", interface.name, interface.index)
 }

@@ -150,7 +150,7 @@ pub async fn watch(
             };
             hooks.lock().enter(&interface, why, end);
         }
-        let status = hooks.lock().status();
+        let status = hooks.lock().view();
         tell.send_if_modified(|told| std::mem::replace(told, status.clone()) != status);
     }
 }
@@ -164,8 +164,9 @@ impl Hooks {
             missing.insert(self.pods.index(place), found);
         }
         let mut wanted = Vec::new();
-        for (index, case) in &mut self.pods.cases {
-            let Some(interface) = self.attached.get(index) else { continue };
+        let mut pods = std::mem::take(&mut self.pods.cases);
+        for (index, case) in &mut pods {
+            let Some(interface) = self.interface(*index) else { continue };
             let found = missing.get(index).copied().unwrap_or_default();
             match case.judge(found, &interface.kind, Instant::now()) {
                 Some(Step::Enter(why)) => wanted.push((interface.clone(), why)),
@@ -179,13 +180,14 @@ impl Hooks {
                 None => {}
             }
         }
+        self.pods.cases = pods;
         wanted
     }
 
     /// Moves a pod's hooks to its own end, or hides the pod.
     fn enter(&mut self, interface: &Interface, why: String, end: Result<PodEnd>) {
         // It may have gone meanwhile, or another pod's may have come.
-        if self.attached.get(&interface.index) != Some(interface) {
+        if self.interface(interface.index) != Some(interface) {
             return;
         }
         let moved = end.and_then(|end| self.programs.move_inside(interface, &end).map(|()| end));
@@ -203,8 +205,8 @@ impl Hooks {
     }
 
     /// What the hooks see now.
-    fn status(&self) -> Status {
-        let mut hooks = self.programs.hooks();
+    fn view(&self) -> Status {
+        let mut hooks = self.status();
         let mut pods: Vec<_> = self.pods.elsewhere().filter_map(|pod| self.told(pod)).collect();
         for (left_out, what) in [
             (hooks.len().saturating_sub(MOST_TOLD.0), "hooks"),
@@ -225,7 +227,7 @@ impl Hooks {
             View::Inside(why) => (false, why),
             View::Hidden(why) => (true, why),
         };
-        let interface = self.attached.get(&index)?.name.clone();
+        let interface = self.interface(index)?.name.clone();
         Some(PodView { interface, hidden, why: why.chars().take(REASON).collect() })
     }
 

@@ -48,7 +48,14 @@ fn able() -> Check {
         decision(2, "eth0", "physical", Some(Role::Uplink), "carries the default route"),
         decision(5, "cali8", "veth", Some(Role::Pod), "leads to the one host 10.1.0.2"),
     ];
-    judge("6.18.44".into(), features, plan, decisions)
+    let traces = Traces {
+        config: "10-calico.conflist".into(),
+        plugins: vec!["calico".into()],
+        devices: vec!["cali8 veth up".into(), "vxlan.calico vxlan up".into()],
+        programs: vec!["cali8 cali_tc_preambl".into()],
+        ..Traces::default()
+    };
+    judge("6.18.44".into(), features, plan, decisions, &traces)
 }
 
 fn unable() -> Check {
@@ -60,7 +67,7 @@ fn unable() -> Check {
         finding(Feature::RawTpNetDevStartXmit, Answer::No, "refused"),
     ];
     let plan = Plan::new(&features, true);
-    judge("5.15.0".into(), features, plan, vec![])
+    judge("5.15.0".into(), features, plan, vec![], &Traces::default())
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use aya::{
     Btf, Ebpf,
     maps::{Array, Map, MapData, PerCpuArray},
     programs::{
-        BtfTracePoint, LinkOrder, ProgramError, RawTracePoint, SchedClassifier, TcAttachType,
-        tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions, TcError, TcHandle},
+        BtfTracePoint, ProgramError, RawTracePoint, SchedClassifier, TcAttachType,
+        raw_trace_point::RawTracePointLink, tp_btf::BtfTracePointLink,
     },
 };
 use aya_log::EbpfLogger;
@@ -20,15 +20,28 @@ use super::{
     inside::Inside,
     object,
     pin::{Owner, Pin, Predecessor},
-    probe::{DepartureHook, Plan, TcHook},
+    probe::{DepartureHook, Plan},
+    tc::{Hook, Place, Spot},
     unfinished::Tables,
 };
 
 const XMIT: &str = "net_dev_start_xmit";
 
-/// The filter handle used where TCX cannot be had: never 1, which automatic numbering takes, so that no CNI's own
-/// filter is mistaken for ours or ours for its.
-const CLSACT_HANDLE: u32 = 0xc0fe;
+/// Every program that is put on interfaces.
+pub const CLASSIFIERS: [&str; 12] = [
+    "pod_out",
+    "pod_out_ip",
+    "pod_out_inside",
+    "pod_in",
+    "pod_in_ip",
+    "pod_in_inside",
+    "uplink_in",
+    "uplink_in_ip",
+    "uplink_queue",
+    "uplink_queue_ip",
+    "uplink_out",
+    "uplink_out_ip",
+];
 
 /// The loaded programs and where they are attached.
 pub struct Programs {
@@ -40,6 +53,7 @@ pub struct Programs {
     /// Pods with hooks in their own namespace, and their interface's name on the node.
     pub(super) inside: BTreeMap<u32, (String, Inside)>,
     tables: Tables,
+    departure: Option<Departure>,
     pin: Option<Pin>,
     log: EbpfLogger<&'static dyn log::Log>,
 }
@@ -47,7 +61,14 @@ pub struct Programs {
 #[derive(Debug)]
 struct Attached {
     interface: Interface,
-    links: Vec<(&'static str, SchedClassifierLinkId)>,
+    hooks: Vec<Hook>,
+}
+
+/// The tracepoint at the hand-over to the driver; detached when it is dropped.
+#[expect(dead_code, reason = "held for their drop")]
+enum Departure {
+    TpBtf(BtfTracePointLink),
+    RawTp(RawTracePointLink),
 }
 
 impl fmt::Debug for Programs {
@@ -83,42 +104,71 @@ impl Programs {
             counts,
             attached: BTreeMap::new(),
             inside: BTreeMap::new(),
+            departure: None,
             pin,
             log,
         };
         programs.set_config(config)?;
-        programs.load_classifiers()?;
-        programs.hook_departure()?;
+        programs.load_all()?;
+        programs.attach_departure()?;
         Ok(programs)
     }
 
-    fn load_classifiers(&mut self) -> Result<()> {
-        for role in [Role::Pod, Role::Uplink] {
-            for layer in [LinkLayer::Ethernet, LinkLayer::L3] {
-                for (name, _) in wanted(&self.plan, role, layer) {
-                    let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
-                    program.load().with_context(|| refused(name))?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn hook_departure(&mut self) -> Result<()> {
+    fn load_all(&mut self) -> Result<()> {
         match self.plan.uplink_out {
             DepartureHook::TpBtf => {
                 let program: &mut BtfTracePoint = program(&mut self.ebpf, "uplink_xmit")?;
                 program.load(XMIT, &Btf::from_sys_fs()?).with_context(|| refused("uplink_xmit"))?;
-                program.attach().with_context(|| format!("attaching to tracepoint {XMIT}"))?;
             }
             DepartureHook::RawTp => {
                 let program: &mut RawTracePoint = program(&mut self.ebpf, "uplink_xmit_raw")?;
                 program.load().with_context(|| refused("uplink_xmit_raw"))?;
-                program.attach(XMIT).with_context(|| format!("attaching to tracepoint {XMIT}"))?;
             }
             DepartureHook::TcEgress | DepartureHook::None => {}
         }
+        for role in [Role::Pod, Role::Uplink] {
+            for (name, _) in wanted(&self.plan, role, LinkLayer::Ethernet) {
+                self.classifier(name)?;
+            }
+        }
         Ok(())
+    }
+
+    /// A classifier, loaded. Those for bare IP wait for the first such interface: verifying them takes as long as all
+    /// else at the start.
+    fn classifier(&mut self, name: &str) -> Result<&mut SchedClassifier> {
+        let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
+        if program.fd().is_err() {
+            program.load().with_context(|| refused(name))?;
+        }
+        Ok(program)
+    }
+
+    /// Hooks the uplinks' departure, where that is a tracepoint.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn attach_departure(&mut self) -> Result<()> {
+        let why = || format!("attaching to tracepoint {XMIT}");
+        self.departure = match self.plan.uplink_out {
+            DepartureHook::TpBtf => {
+                let program: &mut BtfTracePoint = program(&mut self.ebpf, "uplink_xmit")?;
+                let link = program.attach().with_context(why)?;
+                Some(Departure::TpBtf(program.take_link(link)?))
+            }
+            DepartureHook::RawTp => {
+                let program: &mut RawTracePoint = program(&mut self.ebpf, "uplink_xmit_raw")?;
+                let link = program.attach(XMIT).with_context(why)?;
+                Some(Departure::RawTp(program.take_link(link)?))
+            }
+            DepartureHook::TcEgress | DepartureHook::None => None,
+        };
+        Ok(())
+    }
+
+    /// Takes the tracepoint's hook off.
+    pub fn detach_departure(&mut self) {
+        self.departure = None;
     }
 
     /// Puts the hooks of its role on an interface and says which; what was there of ours is replaced.
@@ -127,43 +177,72 @@ impl Programs {
     /// The interface is gone or the kernel refuses; then nothing is left on it.
     pub fn attach(&mut self, interface: &Interface) -> Result<Vec<String>> {
         self.detach(interface.index);
-        let mut attached = Attached { interface: interface.clone(), links: Vec::new() };
-        let result = self.attach_all(&mut attached);
-        let names = attached.links.iter().map(|(program, _)| (*program).to_owned()).collect();
-        self.attached.insert(interface.index, attached);
-        if let Err(error) = result {
-            self.detach(interface.index);
-            return Err(error);
+        let mut hooks = Vec::new();
+        for (name, direction) in wanted(&self.plan, interface.role, interface.link_layer) {
+            hooks.push(self.attach_one(interface, name, direction)?);
         }
+        let names = hooks.iter().map(|hook| hook.program.to_owned()).collect();
+        let attached = Attached { interface: interface.clone(), hooks };
+        self.attached.insert(interface.index, attached);
         Ok(names)
     }
 
-    fn attach_all(&mut self, attached: &mut Attached) -> Result<()> {
-        let Interface { name, role, link_layer, .. } = &attached.interface;
-        for (program_name, direction) in wanted(&self.plan, *role, *link_layer) {
-            let backend = match role {
-                Role::Pod => self.plan.pod_hook,
-                Role::Uplink => self.plan.uplink_in,
-            };
-            let program: &mut SchedClassifier = program(&mut self.ebpf, program_name)?;
-            let link = attach_one(program, name, direction, backend)
-                .with_context(|| format!("attaching {program_name} to {name}"))?;
-            attached.links.push((program_name, link));
-        }
-        Ok(())
+    fn attach_one(
+        &mut self,
+        Interface { index, name: interface, role, .. }: &Interface,
+        name: &'static str,
+        direction: TcAttachType,
+    ) -> Result<Hook> {
+        let backend = match role {
+            Role::Pod => self.plan.pod_hook,
+            Role::Uplink => self.plan.uplink_in,
+        };
+        let program = self.classifier(name)?;
+        let spot = Spot { ifindex: *index, interface, direction };
+        Hook::attach(program, name, spot, backend)
+            .with_context(|| format!("attaching {name} to {interface}"))
     }
 
     /// Takes the hooks off an interface; none there is no error, and with an interface its hooks go too.
     pub fn detach(&mut self, ifindex: u32) {
         self.inside.remove(&ifindex);
-        let Some(attached) = self.attached.remove(&ifindex) else { return };
-        for (name, link) in attached.links {
-            let result = program::<SchedClassifier>(&mut self.ebpf, name)
-                .and_then(|program| Ok(program.detach(link)?));
-            if let Err(error) = result {
-                log::debug!("detaching {name} from {}: {error:#}", attached.interface.name);
+        self.attached.remove(&ifindex);
+    }
+
+    /// Says which hooks of an interface other agents displaced, and from where they run now; none when all is well.
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub fn displaced(&self, ifindex: u32) -> Result<Vec<(&'static str, Place)>> {
+        let mut displaced = vec![];
+        for hook in self.attached.get(&ifindex).into_iter().flat_map(|attached| &attached.hooks) {
+            let place = hook.place().with_context(|| {
+                format!("asking where {} is on interface {ifindex}", hook.program)
+            })?;
+            if place != Place::First {
+                displaced.push((hook.program, place));
             }
         }
+        Ok(displaced)
+    }
+
+    /// Puts the named hooks of an interface first again; the others stay as they are.
+    ///
+    /// # Errors
+    /// The interface is gone or the kernel refuses; then nothing is left on it.
+    pub fn put_first(&mut self, ifindex: u32, names: &[&str]) -> Result<()> {
+        let Some(Attached { interface, mut hooks }) = self.attached.remove(&ifindex) else {
+            return Ok(());
+        };
+        for at in 0..hooks.len() {
+            if names.contains(&hooks[at].program) {
+                // The kernel takes a program once at a place, so it must go before it can come.
+                let (program, direction) = hooks.remove(at).take_off();
+                hooks.insert(at, self.attach_one(&interface, program, direction)?);
+            }
+        }
+        self.attached.insert(ifindex, Attached { interface, hooks });
+        Ok(())
     }
 
     /// Replaces what the programs are told.
@@ -210,16 +289,12 @@ impl Programs {
     /// What is hooked where, for status.
     #[must_use]
     pub fn hooks(&self) -> Vec<String> {
-        let departure = match self.plan.uplink_out {
-            DepartureHook::TpBtf => vec![format!("uplink_out=tp_btf/{XMIT}")],
-            DepartureHook::RawTp => vec![format!("uplink_out=raw_tp/{XMIT}")],
-            DepartureHook::TcEgress | DepartureHook::None => Vec::new(),
-        };
-        let interfaces = self.attached.values().flat_map(|attached| {
-            attached
-                .links
-                .iter()
-                .map(|(program, _)| format!("{program}@{}", attached.interface.name))
+        let departure = self.departure.as_ref().map(|departure| match departure {
+            Departure::TpBtf(_) => format!("uplink_out=tp_btf/{XMIT}"),
+            Departure::RawTp(_) => format!("uplink_out=raw_tp/{XMIT}"),
+        });
+        let interfaces = self.attached.values().flat_map(|Attached { interface, hooks }| {
+            hooks.iter().map(|hook| format!("{}@{}", hook.program, interface.name))
         });
         let inside = self.inside.values().flat_map(|(name, _)| {
             ["pod_out", "pod_in"].map(|hook| format!("{hook}@{name}, inside the pod"))
@@ -259,30 +334,6 @@ fn wanted(plan: &Plan, role: Role, layer: LinkLayer) -> Vec<(&'static str, TcAtt
             programs
         }
     }
-}
-
-pub(super) fn attach_one(
-    program: &mut SchedClassifier,
-    interface: &str,
-    direction: TcAttachType,
-    backend: TcHook,
-) -> Result<SchedClassifierLinkId> {
-    let options = match backend {
-        TcHook::Tcx => TcAttachOptions::TcxOrder(LinkOrder::first()),
-        TcHook::Clsact => {
-            match tc::qdisc_add_clsact(interface) {
-                Ok(()) | Err(TcError::AlreadyAttached) => {}
-                Err(error) => return Err(error).context("adding a clsact qdisc"),
-            }
-            TcAttachOptions::Netlink(NlOptions {
-                priority: 1,
-                handle: TcHandle::from(CLSACT_HANDLE),
-                ..NlOptions::default()
-            })
-        }
-        TcHook::None => bail!("this kernel offers neither TCX nor clsact"),
-    };
-    Ok(program.attach_with_options(interface, direction, options)?)
 }
 
 pub(super) fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P>

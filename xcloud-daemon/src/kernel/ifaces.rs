@@ -23,9 +23,11 @@ mod netlink;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 pub use follow::{Event, follow};
 pub use netlink::read;
+pub use traffic::{Traffic, traffic};
 
 /// What an interface is to the measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -6,13 +6,14 @@ use anyhow::{Context as _, Result};
 use aya::programs::{
     SchedClassifier,
     TcAttachType::{Egress, Ingress},
-    tc::SchedClassifierLink,
 };
+use nix::net::if_::if_nametoindex;
 
 use super::{
-    attach::{Programs, attach_one, program, refused},
+    attach::{Programs, program, refused},
     ifaces::Interface,
     podns::{self, PodEnd},
+    tc::{Hook, Spot},
 };
 
 /// Programs there, with their direction as the pod sees it: what leaves it goes out.
@@ -23,31 +24,22 @@ const HOOKS: [(&str, aya::programs::TcAttachType); 2] =
 #[derive(Debug)]
 pub(super) struct Inside {
     end: PodEnd,
-    links: Vec<SchedClassifierLink>,
+    hooks: Vec<Hook>,
 }
 
 /// A filter of a qdisc is taken away by interface number, which means another interface in another namespace. When the
 /// pod's is gone the filters went with it.
 impl Drop for Inside {
     fn drop(&mut self) {
-        let mut links = mem::take(&mut self.links);
+        let mut hooks = mem::take(&mut self.hooks);
         let taken = podns::within(&self.end.path, self.end.namespace, || {
-            links.clear();
+            hooks.clear();
             Ok(())
         });
         if let Err(error) = taken {
             log::debug!("detaching from {} in a pod: {error:#}", self.end.interface);
-            links.into_iter().for_each(forget_filter);
+            hooks.into_iter().for_each(Hook::abandon);
         }
-    }
-}
-
-/// Closes a TCX link, which needs no namespace, and lets a filter be.
-fn forget_filter(link: SchedClassifierLink) {
-    if <&aya::programs::links::FdLink>::try_from(&link).is_ok() {
-        drop(link);
-    } else {
-        mem::forget(link);
     }
 }
 
@@ -58,7 +50,7 @@ impl Programs {
     /// The kernel refuses; then there are no hooks for the pod at all.
     pub fn move_inside(&mut self, interface: &Interface, end: &PodEnd) -> Result<()> {
         self.detach(interface.index);
-        let mut inside = Inside { end: end.clone(), links: Vec::new() };
+        let mut inside = Inside { end: end.clone(), hooks: Vec::new() };
         let backend = self.plan.pod_hook;
         for (name, _) in HOOKS {
             let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
@@ -68,13 +60,16 @@ impl Programs {
             }
         }
         let ebpf = &mut self.ebpf;
-        let links = &mut inside.links;
+        let hooks = &mut inside.hooks;
         podns::within(&end.path, end.namespace, move || {
             for (name, direction) in HOOKS {
                 let program: &mut SchedClassifier = program(ebpf, name)?;
-                let link = attach_one(program, &end.interface, direction, backend)
-                    .with_context(|| format!("attaching {name} to {} in the pod", end.interface))?;
-                links.push(program.take_link(link)?);
+                let interface = end.interface.as_str();
+                let ifindex = if_nametoindex(interface)?;
+                let spot = Spot { ifindex, interface, direction };
+                let hook = Hook::attach(program, name, spot, backend)
+                    .with_context(|| format!("attaching {name} to {interface} in the pod"))?;
+                hooks.push(hook);
             }
             Ok(())
         })?;

@@ -9,5 +9,7 @@ pub mod object;
 pub mod pin;
 pub mod podns;
 pub mod probe;
+pub mod rtnl;
+pub mod tc;
 pub mod trial;
 pub mod unfinished;

@@ -1,7 +1,8 @@
 //! Loads the kernel object: checks that it is there, tells it where the kernel's fields lie.
 
 use anyhow::{Context as _, Result, bail};
-use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned};
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
 use super::btf::Btf;
 
@@ -37,6 +38,7 @@ pub fn load() -> Result<Ebpf> {
              `cargo xtask run`"
         );
     }
+    lift_memlock();
     let btf = Btf::running()?;
     let offsets = OFFSETS
         .iter()
@@ -44,6 +46,8 @@ pub fn load() -> Result<Ebpf> {
         .collect::<Result<Vec<u32>>>()
         .context("finding the kernel's fields")?;
     let mut loader = EbpfLoader::new();
+    // Why a program was refused, without the megabytes of how the verifier came to that.
+    loader.verifier_log_level(VerifierLogLevel::STATS);
     // What is not logged is not there for the kernel: the verifier drops what a constant rules out.
     let level = log::max_level() as u8;
     loader.override_global(aya_log::LEVEL, &level, true);
@@ -53,4 +57,12 @@ pub fn load() -> Result<Ebpf> {
     loader.load(OBJECT).context(
         "creating the maps of the kernel programs (this needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, or root)",
     )
+}
+
+/// Kernels before 5.11 count maps and programs as this process's locked memory, of which it may have 64 KiB. Where it
+/// may not have more, the probe or the load that follows says so.
+pub(super) fn lift_memlock() {
+    if let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY) {
+        log::debug!("the limit on locked memory stays: {error}");
+    }
 }

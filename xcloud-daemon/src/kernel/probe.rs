@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     btf::{self, Btf},
-    trial,
+    object, trial,
 };
 
 mod plan;
@@ -78,6 +78,7 @@ const CAP_BPF: u32 = 39;
 /// Asks the kernel everything.
 #[must_use]
 pub fn probe() -> Vec<Finding> {
+    object::lift_memlock();
     let mut findings = capabilities();
     let types = Btf::running();
     findings.push(match &types {

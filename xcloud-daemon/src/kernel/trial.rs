@@ -65,12 +65,15 @@ struct ProgLoad {
     line_info: [u32; 4],
     attach_btf_id: u32,
     attach_prog_fd: u32,
+    /// Without it the structure would end in padding, and the kernel refuses what it does not find zero.
+    core_relo_count: u32,
 }
 
 // Offsets of `union bpf_attr` in the kernel's include/uapi/linux/bpf.h.
 const _: () = assert!(
     std::mem::offset_of!(ProgLoad, expected_attach_type) == 68
         && std::mem::offset_of!(ProgLoad, attach_btf_id) == 108
+        && size_of::<ProgLoad>() == 120
 );
 
 #[repr(C)]

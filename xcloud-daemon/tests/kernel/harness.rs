@@ -52,12 +52,9 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// Loads all TC programs, selecting every exchange.
+    /// Makes the maps, selecting every exchange; a program is loaded when it first runs.
     pub(crate) fn load() -> Self {
         let mut ebpf = object::load().expect("loading the kernel object");
-        for name in CLASSIFIERS {
-            classifier(&mut ebpf, name).load().unwrap_or_else(|error| panic!("{name}: {error:?}"));
-        }
         let ring = Ring::take(&mut ebpf).expect("the ring");
         let config = Array::try_from(ebpf.take_map("CONFIG").expect("CONFIG")).expect("an array");
         let counts = PerCpuArray::try_from(ebpf.take_map("COUNTS").expect("COUNTS")).expect("one");
@@ -95,9 +92,11 @@ impl Kernel {
             repeat: 1,
             ..TestRunOptions::default()
         };
-        classifier(&mut self.ebpf, program)
-            .test_run(options)
-            .unwrap_or_else(|error| panic!("{program}: {error:?}"))
+        let classifier = classifier(&mut self.ebpf, program);
+        if classifier.fd().is_err() {
+            classifier.load().unwrap_or_else(|error| panic!("{program}: {error:?}"));
+        }
+        classifier.test_run(options).unwrap_or_else(|error| panic!("{program}: {error:?}"))
     }
 
     /// Samples since the last call.

@@ -1,5 +1,6 @@
 //! Every program in the running kernel under crafted packets. Needs root; skips loudly without, fails in CI.
 
+mod attach;
 mod craft;
 mod harness;
 mod inside;
@@ -8,6 +9,7 @@ mod raw;
 mod torn;
 mod tracepoint;
 mod tunnels;
+mod verifier;
 
 use craft::{DATA, Segment};
 use harness::{CLASSIFIERS, Kernel};

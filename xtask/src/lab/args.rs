@@ -83,6 +83,9 @@ pub(crate) struct LabArgs {
     /// Kill a process and start it again, as aggregator@3s+20s: after 3 s, for 20 s; nodes' agents as aws@3s+2s
     #[arg(long, hide = true, value_name = "WHO@WHEN+HOW_LONG", value_delimiter = ',')]
     pub(crate) kill: Vec<Kill>,
+    /// Have the agents attach their classifiers this way: tcx or clsact [default: the best this kernel has]
+    #[arg(long, value_parser = ["tcx", "clsact"])]
+    pub(crate) tc_backend: Option<String>,
     /// Also capture at the hooks' places and check every observed exchange against the captures
     #[arg(long)]
     pub(crate) verify: bool,

@@ -15,6 +15,8 @@ mod topology;
 mod tunnels;
 mod verify;
 
+pub(crate) use self::process::ourselves;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -141,7 +143,7 @@ impl Lab {
         let path = self.path("wire.json");
         fs::write(&path, serde_json::to_vec_pretty(&config)?)
             .with_context(|| format!("writing {}", path.display()))?;
-        let mut command = Command::new(process::ourselves()?);
+        let mut command = Command::new(ourselves()?);
         command.args(["internal", "wire"]).arg(&path);
         let mgmt = self.plan().mgmt.clone();
         self.start_ready("wire", &mgmt, command, &config.ready_file)
@@ -188,6 +190,9 @@ impl Lab {
             .arg(&ready);
         if !self.plan().pod_namespaces {
             command.arg("--pod-namespaces=false");
+        }
+        if let Some(how) = &self.plan().tc_backend {
+            command.args(["--tc-backend", how]);
         }
         if !cloud.clock_offset.is_zero() {
             let offset = humantime::format_duration(cloud.clock_offset).to_string();

@@ -56,6 +56,8 @@ pub(crate) struct Plan {
     pub(crate) service: bool,
     /// Whether agents may enter pods' network namespaces.
     pub(crate) pod_namespaces: bool,
+    /// How agents attach classifiers, unless they choose.
+    pub(crate) tc_backend: Option<String>,
     /// One node each.
     pub(crate) clouds: Vec<Cloud>,
 }
@@ -141,6 +143,7 @@ impl Plan {
             pod_namespaces: args.pod_namespaces,
             impostor: args.impostor.map(|impostor| (impostor, args.impostor_place)),
             service: args.service,
+            tc_backend: args.tc_backend.clone(),
             clouds: clouds
                 .map(|(cloud, number)| Cloud::new(args, cloud, number))
                 .collect::<Result<_>>()?,
