@@ -21,6 +21,8 @@ use crate::{bpf, lab::run::measure, progress::Progress, scenario::Scenario, test
 pub(super) struct Features {
     /// What all lab cases have in common.
     lab: Scenario,
+    /// What those have in common whose packets are encrypted between nodes.
+    encrypted: Scenario,
     #[serde(rename = "feature")]
     pub(super) all: Vec<Feature>,
 }
@@ -53,6 +55,8 @@ enum Run {
     Shell(String),
     /// A lab with these flags.
     Lab(Vec<String>),
+    /// A lab with these flags, whose packets are encrypted between nodes.
+    Encrypted(Vec<String>),
 }
 
 /// What was shown.
@@ -96,7 +100,7 @@ pub(crate) fn show(args: &GuestArgs) -> Result<()> {
         let feature = feature.with_context(|| format!("no feature {name:?}"))?;
         eprintln!("--- {name}");
         let (start, mut verifier) = (Instant::now(), BTreeMap::new());
-        let tried = try_one(feature, &features.lab, args, &mut verifier);
+        let tried = try_one(feature, &features, args, &mut verifier);
         let wrong = tried.unwrap_or_else(|error| vec![format!("{error:#}")]);
         wrong.iter().for_each(|line| eprintln!("{line}"));
         let seconds = start.elapsed().as_secs();
@@ -108,7 +112,7 @@ pub(crate) fn show(args: &GuestArgs) -> Result<()> {
 
 fn try_one(
     feature: &Feature,
-    common: &Scenario,
+    features: &Features,
     args: &GuestArgs,
     verifier: &mut BTreeMap<String, u64>,
 ) -> Result<Vec<String>> {
@@ -124,14 +128,18 @@ fn try_one(
             let mut shell = Command::new("sh");
             run(shell.args(["-c", words]).env("XCLOUD", &args.xcloud))?;
         }
-        Run::Lab(flags) => {
-            let mut wrong = lab(common, flags, &args.xcloud).context("IPv4")?;
-            let six = [flags.as_slice(), &["--ipv6".into()]].concat();
-            wrong.extend(lab(common, &six, &args.xcloud).context("IPv6")?);
-            return Ok(wrong);
-        }
+        Run::Lab(flags) => return labs(&features.lab, flags, &args.xcloud),
+        Run::Encrypted(flags) => return labs(&features.encrypted, flags, &args.xcloud),
     }
     Ok(Vec::new())
+}
+
+/// One lab over IPv4 and one over IPv6.
+fn labs(common: &Scenario, flags: &[String], xcloud: &Path) -> Result<Vec<String>> {
+    let mut wrong = lab(common, flags, xcloud).context("IPv4")?;
+    let six = [flags, &["--ipv6".into()]].concat();
+    wrong.extend(lab(common, &six, xcloud).context("IPv6")?);
+    Ok(wrong)
 }
 
 /// A line `verifier PROGRAM COUNT`, which may follow the test's name.
@@ -182,11 +190,14 @@ mod tests {
     fn the_file_can_be_read_and_its_flags_understood() {
         let features = Features::read().unwrap();
         for feature in &features.all {
-            if let Run::Lab(flags) = &feature.run {
-                let own = ["lab".to_owned()];
-                let all = own.iter().chain(&features.lab.flags).chain(flags);
-                Flags::try_parse_from(all).unwrap();
-            }
+            let (common, flags) = match &feature.run {
+                Run::Lab(flags) => (&features.lab, flags),
+                Run::Encrypted(flags) => (&features.encrypted, flags),
+                _ => continue,
+            };
+            let own = ["lab".to_owned()];
+            let all = own.iter().chain(&common.flags).chain(flags);
+            Flags::try_parse_from(all).unwrap();
         }
     }
 

@@ -195,6 +195,15 @@ impl Plan {
             "--service translates in the node's stack, once: use it with another --cni"
         );
         ensure!(
+            !(matches!(self.cni, Cni::Wireguard | Cni::Ipsec)
+                && args
+                    .inject
+                    .iter()
+                    .any(|i| matches!(i.place, Place::Egress(_) | Place::Ingress(_)))),
+            "--inject CLOUD:egress and ingress lead packets through this program, which gives up the buffer that encrypted \
+             packets are known by: not with this --cni"
+        );
+        ensure!(
             !(args.uplinks > 1 && self.redirects()),
             "--uplinks 2 leaves the choice to the node's stack, which redirected packets do not pass"
         );

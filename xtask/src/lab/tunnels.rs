@@ -173,7 +173,7 @@ fn ipsec(way: &Way<'_>) -> Result<()> {
             let _ = writeln!(
                 script,
                 "xfrm state add src {source} dst {destination} proto esp spi {spi} reqid 1 mode tunnel \
-                 sel src 0.0.0.0/0 flag af-unspec aead rfc4106(gcm(aes)) {IPSEC_KEY} 128"
+                 flag af-unspec aead rfc4106(gcm(aes)) {IPSEC_KEY} 128"
             );
         }
         for direction in directions {
@@ -197,7 +197,7 @@ fn wireguard(plan: &Plan, cloud: &Cloud) -> Result<()> {
     let mut wg = Command::new("wg");
     netns::enter(&mut wg, &cloud.netns)?;
     wg.args(["set", WIREGUARD, "listen-port", &WIREGUARD_PORT.to_string()]);
-    wg.args(["private-key", "/dev/stdin"]);
+    wg.args(["private-key", "/proc/self/fd/0"]);
     for other in plan.others(cloud) {
         let public = command::feed(Command::new("wg").arg("pubkey"), &private_key(other))?;
         let [ipv4, ipv6] = other.pod_prefixes();
