@@ -76,6 +76,9 @@ impl Hook {
 const LOOKS: u32 = 2;
 /// What [`look`] says of a packet that carries another, encrypted.
 const OPAQUE: u32 = u32::MAX;
+/// What it says of headers that are cut short or contradict themselves. It does not log itself: kernels before 6.1 allow
+/// two functions with frames of this size to call one another, but not three.
+const MALFORMED: u32 = u32::MAX - 1;
 
 /// A TC program's work on an interface of the node. What cannot be read in place is looked at by `look`, see [`copied`].
 #[inline(always)]
@@ -136,6 +139,7 @@ fn packet(
         match look(copied, ctx.len() - start, place()) {
             0 => return,
             OPAQUE => return hidden(hook, buffer(), place()),
+            MALFORMED => return malformed(ctx.len() - start, place()),
             inner => start += inner,
         }
     }
@@ -161,17 +165,20 @@ fn hidden(hook: Hook, buffer: Option<Buffer>, ifindex: u32) {
 }
 
 /// The hook's work on `copied` bytes of headers in this CPU's scratch room, from an IP header on, of a packet of `len`
-/// bytes. Returns where the IP header of a packet carried in it is, [`OPAQUE`] when that is encrypted, else 0.
+/// bytes. Returns where the IP header of a packet carried in it is, [`OPAQUE`] when that is encrypted, [`MALFORMED`], else 0.
 ///
 /// Each program calls it as a global function: the verifier walks through that once, and not once for every way to it.
 #[inline(always)]
 pub(crate) fn look(hook: Hook, copied: u32, len: u32, ifindex: u32) -> u32 {
+    // Used by some hooks only; where it is not, the compiler would leave anything in its register, and the verifier asks
+    // for a number.
+    let ifindex = access::opaque(ifindex as usize) as u32;
     let Some(copy) = Copied::new(copied) else { return 0 };
     let mut inner = 0;
     match run(&copy, hook, Link::Ip, len, || ifindex, || None, &mut inner) {
         Ok(()) | Err(Skip::Other) => {}
         Err(Skip::Fragment) => maps::count([Some(Counter::Fragment)], 1),
-        Err(Skip::Malformed) => malformed(len, ifindex),
+        Err(Skip::Malformed) => return MALFORMED,
         Err(Skip::Carrier) => return inner,
         Err(Skip::Opaque) => return OPAQUE,
     }
@@ -301,6 +308,7 @@ fn xmit(
         match look(copied, len, ifindex) {
             0 => return,
             OPAQUE => return hidden(Hook::UplinkOut, buffer, ifindex),
+            MALFORMED => return malformed(len, ifindex),
             inner => start += inner,
         }
     }
