@@ -23,6 +23,7 @@ use crate::{
         drainer::{Drainer, Draining},
         hooks::{Hooks, SharedHooks},
         sampling::Controller,
+        stages::Stages,
     },
     cli::AgentArgs,
     kernel::{
@@ -45,6 +46,7 @@ pub mod hooks;
 pub mod identity;
 pub mod memory;
 pub mod sampling;
+pub mod stages;
 
 /// How long the last observations may take to reach the aggregator.
 const GRACE: Duration = Duration::from_secs(2);
@@ -86,6 +88,11 @@ pub fn run(args: AgentArgs) -> Result<()> {
         }),
     };
     let ring = programs.take_ring()?;
+    let stages = plan
+        .stages
+        .then(|| programs.start_stages().context("starting the stage profile of --stages"))
+        .transpose()?
+        .map(Stages::new);
     let agent = Agent {
         clock: Pretend::new(
             u64::try_from(args.pretend_clock_offset.as_nanos())
@@ -97,11 +104,15 @@ pub fn run(args: AgentArgs) -> Result<()> {
         outbox: SharedOutbox::new(Outbox::new(args.queue as u64)),
         args,
     };
-    agent.start(ring, hello)
+    agent.start(ring, stages, hello)
 }
 
 fn plan(args: &AgentArgs) -> Result<Plan> {
-    let plan = Plan::new(&probe::probe(), args.interfaces.queue_hook);
+    let mut plan = Plan::new(&probe::probe(), args.interfaces.queue_hook);
+    if let Some(uplink_out) = args.uplink_out {
+        plan = plan.with_uplink_out(uplink_out);
+    }
+    plan.stages = args.stages;
     if !plan.missing.is_empty() {
         bail!("this node cannot measure: {} (`xcloud check` tells more)", plan.missing.join("; "));
     }
@@ -126,7 +137,7 @@ struct Agent {
 }
 
 impl Agent {
-    fn start(&self, ring: Ring, hello: Hello) -> Result<()> {
+    fn start(&self, ring: Ring, stages: Option<Stages>, hello: Hello) -> Result<()> {
         if let Some(path) = &self.args.ready_file {
             forget_ready(path)?;
         }
@@ -138,6 +149,7 @@ impl Agent {
             controller: Controller::new(self.args.rate.into(), Duration::ZERO),
             clock: self.clock,
             opened: 0,
+            stages,
             started,
         }
         .spawn()?;

@@ -102,6 +102,7 @@ fn beyond() -> PathSplit {
 fn report() -> Report {
     let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
     QuerySplitResponse {
+        stages: vec![],
         paths: vec![joined(), beyond()],
         loss: Some(LossReport {
             emitted: 25_000,

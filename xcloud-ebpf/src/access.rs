@@ -70,7 +70,7 @@ impl View for Checked {
 /// Keeps the compiler from computing a value twice: the verifier trusts the very register that was compared with a
 /// bound, not another that happens to hold the same.
 #[inline(always)]
-fn opaque(mut value: usize) -> usize {
+pub(crate) fn opaque(mut value: usize) -> usize {
     // SAFETY: a register moved to itself. An empty string would do for the compiler, but then two source lines share
     // an instruction, which the kernel refuses in the line information.
     unsafe { asm!("{0} = {0}", inout(reg) value, options(nomem, nostack, preserves_flags)) };
@@ -82,10 +82,13 @@ fn opaque(mut value: usize) -> usize {
 #[inline(always)]
 pub(crate) fn copy_skb(ctx: &TcContext, start: u32) -> Option<u32> {
     let scratch = maps::scratch()?;
-    let len = opaque((ctx.len().checked_sub(start)? as usize).min(SCRATCH_BYTES));
-    if len == 0 || len > SCRATCH_BYTES {
+    let wanted = (ctx.len().checked_sub(start)? as usize).min(SCRATCH_BYTES);
+    // Counted from zero: verifiers before Linux 6.8 do not learn from a comparison with 0 that it is not 0.
+    let last = opaque(wanted.checked_sub(1)?);
+    if last >= SCRATCH_BYTES {
         return None;
     }
+    let len = last + 1;
     // SAFETY: the scratch room is this CPU's and holds at least `len` bytes.
     let result =
         unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), start, scratch.cast(), len as u32) };

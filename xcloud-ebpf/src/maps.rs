@@ -79,6 +79,10 @@ offsets! {
     SKB_TAIL;
     /// `sk_buff.len`, 32 bits.
     SKB_LEN;
+    /// `sk_buff.next`.
+    SKB_NEXT;
+    /// `sk_buff.dev`.
+    SKB_DEV;
     /// `net_device.ifindex`, 32 bits.
     DEV_IFINDEX;
     /// `net_device.nd_net.net`.

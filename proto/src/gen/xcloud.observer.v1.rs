@@ -49,6 +49,9 @@ pub struct QuerySplitRequest {
     /// Whether to send the encoded histograms too.
     #[prost(bool, tag = "6")]
     pub include_histograms: bool,
+    /// Whether to send the stage profiles of the nodes that the filter's near or far side matches.
+    #[prost(bool, tag = "7")]
+    pub include_stages: bool,
 }
 /// Splits, one per group and kind.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -68,6 +71,19 @@ pub struct QuerySplitResponse {
     /// End of the range answered.
     #[prost(message, optional, tag = "5")]
     pub end: ::core::option::Option<::prost_types::Timestamp>,
+    /// Stage profiles when asked for, one a node that keeps one. They go back to the agents' starts, whatever the range.
+    #[prost(message, repeated, tag = "6")]
+    pub stages: ::prost::alloc::vec::Vec<NodeStages>,
+}
+/// One node's stage profile.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NodeStages {
+    /// The node.
+    #[prost(message, optional, tag = "1")]
+    pub site: ::core::option::Option<super::super::common::v1::Site>,
+    /// Its profile.
+    #[prost(message, optional, tag = "2")]
+    pub profile: ::core::option::Option<super::super::common::v1::StageProfile>,
 }
 /// One path and kind.
 #[derive(Clone, PartialEq, ::prost::Message)]

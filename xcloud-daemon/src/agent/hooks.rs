@@ -15,6 +15,7 @@ use xcloud_common::{
 use crate::kernel::{
     attach::Programs,
     ifaces::{Event, Interface, Role},
+    stages::{RunTime, Told},
 };
 
 /// The programs, what they are told, and where they are.
@@ -160,6 +161,22 @@ impl Hooks {
     pub fn counters(&mut self) -> Result<Counters> {
         self.programs.pass_log_on();
         self.programs.counters()
+    }
+
+    /// Tries the stage profile's functions again that were not there.
+    pub fn retry_stages(&mut self) {
+        self.programs.retry_stages();
+    }
+
+    /// Which functions the stage profile probes.
+    #[must_use]
+    pub fn stages(&self) -> &[Told] {
+        self.programs.stages()
+    }
+
+    /// Runs and nanoseconds of the stage profile's programs.
+    pub fn stage_run_times(&mut self) -> Result<Vec<RunTime>> {
+        self.programs.stage_run_times()
     }
 
     /// Names of the uplinks watched now.

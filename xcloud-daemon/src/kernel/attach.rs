@@ -7,7 +7,8 @@ use aya::{
     Btf, Ebpf,
     maps::{Array, Map, MapData, PerCpuArray},
     programs::{
-        BtfTracePoint, LinkOrder, ProgramError, RawTracePoint, SchedClassifier, TcAttachType,
+        BtfTracePoint, KProbe, LinkOrder, ProgramError, RawTracePoint, SchedClassifier,
+        TcAttachType,
         tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions, TcError, TcHandle},
     },
 };
@@ -20,9 +21,11 @@ use super::{
     object,
     pin::{Owner, Pin, Predecessor},
     probe::{DepartureHook, Plan, TcHook},
+    stages,
 };
 
 const XMIT: &str = "net_dev_start_xmit";
+const HARD_XMIT: &str = "dev_hard_start_xmit";
 
 /// The filter handle used where TCX cannot be had: never 1, which automatic numbering takes, so that no CNI's own
 /// filter is mistaken for ours or ours for its.
@@ -35,6 +38,7 @@ pub struct Programs {
     control: Array<MapData, Config>,
     counts: PerCpuArray<MapData, Counters>,
     attached: BTreeMap<u32, Attached>,
+    stages: Vec<stages::Told>,
     pin: Option<Pin>,
     log: EbpfLogger<&'static dyn log::Log>,
 }
@@ -57,7 +61,7 @@ impl Programs {
     /// # Errors
     /// The kernel refuses a map, a program or the tracepoint.
     pub fn load(plan: &Plan, config: Config, owner: &Owner) -> Result<Self> {
-        let mut ebpf = object::load()?;
+        let mut ebpf = object::load_for(plan.stages)?;
         let control = Array::try_from(ebpf.take_map("CONFIG").context("no map CONFIG")?)?;
         let counts = ebpf.take_map("COUNTS").context("no map COUNTS")?;
         let pin = match &counts {
@@ -71,7 +75,9 @@ impl Programs {
         let counts = PerCpuArray::try_from(counts)?;
         let log = EbpfLogger::init(&mut ebpf).context("reading the kernel programs' log")?;
         let attached = BTreeMap::new();
-        let mut programs = Self { ebpf, plan: plan.clone(), control, counts, attached, pin, log };
+        let stages = Vec::new();
+        let mut programs =
+            Self { ebpf, plan: plan.clone(), control, counts, attached, stages, pin, log };
         programs.set_config(config)?;
         programs.load_classifiers()?;
         programs.hook_departure()?;
@@ -101,6 +107,13 @@ impl Programs {
                 let program: &mut RawTracePoint = program(&mut self.ebpf, "uplink_xmit_raw")?;
                 program.load().with_context(|| refused("uplink_xmit_raw"))?;
                 program.attach(XMIT).with_context(|| format!("attaching to tracepoint {XMIT}"))?;
+            }
+            DepartureHook::Kprobe => {
+                let program: &mut KProbe = program(&mut self.ebpf, "uplink_xmit_kprobe")?;
+                program.load().with_context(|| refused("uplink_xmit_kprobe"))?;
+                program
+                    .attach(HARD_XMIT, 0)
+                    .with_context(|| format!("attaching to function {HARD_XMIT}"))?;
             }
             DepartureHook::TcEgress | DepartureHook::None => {}
         }
@@ -181,6 +194,34 @@ impl Programs {
         Ring::take(&mut self.ebpf)
     }
 
+    /// Loads and attaches the stage profile's probes, which the plan must have asked for; returns what they find out.
+    ///
+    /// # Errors
+    /// The kernel has no kprobes, or refuses a program.
+    pub fn start_stages(&mut self) -> Result<stages::StageCells> {
+        self.stages = stages::attach(&mut self.ebpf)?;
+        stages::StageCells::take(&mut self.ebpf)
+    }
+
+    /// Tries the stage profile's functions again that were not there; says what is probed and what is not.
+    pub fn retry_stages(&mut self) {
+        stages::retry(&mut self.ebpf, &mut self.stages);
+    }
+
+    /// Which functions the stage profile probes.
+    #[must_use]
+    pub fn stages(&self) -> &[stages::Told] {
+        &self.stages
+    }
+
+    /// Runs and nanoseconds of the stage profile's programs.
+    ///
+    /// # Errors
+    /// They are not loaded.
+    pub fn stage_run_times(&mut self) -> Result<Vec<stages::RunTime>> {
+        stages::run_times(&mut self.ebpf)
+    }
+
     /// Passes on what the kernel programs logged: rare events, at level debug.
     pub fn pass_log_on(&mut self) {
         self.log.flush();
@@ -192,6 +233,7 @@ impl Programs {
         let departure = match self.plan.uplink_out {
             DepartureHook::TpBtf => vec![format!("uplink_out=tp_btf/{XMIT}")],
             DepartureHook::RawTp => vec![format!("uplink_out=raw_tp/{XMIT}")],
+            DepartureHook::Kprobe => vec![format!("uplink_out=kprobe/{HARD_XMIT}")],
             DepartureHook::TcEgress | DepartureHook::None => Vec::new(),
         };
         let interfaces = self.attached.values().flat_map(|attached| {

@@ -7,4 +7,5 @@ pub mod ifaces;
 pub mod object;
 pub mod pin;
 pub mod probe;
+pub mod stages;
 pub mod trial;

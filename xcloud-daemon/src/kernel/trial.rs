@@ -14,6 +14,8 @@ use xcloud_common::slot::{SLOTS, Slot};
 
 use super::btf::Btf;
 
+pub mod kprobe;
+
 /// The tracepoint at a packet's hand-over to the driver.
 pub const START_XMIT: &CStr = c"net_dev_start_xmit";
 
@@ -65,12 +67,15 @@ struct ProgLoad {
     line_info: [u32; 4],
     attach_btf_id: u32,
     attach_prog_fd: u32,
+    /// Without it the structure would end in padding, and the kernel refuses what it does not find zero.
+    core_relo_count: u32,
 }
 
 // Offsets of `union bpf_attr` in the kernel's include/uapi/linux/bpf.h.
 const _: () = assert!(
     std::mem::offset_of!(ProgLoad, expected_attach_type) == 68
         && std::mem::offset_of!(ProgLoad, attach_btf_id) == 108
+        && size_of::<ProgLoad>() == 120
 );
 
 #[repr(C)]

@@ -7,7 +7,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming};
 use xcloud_proto::{
-    common::v1::Site as WireSite,
+    common::v1::{PodStages, Site as WireSite, StageProfile},
     ingest::v1::{
         Hello, SampleBatch, StreamBatchesRequest, StreamBatchesResponse, Totals as WireTotals,
         ingest_service_server::IngestService, stream_batches_request::Message,
@@ -15,10 +15,13 @@ use xcloud_proto::{
 };
 
 use super::{convert, server::Hub};
+use xcloud_common::stage::STAGES;
+
 use crate::measure::{
     Site,
     account::Totals,
     ledger::BootId,
+    stages::BUCKETS,
     state::{Batch, Opening, Refusal, Stream},
 };
 
@@ -28,6 +31,10 @@ const CREDIT: u32 = 16;
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// Longest name or label in bytes: that of a DNS name.
 const MAX_LABEL: usize = 253;
+/// Most pods in a stage profile, both directions.
+const MAX_STAGE_PODS: usize = 2_048;
+/// Most probes or programs in one.
+const MAX_STAGE_PROBES: usize = 64;
 /// Most bytes all hooks of an agent may take.
 const MAX_HOOKS: usize = 64 << 10;
 
@@ -104,7 +111,11 @@ async fn converse(
             return Ok(());
         }
         let Some(batch) = next_batch(&open, &mut requests).await? else { return Ok(()) };
+        let (batch, stages) = batch;
         acked = hub.take(&open.stream, &batch).map_err(refusal)?;
+        if let Some(profile) = stages {
+            hub.keep_stages(&open.stream, profile);
+        }
     }
 }
 
@@ -121,7 +132,10 @@ async fn greeting(requests: &mut Requests) -> Result<Option<Hello>, Status> {
 }
 
 /// The next batch, unless the agent hangs up first.
-async fn next_batch(open: &Open<'_>, requests: &mut Requests) -> Result<Option<Batch>, Status> {
+async fn next_batch(
+    open: &Open<'_>,
+    requests: &mut Requests,
+) -> Result<Option<(Batch, Option<StageProfile>)>, Status> {
     let message = tokio::select! {
         message = requests.message() => message.map_err(unreadable)?,
         () = open.replaced.cancelled() => {
@@ -133,7 +147,8 @@ async fn next_batch(open: &Open<'_>, requests: &mut Requests) -> Result<Option<B
     };
     match message.map(|request| request.message) {
         Some(Some(Message::Batch(batch))) => {
-            read(&batch).map(Some).map_err(Status::invalid_argument)
+            let read = read(&batch).and_then(|read| Ok((read, stages(batch.stage_profile)?)));
+            read.map(Some).map_err(Status::invalid_argument)
         }
         Some(_) => Err(Status::invalid_argument("only batches may follow the hello")),
         None => Ok(None),
@@ -229,6 +244,32 @@ fn totals(totals: Option<WireTotals>) -> Result<Totals, String> {
         pending: totals.pending,
         unanswered: totals.unanswered,
     })
+}
+
+/// A stage profile within what a node can have.
+fn stages(profile: Option<StageProfile>) -> Result<Option<StageProfile>, String> {
+    let Some(profile) = profile else { return Ok(None) };
+    let programs = profile.cost.iter().map(|cost| cost.programs.len()).sum();
+    let wide = |pod: &PodStages| {
+        pod.stages.len() > STAGES
+            || pod.stages.iter().any(|sum| sum.packets_by_log2_ns.len() > BUCKETS)
+    };
+    if profile.pods.len() > MAX_STAGE_PODS || profile.pods.iter().any(wide) {
+        return Err(
+            "stage_profile has more pods, stages or powers of two than a node can have".into()
+        );
+    }
+    if profile.probes.len().max(programs) > MAX_STAGE_PROBES {
+        return Err(format!("stage_profile has more than {MAX_STAGE_PROBES} probes"));
+    }
+    profile.pods.iter().try_for_each(|pod| label("pod_interface", &pod.pod_interface))?;
+    for probe in &profile.probes {
+        label("function", &probe.function)?;
+        label("missing", &probe.missing)?;
+    }
+    let mut programs = profile.cost.iter().flat_map(|cost| &cost.programs);
+    programs.try_for_each(|one| label("program", &one.program))?;
+    Ok(Some(profile))
 }
 
 fn read(batch: &SampleBatch) -> Result<Batch, String> {
