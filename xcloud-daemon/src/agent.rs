@@ -25,6 +25,7 @@ use crate::{
         hooks::{Hooks, SharedHooks},
         keeper::{Keeper, forget_ready},
         sampling::Controller,
+        stages::Stages,
     },
     cli::AgentArgs,
     kernel::{
@@ -52,6 +53,7 @@ pub mod memory;
 pub mod patience;
 pub mod pods;
 pub mod sampling;
+pub mod stages;
 pub mod watchdog;
 
 /// How long the last observations may take to reach the aggregator.
@@ -97,6 +99,11 @@ pub fn run(args: AgentArgs) -> Result<()> {
         }),
     };
     let ring = programs.take_ring()?;
+    let stages = plan
+        .stages
+        .then(|| programs.start_stages().context("starting the stage profile of --stages"))
+        .transpose()?
+        .map(Stages::new);
     let agent = Agent {
         clock: Pretend::new(
             u64::try_from(args.pretend_clock_offset.as_nanos())
@@ -109,11 +116,15 @@ pub fn run(args: AgentArgs) -> Result<()> {
         args,
         _alone: alone,
     };
-    agent.start(ring, hello)
+    agent.start(ring, stages, hello)
 }
 
 fn plan(args: &AgentArgs) -> Result<Plan> {
-    let plan = args.interfaces.plan(&probe::probe());
+    let mut plan = args.interfaces.plan(&probe::probe());
+    if let Some(uplink_out) = args.uplink_out {
+        plan = plan.with_uplink_out(uplink_out);
+    }
+    plan.stages = args.stages;
     if !plan.missing.is_empty() {
         bail!("this node cannot measure: {} (`xcloud check` tells more)", plan.missing.join("; "));
     }
@@ -139,7 +150,7 @@ struct Agent {
 }
 
 impl Agent {
-    fn start(&self, ring: Ring, hello: Hello) -> Result<()> {
+    fn start(&self, ring: Ring, stages: Option<Stages>, hello: Hello) -> Result<()> {
         if let Some(path) = &self.args.ready_file {
             forget_ready(path)?;
         }
@@ -152,6 +163,7 @@ impl Agent {
             clock: self.clock,
             hidden: 0,
             opened: 0,
+            stages,
             started,
         }
         .spawn()?;

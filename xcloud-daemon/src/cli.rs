@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::kernel::probe::{Finding, Plan, TcHook};
+use crate::kernel::probe::{DepartureHook, Finding, Plan, TcHook};
 
 /// Says where the p99 of traffic between clouds goes: source CNI, uplink queue, WAN, far CNI, far pod.
 #[derive(Debug, Parser)]
@@ -125,6 +125,13 @@ pub struct AgentArgs {
         value_name = "PATH"
     )]
     pub kill_switch: PathBuf,
+    /// Also tell what the CNI's time is made of, by kprobes on the network stack: routing, netfilter, encapsulation,
+    /// encryption; every packet on the node then costs some more
+    #[arg(long, env = "XCLOUD_STAGES")]
+    pub stages: bool,
+    /// See departures from uplinks this way, whatever else the kernel could do
+    #[arg(long, hide = true, env = "XCLOUD_UPLINK_OUT", value_name = "HOOK")]
+    pub uplink_out: Option<DepartureHook>,
     /// Pretend the monotonic clock is this far ahead, to prove that no synchronisation is needed
     #[arg(long, hide = true, default_value = "0s", value_parser = humantime::parse_duration)]
     pub pretend_clock_offset: Duration,
@@ -273,6 +280,9 @@ pub struct SplitArgs {
     /// How to merge paths
     #[arg(long, value_enum, default_value = "node")]
     pub group_by: GroupArg,
+    /// Also show what CNI segments are made of, pod by pod, at nodes whose agents run with --stages
+    #[arg(long)]
+    pub stages: bool,
     /// Quantile of the total whose make-up is shown, from 0.5 to below 1
     #[arg(long, default_value_t = 0.99)]
     pub quantile: f64,

@@ -11,7 +11,7 @@ use xcloud_proto::{
 
 use crate::{
     cli::{FilterArgs, GroupArg, KindArg, Output, SplitArgs},
-    report::{Report, csv::csv, json::json, style, table::table},
+    report::{Report, csv::csv, json::json, stages, style, table::table},
     usage::usage,
     wire::{answer::timestamp, connect},
 };
@@ -31,11 +31,19 @@ pub fn run(args: SplitArgs) -> Result<()> {
         let mut observer = connect::observer(address).await?;
         connect::answered(observer.query_split(request).await, address)
     })?;
-    let report = Report::from(answer.into_inner());
-    let text = match args.output {
-        Output::Table => table(&report, style::color()),
-        Output::Json => json(&report)?,
-        Output::Csv => csv(&report)?,
+    let mut answer = answer.into_inner();
+    let nodes = std::mem::take(&mut answer.stages).into_iter().map(stages::Node::from);
+    let profile = args.stages.then(|| nodes.collect::<Vec<_>>());
+    let report = Report { stages: profile, ..Report::from(answer) };
+    let text = match (args.output, &report.stages) {
+        (Output::Table, Some(nodes)) => {
+            table(&report, style::color()) + "\n" + &stages::table(nodes, style::color())
+        }
+        (Output::Table, None) => table(&report, style::color()),
+        (Output::Json, _) => json(&report)?,
+        // A sheet holds one table.
+        (Output::Csv, Some(nodes)) => stages::csv(nodes)?,
+        (Output::Csv, None) => csv(&report)?,
     };
     style::print(&text)?;
     Ok(())
@@ -58,6 +66,7 @@ fn request(args: &SplitArgs, now: SystemTime) -> Result<QuerySplitRequest> {
         group_by: group(args.group_by).into(),
         tail_quantile: args.quantile,
         include_histograms: false,
+        include_stages: args.stages,
     })
 }
 

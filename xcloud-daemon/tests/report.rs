@@ -108,6 +108,7 @@ fn beyond() -> PathSplit {
 fn report() -> Report {
     let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
     QuerySplitResponse {
+        stages: vec![],
         paths: vec![joined(), beyond()],
         pods: vec![pod("veth1", false), pod("veth2", true)],
         loss: Some(LossReport {

@@ -197,6 +197,16 @@ fn is_data_of(slot: SlotRef, seen: &Seen) -> Option<u16> {
     if get!(slot.key) == key { Some(slot::tag(key)) } else { None }
 }
 
+/// The key of the exchange whose data this packet is, and whether that data has passed its second hook already: what
+/// the stage profile asks.
+#[inline(always)]
+#[must_use]
+pub fn data_of(slot: SlotRef, seen: &Seen) -> Option<(u64, bool)> {
+    let tag = is_data_of(slot, seen)?;
+    let key = slot::key(seen.headers.end_seq, seen.facts.tsval);
+    Some((key, slot::owned(get!(slot.second), tag)))
+}
+
 /// Second hook of the data. The near node keeps the last passage (the outermost uplink), the far node the first
 /// (a copy made by the network changes nothing).
 #[inline(always)]

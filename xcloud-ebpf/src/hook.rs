@@ -244,7 +244,7 @@ pub(crate) fn xmit_raw(ctx: &RawTracePointContext, look: impl Fn(u32, u32, u32) 
 }
 
 #[inline(always)]
-fn xmit_read(
+pub(crate) fn xmit_read(
     skb: *const u8,
     dev: *const u8,
     look: impl Fn(u32, u32, u32) -> u32,
@@ -272,7 +272,7 @@ fn xmit_read(
 /// # Safety
 /// None beyond the helper's: it refuses addresses that are not kernel memory.
 #[inline(always)]
-unsafe fn read<T>(base: *const u8, offset: u32) -> Result<T, i32> {
+pub(crate) unsafe fn read<T>(base: *const u8, offset: u32) -> Result<T, i32> {
     // SAFETY: as above.
     unsafe { bpf_probe_read_kernel(base.wrapping_add(offset as usize).cast()) }
 }

@@ -10,18 +10,28 @@ mod carried;
 #[cfg(target_arch = "bpf")]
 mod hook;
 #[cfg(target_arch = "bpf")]
+mod kprobe;
+#[cfg(target_arch = "bpf")]
 mod maps;
+#[cfg(target_arch = "bpf")]
+mod stages;
 
 #[cfg(target_arch = "bpf")]
 mod programs {
     use aya_ebpf::{
         bindings::TC_ACT_UNSPEC,
-        macros::{btf_tracepoint, classifier, raw_tracepoint},
-        programs::{BtfTracePointContext, RawTracePointContext, TcContext},
+        macros::{btf_tracepoint, classifier, kprobe, kretprobe, raw_tracepoint},
+        programs::{
+            BtfTracePointContext, ProbeContext, RawTracePointContext, RetProbeContext, TcContext,
+        },
     };
+    use xcloud_common::stage::Stage;
     use xcloud_ebpf::packet::Link;
 
-    use crate::hook::{self, Hook};
+    use crate::{
+        hook::{self, Hook},
+        kprobe as departure, stages,
+    };
 
     /// Each hook's look at copied headers, and its programs for devices with and without an Ethernet header.
     macro_rules! tc {
@@ -82,6 +92,53 @@ mod programs {
     fn uplink_xmit_raw(ctx: RawTracePointContext) -> i32 {
         hook::xmit_raw(&ctx, |a, b, c| look_uplink_out(a, b, c));
         0
+    }
+
+    /// `dev_hard_start_xmit(first, dev, ...)`, where neither can be had.
+    #[kprobe]
+    fn uplink_xmit_kprobe(ctx: ProbeContext) -> u32 {
+        departure::xmit(&ctx);
+        0
+    }
+
+    /// Probes of the stage profile on functions whose argument `arg` is the packet.
+    macro_rules! probe {
+        ($($name:ident: $work:path, $arg:literal $(, $stage:ident)?;)*) => {
+            $(#[kprobe]
+            fn $name(ctx: ProbeContext) -> u32 {
+                if let Some(skb) = ctx.arg::<*const u8>($arg) {
+                    $work(skb $(, Stage::$stage)?);
+                }
+                0
+            })*
+        };
+    }
+
+    probe! {
+        stage_routing: stages::enter, 0, Routing;
+        stage_netfilter: stages::enter, 0, Netfilter;
+        stage_conntrack: stages::enter_inner, 0, Conntrack;
+        stage_encapsulation: stages::enter, 0, Encapsulation;
+        stage_hand_over: stages::hand_over, 0;
+        stage_seal: stages::seal, 0;
+        stage_sealed: stages::sealed, 1;
+    }
+
+    macro_rules! end {
+        ($($name:ident: $stage:ident;)*) => {
+            $(#[kretprobe]
+            fn $name(_ctx: RetProbeContext) -> u32 {
+                stages::leave(Stage::$stage);
+                0
+            })*
+        };
+    }
+
+    end! {
+        stage_routing_end: Routing;
+        stage_netfilter_end: Netfilter;
+        stage_conntrack_end: Conntrack;
+        stage_encapsulation_end: Encapsulation;
     }
 
     #[panic_handler]

@@ -104,6 +104,8 @@ offsets! {
     SKB_LEN;
     /// `sk_buff.hash`, 32 bits.
     SKB_HASH;
+    /// `sk_buff.next`.
+    SKB_NEXT;
     /// `net_device.ifindex`, 32 bits.
     DEV_IFINDEX;
     /// `net_device.nd_net.net`.

@@ -67,6 +67,100 @@ pub struct PodView {
     #[prost(string, tag = "3")]
     pub why: ::prost::alloc::string::String,
 }
+/// The stage profile of one node: what its CNI segments are made of. Cumulative since the agent's start, over selected
+/// packets with data whose exchange was completed.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StageProfile {
+    /// One entry a pod and direction.
+    #[prost(message, repeated, tag = "1")]
+    pub pods: ::prost::alloc::vec::Vec<PodStages>,
+    /// What was probed and what could not be.
+    #[prost(message, repeated, tag = "2")]
+    pub probes: ::prost::alloc::vec::Vec<StageProbe>,
+    /// What the probes cost; unset until it was measured.
+    #[prost(message, optional, tag = "3")]
+    pub cost: ::core::option::Option<StageCost>,
+}
+/// Stages of one pod's packets in one direction.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PodStages {
+    /// Interface index of the pod side on the node.
+    #[prost(uint32, tag = "1")]
+    pub pod_interface_index: u32,
+    /// Its name; empty when it is gone.
+    #[prost(string, tag = "2")]
+    pub pod_interface: ::prost::alloc::string::String,
+    /// Which way.
+    #[prost(enumeration = "Direction", tag = "3")]
+    pub direction: i32,
+    /// Packets of which all is known.
+    #[prost(uint64, tag = "4")]
+    pub packets: u64,
+    /// Packets that no probe saw, or whose figures another took the place of: in none of the sums.
+    #[prost(uint64, tag = "5")]
+    pub unknown_packets: u64,
+    /// Sum of their CNI segments, the uplink queue left out.
+    #[prost(uint64, tag = "6")]
+    pub cni_ns: u64,
+    /// The stages that took any time.
+    #[prost(message, repeated, tag = "7")]
+    pub stages: ::prost::alloc::vec::Vec<StageSum>,
+}
+/// One stage's part in them.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StageSum {
+    /// Which stage.
+    #[prost(enumeration = "Stage", tag = "1")]
+    pub stage: i32,
+    /// Packets that passed it.
+    #[prost(uint64, tag = "2")]
+    pub packets: u64,
+    /// Time they spent in it; what ran inside another stage is counted there alone.
+    #[prost(uint64, tag = "3")]
+    pub total_ns: u64,
+    /// Packets by the time they spent: entry i counts from 2^i to below 2^(i+1) nanoseconds.
+    #[prost(uint64, repeated, tag = "4")]
+    pub packets_by_log2_ns: ::prost::alloc::vec::Vec<u64>,
+}
+/// One function of the kernel that is probed for a stage.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StageProbe {
+    /// Which stage.
+    #[prost(enumeration = "Stage", tag = "1")]
+    pub stage: i32,
+    /// The function.
+    #[prost(string, tag = "2")]
+    pub function: ::prost::alloc::string::String,
+    /// Why it is not probed; empty when it is.
+    #[prost(string, tag = "3")]
+    pub missing: ::prost::alloc::string::String,
+}
+/// What the stage profile costs, as the agent measured it on its own node.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StageCost {
+    /// A call of a probed function, over one that is not, before any program of xcloud runs.
+    #[prost(uint64, tag = "1")]
+    pub entry_probe_ns: u64,
+    /// The same for a probe on the function's return.
+    #[prost(uint64, tag = "2")]
+    pub return_probe_ns: u64,
+    /// What the programs took in the last second measured; a second in each minute is.
+    #[prost(message, repeated, tag = "3")]
+    pub programs: ::prost::alloc::vec::Vec<StageProgramCost>,
+}
+/// What one program of the stage profile costs.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StageProgramCost {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub program: ::prost::alloc::string::String,
+    /// How often it ran in that second.
+    #[prost(uint64, tag = "2")]
+    pub runs: u64,
+    /// Mean time of a run, over selected and other packets.
+    #[prost(uint64, tag = "3")]
+    pub mean_ns: u64,
+}
 /// What kind of answer ended an exchange. Kinds are never mixed in one distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -161,6 +255,88 @@ impl Segment {
             "SEGMENT_FAR_QUEUE" => Some(Self::FarQueue),
             "SEGMENT_NEAR_CNI_INGRESS" => Some(Self::NearCniIngress),
             "SEGMENT_BEYOND_UPLINK" => Some(Self::BeyondUplink),
+            _ => None,
+        }
+    }
+}
+/// Where a packet's time on a node goes, between pod and uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Stage {
+    /// Not said.
+    Unspecified = 0,
+    /// Looking the route up.
+    Routing = 1,
+    /// Netfilter's hooks without connection tracking: iptables and nftables rules.
+    Netfilter = 2,
+    /// Connection tracking.
+    Conntrack = 3,
+    /// Putting on an outer header and routing by it.
+    Encapsulation = 4,
+    /// From a WireGuard device to its socket: waiting for the worker, and encrypting.
+    Encryption = 5,
+    /// Any of these past the uplink's departure hook, where a tunnel device is watched as uplink. No part of the CNI.
+    AfterUplink = 6,
+}
+impl Stage {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "STAGE_UNSPECIFIED",
+            Self::Routing => "STAGE_ROUTING",
+            Self::Netfilter => "STAGE_NETFILTER",
+            Self::Conntrack => "STAGE_CONNTRACK",
+            Self::Encapsulation => "STAGE_ENCAPSULATION",
+            Self::Encryption => "STAGE_ENCRYPTION",
+            Self::AfterUplink => "STAGE_AFTER_UPLINK",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "STAGE_UNSPECIFIED" => Some(Self::Unspecified),
+            "STAGE_ROUTING" => Some(Self::Routing),
+            "STAGE_NETFILTER" => Some(Self::Netfilter),
+            "STAGE_CONNTRACK" => Some(Self::Conntrack),
+            "STAGE_ENCAPSULATION" => Some(Self::Encapsulation),
+            "STAGE_ENCRYPTION" => Some(Self::Encryption),
+            "STAGE_AFTER_UPLINK" => Some(Self::AfterUplink),
+            _ => None,
+        }
+    }
+}
+/// Which way a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Direction {
+    /// Not said.
+    Unspecified = 0,
+    /// From the pod to the uplink.
+    Egress = 1,
+    /// From the uplink to the pod.
+    Ingress = 2,
+}
+impl Direction {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DIRECTION_UNSPECIFIED",
+            Self::Egress => "DIRECTION_EGRESS",
+            Self::Ingress => "DIRECTION_INGRESS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DIRECTION_UNSPECIFIED" => Some(Self::Unspecified),
+            "DIRECTION_EGRESS" => Some(Self::Egress),
+            "DIRECTION_INGRESS" => Some(Self::Ingress),
             _ => None,
         }
     }

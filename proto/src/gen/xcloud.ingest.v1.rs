@@ -109,6 +109,9 @@ pub struct SampleBatch {
     /// Connections that the samples name by index.
     #[prost(message, repeated, tag = "5")]
     pub connections: ::prost::alloc::vec::Vec<Connection>,
+    /// What CNI segments are made of, about once a second while the stage profile is on. The latest counts.
+    #[prost(message, optional, tag = "16")]
+    pub stage_profile: ::core::option::Option<super::super::common::v1::StageProfile>,
     /// Sequence number right after the data (E): half of the join key.
     #[prost(fixed32, repeated, tag = "6")]
     pub end_sequence: ::prost::alloc::vec::Vec<u32>,

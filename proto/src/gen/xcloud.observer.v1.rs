@@ -49,6 +49,9 @@ pub struct QuerySplitRequest {
     /// Whether to send the encoded histograms too.
     #[prost(bool, tag = "6")]
     pub include_histograms: bool,
+    /// Whether to send the stage profiles of the nodes that the filter's near or far side matches.
+    #[prost(bool, tag = "7")]
+    pub include_stages: bool,
 }
 /// Splits, one per group and kind.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -71,6 +74,9 @@ pub struct QuerySplitResponse {
     /// Pods of all nodes seen elsewhere than at their interface on the node, or not in full and so left out.
     #[prost(message, repeated, tag = "6")]
     pub pods: ::prost::alloc::vec::Vec<NodePod>,
+    /// Stage profiles when asked for, one a node that keeps one. They go back to the agents' starts, whatever the range.
+    #[prost(message, repeated, tag = "7")]
+    pub stages: ::prost::alloc::vec::Vec<NodeStages>,
 }
 /// A pod that is not seen at its interface on the node.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -81,6 +87,16 @@ pub struct NodePod {
     /// Where it is seen instead.
     #[prost(message, optional, tag = "2")]
     pub view: ::core::option::Option<super::super::common::v1::PodView>,
+}
+/// One node's stage profile.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NodeStages {
+    /// The node.
+    #[prost(message, optional, tag = "1")]
+    pub site: ::core::option::Option<super::super::common::v1::Site>,
+    /// Its profile.
+    #[prost(message, optional, tag = "2")]
+    pub profile: ::core::option::Option<super::super::common::v1::StageProfile>,
 }
 /// One path and kind.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -14,7 +14,7 @@ use log::debug;
 use tokio::sync::oneshot;
 use xcloud_common::sample::Sample;
 
-use super::{clock::Pretend, hooks::SharedHooks, sampling::Controller};
+use super::{clock::Pretend, hooks::SharedHooks, sampling::Controller, stages::Stages};
 use crate::{
     kernel::drain::Ring,
     wire::{
@@ -47,6 +47,8 @@ pub struct Drainer {
     pub hidden: u64,
     /// Exchanges opened when the counters were last read.
     pub opened: u64,
+    /// What CNI segments are made of, if that is asked for.
+    pub stages: Option<Stages>,
     /// Steady time of the controller.
     pub started: Instant,
 }
@@ -82,6 +84,7 @@ impl Drainer {
             let last = stop.load(Ordering::Acquire);
             let observations = self.drain(&mut samples, last);
             let opened = if last || pass % PASSES_PER_COUNT == 0 { self.count()? } else { 0 };
+            self.tell_stages(last);
             if last {
                 break;
             }
@@ -100,6 +103,9 @@ impl Drainer {
         let mut observations = 0;
         for _ in 0..MAX_ROUNDS {
             let got = self.ring.drain(samples, MAX_BATCH);
+            if let Some(stages) = &mut self.stages {
+                stages.take(samples);
+            }
             if self.clock.differs() {
                 samples.iter_mut().for_each(|sample| self.clock.restamp(sample));
             }
@@ -113,6 +119,12 @@ impl Drainer {
             }
         }
         observations
+    }
+
+    fn tell_stages(&mut self, last: bool) {
+        if let Some(profile) = self.stages.as_mut().and_then(|it| it.tell(&self.hooks, last)) {
+            self.outbox.lock().tell_stages(profile);
+        }
     }
 
     /// Reads the counters; returns how many exchanges were opened since the last time.

@@ -21,6 +21,7 @@ use super::{
 use crate::kernel::{
     attach::Programs,
     ifaces::{Event, Interface, Role, traffic},
+    stages::{RunTime, Told},
     tc::Place,
 };
 
@@ -335,6 +336,22 @@ impl Hooks {
     fn interfaces(&self, role: Role) -> impl Iterator<Item = &Interface> {
         let on = self.watched.values().filter(|watched| watched.state == State::On);
         on.map(|watched| &watched.interface).filter(move |interface| interface.role == role)
+    }
+
+    /// Tries the stage profile's functions again that were not there.
+    pub fn retry_stages(&mut self) {
+        self.programs.retry_stages();
+    }
+
+    /// Which functions the stage profile probes.
+    #[must_use]
+    pub fn stages(&self) -> &[Told] {
+        self.programs.stages()
+    }
+
+    /// Runs and nanoseconds of the stage profile's programs.
+    pub fn stage_run_times(&mut self) -> Result<Vec<RunTime>> {
+        self.programs.stage_run_times()
     }
 
     /// Names of the uplinks watched now.

@@ -7,8 +7,8 @@ use aya::{
     Btf, Ebpf,
     maps::{Array, Map, MapData, PerCpuArray},
     programs::{
-        BtfTracePoint, ProgramError, RawTracePoint, SchedClassifier, TcAttachType,
-        raw_trace_point::RawTracePointLink, tp_btf::BtfTracePointLink,
+        BtfTracePoint, KProbe, ProgramError, RawTracePoint, SchedClassifier, TcAttachType,
+        kprobe::KProbeLink, raw_trace_point::RawTracePointLink, tp_btf::BtfTracePointLink,
     },
 };
 use aya_log::EbpfLogger;
@@ -21,11 +21,13 @@ use super::{
     object,
     pin::{Owner, Pin, Predecessor},
     probe::{DepartureHook, Plan},
+    stages,
     tc::{Hook, Place, Spot},
     unfinished::Tables,
 };
 
 const XMIT: &str = "net_dev_start_xmit";
+const HARD_XMIT: &str = "dev_hard_start_xmit";
 
 /// Every program that is put on interfaces.
 pub const CLASSIFIERS: [&str; 12] = [
@@ -54,6 +56,7 @@ pub struct Programs {
     pub(super) inside: BTreeMap<u32, (String, Inside)>,
     tables: Tables,
     departure: Option<Departure>,
+    stages: Vec<stages::Told>,
     pin: Option<Pin>,
     log: EbpfLogger<&'static dyn log::Log>,
 }
@@ -69,6 +72,7 @@ struct Attached {
 enum Departure {
     TpBtf(BtfTracePointLink),
     RawTp(RawTracePointLink),
+    Kprobe(KProbeLink),
 }
 
 impl fmt::Debug for Programs {
@@ -83,7 +87,7 @@ impl Programs {
     /// # Errors
     /// The kernel refuses a map, a program or the tracepoint.
     pub fn load(plan: &Plan, config: Config, owner: &Owner) -> Result<Self> {
-        let mut ebpf = object::load()?;
+        let mut ebpf = object::load_for(plan.stages)?;
         let control = Array::try_from(ebpf.take_map("CONFIG").context("no map CONFIG")?)?;
         let counts = ebpf.take_map("COUNTS").context("no map COUNTS")?;
         let pin = match &counts {
@@ -105,6 +109,7 @@ impl Programs {
             attached: BTreeMap::new(),
             inside: BTreeMap::new(),
             departure: None,
+            stages: Vec::new(),
             pin,
             log,
         };
@@ -123,6 +128,10 @@ impl Programs {
             DepartureHook::RawTp => {
                 let program: &mut RawTracePoint = program(&mut self.ebpf, "uplink_xmit_raw")?;
                 program.load().with_context(|| refused("uplink_xmit_raw"))?;
+            }
+            DepartureHook::Kprobe => {
+                let program: &mut KProbe = program(&mut self.ebpf, "uplink_xmit_kprobe")?;
+                program.load().with_context(|| refused("uplink_xmit_kprobe"))?;
             }
             DepartureHook::TcEgress | DepartureHook::None => {}
         }
@@ -160,6 +169,13 @@ impl Programs {
                 let program: &mut RawTracePoint = program(&mut self.ebpf, "uplink_xmit_raw")?;
                 let link = program.attach(XMIT).with_context(why)?;
                 Some(Departure::RawTp(program.take_link(link)?))
+            }
+            DepartureHook::Kprobe => {
+                let program: &mut KProbe = program(&mut self.ebpf, "uplink_xmit_kprobe")?;
+                let link = program
+                    .attach(HARD_XMIT, 0)
+                    .with_context(|| format!("attaching to function {HARD_XMIT}"))?;
+                Some(Departure::Kprobe(program.take_link(link)?))
             }
             DepartureHook::TcEgress | DepartureHook::None => None,
         };
@@ -281,6 +297,34 @@ impl Programs {
         &self.tables
     }
 
+    /// Loads and attaches the stage profile's probes, which the plan must have asked for; returns what they find out.
+    ///
+    /// # Errors
+    /// The kernel has no kprobes, or refuses a program.
+    pub fn start_stages(&mut self) -> Result<stages::StageCells> {
+        self.stages = stages::attach(&mut self.ebpf)?;
+        stages::StageCells::take(&mut self.ebpf)
+    }
+
+    /// Tries the stage profile's functions again that were not there; says what is probed and what is not.
+    pub fn retry_stages(&mut self) {
+        stages::retry(&mut self.ebpf, &mut self.stages);
+    }
+
+    /// Which functions the stage profile probes.
+    #[must_use]
+    pub fn stages(&self) -> &[stages::Told] {
+        &self.stages
+    }
+
+    /// Runs and nanoseconds of the stage profile's programs.
+    ///
+    /// # Errors
+    /// They are not loaded.
+    pub fn stage_run_times(&mut self) -> Result<Vec<stages::RunTime>> {
+        stages::run_times(&mut self.ebpf)
+    }
+
     /// Passes on what the kernel programs logged: rare events, at level debug.
     pub fn pass_log_on(&mut self) {
         self.log.flush();
@@ -292,6 +336,7 @@ impl Programs {
         let departure = self.departure.as_ref().map(|departure| match departure {
             Departure::TpBtf(_) => format!("uplink_out=tp_btf/{XMIT}"),
             Departure::RawTp(_) => format!("uplink_out=raw_tp/{XMIT}"),
+            Departure::Kprobe(_) => format!("uplink_out=kprobe/{HARD_XMIT}"),
         });
         let interfaces = self.attached.values().flat_map(|Attached { interface, hooks }| {
             hooks.iter().map(|hook| format!("{}@{}", hook.program, interface.name))

@@ -10,6 +10,7 @@ pub mod pin;
 pub mod podns;
 pub mod probe;
 pub mod rtnl;
+pub mod stages;
 pub mod tc;
 pub mod trial;
 pub mod unfinished;

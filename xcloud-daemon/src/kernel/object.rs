@@ -9,13 +9,14 @@ use super::btf::Btf;
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/xcloud-ebpf"));
 
 /// Globals of the programs and the fields whose offsets they hold.
-const OFFSETS: [(&str, &str, &str); 9] = [
+const OFFSETS: [(&str, &str, &str); 10] = [
     ("SKB_HEAD", "sk_buff", "head"),
     ("SKB_DEV", "sk_buff", "dev"),
     ("SKB_NETWORK_HEADER", "sk_buff", "network_header"),
     ("SKB_TAIL", "sk_buff", "tail"),
     ("SKB_LEN", "sk_buff", "len"),
     ("SKB_HASH", "sk_buff", "hash"),
+    ("SKB_NEXT", "sk_buff", "next"),
     ("DEV_IFINDEX", "net_device", "ifindex"),
     ("DEV_NET", "net_device", "nd_net.net"),
     ("NET_INUM", "net", "ns.inum"),
@@ -27,11 +28,23 @@ pub fn is_stub() -> bool {
     OBJECT.is_empty()
 }
 
+/// Maps that only the stage profile uses, and what their size is without it; 0 entries cannot be had.
+const STAGE_MAPS: [(&str, u32); 3] =
+    [("STAGES_NEAR", 1), ("STAGES_FAR", 1), ("STAGES_SEALING", 64)];
+
 /// Creates maps and makes the programs ready; none is loaded yet.
 ///
 /// # Errors
 /// The binary holds no kernel object, the kernel has no BTF, or it refuses a map.
 pub fn load() -> Result<Ebpf> {
+    load_for(false)
+}
+
+/// The same, with room for the stage profile if that is wanted.
+///
+/// # Errors
+/// Likewise.
+pub fn load_for(stages: bool) -> Result<Ebpf> {
     if is_stub() {
         bail!(
             "this binary was built without its kernel programs: build it with `cargo xtask build`, or start it with \
@@ -53,6 +66,11 @@ pub fn load() -> Result<Ebpf> {
     loader.override_global(aya_log::LEVEL, &level, true);
     for ((global, ..), offset) in OFFSETS.iter().zip(&offsets) {
         loader.override_global(global, offset, true);
+    }
+    if !stages {
+        for (map, entries) in STAGE_MAPS {
+            loader.map_max_entries(map, entries);
+        }
     }
     loader.load(OBJECT).context(
         "creating the maps of the kernel programs (this needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, or root)",

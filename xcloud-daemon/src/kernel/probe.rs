@@ -43,6 +43,8 @@ pub enum Feature {
     TpBtfNetDevStartXmit,
     /// Untyped tracepoint there.
     RawTpNetDevStartXmit,
+    /// Probe on the function that does it.
+    KprobeDevHardStartXmit,
     /// Programs run as machine code.
     Jit,
     /// Program statistics are off, which cost time in every program run.
@@ -122,6 +124,11 @@ fn programs(types: Option<&Btf>) -> Vec<Finding> {
         judge(Feature::Clsact, trial::clsact_attach(), &[ENOENT, EOPNOTSUPP, EINVAL]),
         typed,
         judge(Feature::RawTpNetDevStartXmit, trial::raw_tracepoint(), &[EINVAL, ENOENT]),
+        judge(
+            Feature::KprobeDevHardStartXmit,
+            trial::kprobe::hard_start_xmit(),
+            &[EINVAL, ENOENT, EOPNOTSUPP],
+        ),
         judge(Feature::Memlock, trial::slot_map(), &[ENOMEM]),
     ]
 }
@@ -232,7 +239,7 @@ mod tests {
     #[test]
     fn every_feature_is_asked_once_whatever_this_process_may() {
         let findings = probe();
-        assert_eq!(findings.len(), 14);
+        assert_eq!(findings.len(), 15);
         for (index, one) in findings.iter().enumerate() {
             assert!(!one.detail.is_empty(), "{one:?}");
             assert!(findings[..index].iter().all(|o| o.feature != one.feature), "{one:?}");

@@ -14,6 +14,8 @@ use xcloud_common::slot::{SLOTS, Slot};
 
 use super::btf::Btf;
 
+pub mod kprobe;
+
 /// The tracepoint at a packet's hand-over to the driver.
 pub const START_XMIT: &CStr = c"net_dev_start_xmit";
 

@@ -11,6 +11,7 @@ pub mod histogram;
 pub mod join;
 pub mod ledger;
 pub mod split;
+pub mod stages;
 pub mod state;
 pub mod store;
 pub mod tail;

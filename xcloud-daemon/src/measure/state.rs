@@ -286,6 +286,12 @@ impl State {
         agents
     }
 
+    /// One of them.
+    #[must_use]
+    pub fn agent(&self, id: AgentId) -> Option<&Agent> {
+        self.agents.get(&id)
+    }
+
     /// What the join counted.
     #[must_use]
     pub const fn join_counts(&self) -> &join::Counts {

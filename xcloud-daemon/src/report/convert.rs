@@ -20,6 +20,7 @@ impl From<QuerySplitResponse> for Report {
             start: answer.start.as_ref().map(rfc3339),
             end: answer.end.as_ref().map(rfc3339),
             oldest_available: answer.oldest_available.as_ref().map(rfc3339),
+            stages: None,
         }
     }
 }

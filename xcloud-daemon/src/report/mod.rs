@@ -4,6 +4,7 @@ pub mod convert;
 pub mod csv;
 pub mod exchange;
 pub mod json;
+pub mod stages;
 pub mod style;
 pub mod table;
 
@@ -23,6 +24,9 @@ pub struct Report {
     pub end: Option<String>,
     /// How far back data goes, RFC 3339.
     pub oldest_available: Option<String>,
+    /// Stage profiles, one a node; left out when not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stages: Option<Vec<stages::Node>>,
 }
 
 /// A pod whose packets a CNI takes past its interface on the node.

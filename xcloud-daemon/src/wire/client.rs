@@ -197,18 +197,19 @@ impl<Clock: Fn() -> u64> Client<Clock> {
             let Some(outgoing) = outbox.next_to_send(flush) else {
                 return;
             };
-            let batch = self.batch(&outgoing);
+            let batch = self.batch(outgoing);
             // A closed stream is noticed by its answers; the batch stays in the outbox.
             let _ = requests.try_send(request(Message::Batch(batch)));
         }
     }
 
-    fn batch(&self, outgoing: &Outgoing<'_>) -> SampleBatch {
+    fn batch(&self, outgoing: Outgoing<'_>) -> SampleBatch {
         SampleBatch {
             sequence: outgoing.sequence,
             sent_monotonic_ns: (self.clock)(),
             sent_before: outgoing.sent_before,
             totals: Some(outgoing.totals),
+            stage_profile: outgoing.stage_profile,
             ..convert::encode(outgoing.samples)
         }
     }

@@ -7,7 +7,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming};
 use xcloud_proto::{
-    common::v1::{PodView as WirePodView, Site as WireSite},
+    common::v1::{PodStages, PodView as WirePodView, Site as WireSite, StageProfile},
     ingest::v1::{
         Hello, SampleBatch, Status as Told, StreamBatchesRequest, StreamBatchesResponse,
         Totals as WireTotals, ingest_service_server::IngestService,
@@ -16,10 +16,13 @@ use xcloud_proto::{
 };
 
 use super::{convert, server::Hub};
+use xcloud_common::stage::STAGES;
+
 use crate::measure::{
     Site,
     account::Totals,
     ledger::{BootId, PodView},
+    stages::BUCKETS,
     state::{Batch, Opening, Refusal, Stream},
 };
 
@@ -31,6 +34,10 @@ const HELLO_WITHIN: Duration = Duration::from_secs(10);
 const MAX_LABEL: usize = 253;
 /// Longest sentence in bytes.
 const MAX_SENTENCE: usize = 1 << 10;
+/// Most pods in a stage profile, both directions.
+const MAX_STAGE_PODS: usize = 2_048;
+/// Most probes or programs in one.
+const MAX_STAGE_PROBES: usize = 64;
 /// Most bytes all hooks of an agent may take, and what it says of its pods.
 const MAX_HOOKS: usize = 64 << 10;
 
@@ -107,7 +114,11 @@ async fn converse(
             return Ok(());
         }
         let Some(batch) = next_batch(&open, &mut requests).await? else { return Ok(()) };
+        let (batch, stages) = batch;
         acked = hub.take(&open.stream, &batch).map_err(refusal)?;
+        if let Some(profile) = stages {
+            hub.keep_stages(&open.stream, profile);
+        }
     }
 }
 
@@ -124,11 +135,15 @@ async fn greeting(requests: &mut Requests) -> Result<Option<Hello>, Status> {
 }
 
 /// The next batch, unless the agent hangs up first; what it tells of its hooks in between is taken in.
-async fn next_batch(open: &Open<'_>, requests: &mut Requests) -> Result<Option<Batch>, Status> {
+async fn next_batch(
+    open: &Open<'_>,
+    requests: &mut Requests,
+) -> Result<Option<(Batch, Option<StageProfile>)>, Status> {
     loop {
         match next_message(open, requests).await? {
             Some(Message::Batch(batch)) => {
-                return read(&batch).map(Some).map_err(Status::invalid_argument);
+                let read = read(&batch).and_then(|read| Ok((read, stages(batch.stage_profile)?)));
+                return read.map(Some).map_err(Status::invalid_argument);
             }
             Some(Message::Status(told)) => {
                 let (hooks, pods) = status(told).map_err(Status::invalid_argument)?;
@@ -273,6 +288,32 @@ fn totals(totals: Option<WireTotals>) -> Result<Totals, String> {
         unanswered: totals.unanswered,
         hidden: lost.hidden,
     })
+}
+
+/// A stage profile within what a node can have.
+fn stages(profile: Option<StageProfile>) -> Result<Option<StageProfile>, String> {
+    let Some(profile) = profile else { return Ok(None) };
+    let programs = profile.cost.iter().map(|cost| cost.programs.len()).sum();
+    let wide = |pod: &PodStages| {
+        pod.stages.len() > STAGES
+            || pod.stages.iter().any(|sum| sum.packets_by_log2_ns.len() > BUCKETS)
+    };
+    if profile.pods.len() > MAX_STAGE_PODS || profile.pods.iter().any(wide) {
+        return Err(
+            "stage_profile has more pods, stages or powers of two than a node can have".into()
+        );
+    }
+    if profile.probes.len().max(programs) > MAX_STAGE_PROBES {
+        return Err(format!("stage_profile has more than {MAX_STAGE_PROBES} probes"));
+    }
+    profile.pods.iter().try_for_each(|pod| label("pod_interface", &pod.pod_interface))?;
+    for probe in &profile.probes {
+        label("function", &probe.function)?;
+        label("missing", &probe.missing)?;
+    }
+    let mut programs = profile.cost.iter().flat_map(|cost| &cost.programs);
+    programs.try_for_each(|one| label("program", &one.program))?;
+    Ok(Some(profile))
 }
 
 fn read(batch: &SampleBatch) -> Result<Batch, String> {

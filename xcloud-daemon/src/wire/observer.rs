@@ -55,7 +55,11 @@ impl ObserverService for Observer {
     ) -> Result<Response<QuerySplitResponse>, Status> {
         let question = Question::read(request.into_inner(), self.hub.now_ns())
             .map_err(Status::invalid_argument)?;
-        Ok(Response::new(self.hub.read(|state| question.answer(state))))
+        let mut answer = self.hub.read(|state| question.answer(state));
+        if question.include_stages {
+            answer.stages = self.hub.stage_profiles(|site| question.filter.touches(site));
+        }
+        Ok(Response::new(answer))
     }
 
     async fn watch_exchanges(
@@ -113,6 +117,7 @@ struct Question {
     end_ns: u64,
     now_ns: u64,
     detail: Detail,
+    include_stages: bool,
 }
 
 impl Question {
@@ -131,7 +136,8 @@ impl Question {
         }
         let filter = Filter::read(request.filter.unwrap_or_default())?;
         let detail = Detail { tail_quantile, histograms: request.include_histograms };
-        Ok(Self { filter, group_by, start_ns, end_ns, now_ns, detail })
+        let include_stages = request.include_stages;
+        Ok(Self { filter, group_by, start_ns, end_ns, now_ns, detail, include_stages })
     }
 
     fn answer(&self, state: &State) -> QuerySplitResponse {
@@ -158,6 +164,7 @@ impl Question {
             paths,
             pods: pods.collect(),
             loss: Some(answer::loss(&state.account())),
+            stages: Vec::new(),
             oldest_available: oldest_ns.map(timestamp),
             start: Some(timestamp(answered.start_ns)),
             // The last interval may go on; nothing is known of the time to come.
@@ -209,6 +216,11 @@ impl Filter {
         far_matches
             && site_matches(&self.near, near)
             && (self.kinds.is_empty() || self.kinds.contains(&answer::kind(kind)))
+    }
+
+    /// Whether a node can be either end.
+    fn touches(&self, site: &Site) -> bool {
+        site_matches(&self.near, site) || site_matches(&self.far, site)
     }
 
     fn matches_exchange(&self, exchange: &Exchange) -> bool {

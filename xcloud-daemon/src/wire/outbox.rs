@@ -10,7 +10,10 @@ use xcloud_common::{
     counter::{Counter, Counters},
     sample::Sample,
 };
-use xcloud_proto::{common::v1::Loss, ingest::v1::Totals};
+use xcloud_proto::{
+    common::v1::{Loss, StageProfile},
+    ingest::v1::Totals,
+};
 
 #[cfg(test)]
 mod tests;
@@ -84,6 +87,8 @@ pub struct Outgoing<'a> {
     pub sent_before: u64,
     /// Totals up to and including it.
     pub totals: Totals,
+    /// The stage profile, when a new one waits. It is cumulative, so one lost with its stream is made up by the next.
+    pub stage_profile: Option<StageProfile>,
 }
 
 #[derive(Debug)]
@@ -114,6 +119,7 @@ pub struct Outbox {
     /// Totals of the last batch formed.
     told: KernelTotals,
     told_lost: u64,
+    stage_profile: Option<StageProfile>,
 }
 
 impl Outbox {
@@ -135,6 +141,7 @@ impl Outbox {
             kernel: KernelTotals::default(),
             told: KernelTotals::default(),
             told_lost: 0,
+            stage_profile: None,
         }
     }
 
@@ -157,6 +164,11 @@ impl Outbox {
     pub fn count(&mut self, kernel: KernelTotals) {
         self.kernel = kernel;
         self.settle();
+    }
+
+    /// Takes the latest stage profile in.
+    pub fn tell_stages(&mut self, profile: StageProfile) {
+        self.stage_profile = Some(profile);
     }
 
     /// Whatever was drained or found no room was emitted, even if it was counted after the counters were read.
@@ -194,7 +206,8 @@ impl Outbox {
             return None;
         }
         self.in_flight += 1;
-        Some(self.outgoing(self.in_flight - 1))
+        let stage_profile = self.stage_profile.take();
+        Some(Outgoing { stage_profile, ..self.outgoing(self.in_flight - 1) })
     }
 
     fn form_batch(&mut self, flush: bool) -> Option<()> {
@@ -215,7 +228,7 @@ impl Outbox {
     }
 
     fn untold(&self) -> bool {
-        (self.told, self.told_lost) != (self.kernel, self.lost)
+        (self.told, self.told_lost) != (self.kernel, self.lost) || self.stage_profile.is_some()
     }
 
     fn outgoing(&self, index: usize) -> Outgoing<'_> {
@@ -228,6 +241,7 @@ impl Outbox {
             samples: &batch.samples,
             sent_before,
             totals: self.kernel.totals(self.lost, self.kernel.emitted - accounted),
+            stage_profile: None,
         }
     }
 

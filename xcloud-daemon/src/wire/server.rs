@@ -1,7 +1,7 @@
 //! The aggregator's gRPC server: one memory behind one lock, both services, health and reflection.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
@@ -20,13 +20,14 @@ use tonic::{
 };
 use xcloud_proto::{
     DESCRIPTORS,
+    common::v1::StageProfile,
     ingest::v1::ingest_service_server::IngestServiceServer,
-    observer::v1::{Exchange, observer_service_server::ObserverServiceServer},
+    observer::v1::{Exchange, NodeStages, observer_service_server::ObserverServiceServer},
 };
 
 use super::{answer, ingest::Ingest, observer::Observer};
 use crate::measure::{
-    AgentId,
+    AgentId, Site,
     ledger::PodView,
     state::{Batch, Limits, Opening, Refusal, State, Stream},
 };
@@ -61,6 +62,8 @@ struct Inner {
     state: State,
     /// Cancelled when a newer stream of the agent takes over.
     streams: HashMap<AgentId, CancellationToken>,
+    /// The latest of each agent that keeps one.
+    stage_profiles: BTreeMap<AgentId, StageProfile>,
     refusals: Refusals,
 }
 
@@ -80,6 +83,7 @@ impl Hub {
             inner: Mutex::new(Inner {
                 state: State::new(limits),
                 streams: HashMap::new(),
+                stage_profiles: BTreeMap::new(),
                 refusals: Refusals::default(),
             }),
             exchanges: broadcast::Sender::new(WATCH_BUFFER),
@@ -161,6 +165,24 @@ impl Hub {
                 let _ = self.exchanges.send(answer::exchange(joined));
             }
         })
+    }
+
+    /// Keeps an agent's stage profile in place of the one before.
+    pub fn keep_stages(&self, stream: &Stream, profile: StageProfile) {
+        self.lock().stage_profiles.insert(stream.agent, profile);
+    }
+
+    /// The stage profiles there are, of the sites wanted.
+    pub fn stage_profiles(&self, wanted: impl Fn(&Site) -> bool) -> Vec<NodeStages> {
+        let inner = self.lock();
+        let profiles = inner.stage_profiles.iter().filter_map(|(agent, profile)| {
+            let site = inner.state.store().site(inner.state.agent(*agent)?.identity.site);
+            wanted(site).then(|| NodeStages {
+                site: Some(answer::site(site)),
+                profile: Some(profile.clone()),
+            })
+        });
+        profiles.collect()
     }
 
     /// Joined exchanges from now on.

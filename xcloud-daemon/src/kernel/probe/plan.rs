@@ -1,5 +1,6 @@
 //! Which hooks to use, from what the kernel can do.
 
+use clap::ValueEnum;
 use serde::Serialize;
 
 use super::{Answer, Feature, Finding};
@@ -17,16 +18,21 @@ pub enum TcHook {
 }
 
 /// How a packet's hand-over to the driver is seen. Serialised names are stable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
 pub enum DepartureHook {
     /// Typed tracepoint `net_dev_start_xmit`.
     TpBtf,
     /// Raw tracepoint `net_dev_start_xmit`.
     RawTp,
+    /// Kprobe on `dev_hard_start_xmit`.
+    Kprobe,
     /// Classifier at egress, before the queue: its wait then counts as WAN.
+    #[value(name = "tc")]
     TcEgress,
     /// Not at all.
+    #[value(skip)]
     None,
 }
 
@@ -41,6 +47,9 @@ pub struct Plan {
     pub uplink_out: DepartureHook,
     /// Whether packets are also seen before the uplink queue.
     pub queue_hook: bool,
+    /// Whether the stage profile's probes are wanted.
+    #[serde(skip)]
+    pub stages: bool,
     /// Why, one sentence a choice.
     pub reasons: Vec<String>,
     /// What makes measuring impossible, and what to do; empty when it is possible.
@@ -86,14 +95,15 @@ impl Plan {
         let (out, out_why) = departure(
             answer(Feature::TpBtfNetDevStartXmit),
             answer(Feature::RawTpNetDevStartXmit),
+            answer(Feature::KprobeDevHardStartXmit),
             tc,
         );
-        let queue = want_queue
-            && tc != TcHook::None
-            && matches!(out, DepartureHook::TpBtf | DepartureHook::RawTp);
+        let queue = want_queue && tc != TcHook::None && out.is_after_queue();
         let queue_why = match (queue, want_queue) {
             (true, _) => "queue: a classifier at uplink egress stamps packets before the queue",
-            (false, true) => "queue: not timed, it takes both a classifier and a tracepoint",
+            (false, true) => {
+                "queue: not timed, it takes both a classifier and a tracepoint or kprobe"
+            }
             (false, false) => "queue: not timed, as --queue-hook=false asks",
         };
         let missing = missing(&answer, tc);
@@ -102,6 +112,7 @@ impl Plan {
             uplink_in: tc,
             uplink_out: out,
             queue_hook: queue,
+            stages: false,
             reasons: vec![tc_why.into(), out_why.into(), queue_why.into()],
             missing,
         }
@@ -113,6 +124,22 @@ impl Plan {
         (self.pod_hook, self.uplink_in) = (how, how);
         self.reasons[0] = "pods and uplink ingress: as --tc-backend asks".into();
         self
+    }
+
+    /// The same plan with another back end at the uplinks' departure, for tests.
+    #[must_use]
+    pub fn with_uplink_out(mut self, uplink_out: DepartureHook) -> Self {
+        self.queue_hook &= uplink_out.is_after_queue();
+        self.uplink_out = uplink_out;
+        self.reasons.push(format!("uplink departure: {uplink_out:?}, as --uplink-out asks"));
+        self
+    }
+}
+
+impl DepartureHook {
+    /// Whether packets have left the uplink's queue when it sees them.
+    const fn is_after_queue(self) -> bool {
+        matches!(self, Self::TpBtf | Self::RawTp | Self::Kprobe)
     }
 }
 
@@ -155,23 +182,33 @@ fn tc_hook(tcx: Answer, clsact: Answer) -> (TcHook, &'static str) {
     }
 }
 
-fn departure(typed: Answer, raw: Answer, tc: TcHook) -> (DepartureHook, &'static str) {
-    match (typed, raw, tc) {
+fn departure(
+    typed: Answer,
+    raw: Answer,
+    kprobe: Answer,
+    tc: TcHook,
+) -> (DepartureHook, &'static str) {
+    match (typed, raw, kprobe, tc) {
         (Answer::Yes, ..) => (
             DepartureHook::TpBtf,
             "uplink departure: typed tracepoint net_dev_start_xmit, after the queue",
         ),
-        (_, Answer::Yes, _) => (
+        (_, Answer::Yes, ..) => (
             DepartureHook::RawTp,
             "uplink departure: raw tracepoint net_dev_start_xmit, as the typed one is not to be had",
         ),
-        (Answer::Unknown, Answer::Unknown, _) => (
+        (.., Answer::Yes, _) => (
+            DepartureHook::Kprobe,
+            "uplink departure: kprobe on dev_hard_start_xmit, as no tracepoint is to be had",
+        ),
+        (Answer::Unknown, Answer::Unknown, ..) => (
             DepartureHook::TpBtf,
             "uplink departure: typed tracepoint if it can be had, nothing could be tried",
         ),
-        (.., TcHook::None) => {
-            (DepartureHook::None, "uplink departure: nothing, neither tracepoint nor classifier")
-        }
+        (.., TcHook::None) => (
+            DepartureHook::None,
+            "uplink departure: nothing, neither tracepoint, kprobe nor classifier",
+        ),
         _ => (
             DepartureHook::TcEgress,
             "uplink departure: classifier at egress, so the wait in the queue counts as WAN",
@@ -213,6 +250,20 @@ mod tests {
         let plan = Plan::new(&findings(&old), true);
         assert_eq!((plan.uplink_in, plan.uplink_out), (TcHook::Clsact, DepartureHook::TcEgress));
         assert!(!plan.queue_hook, "departure is seen before the queue");
+    }
+
+    #[test]
+    fn without_tracepoints_a_kprobe_sees_departures_after_the_queue() {
+        let answers = [
+            (Feature::Tcx, Answer::Yes),
+            (Feature::TpBtfNetDevStartXmit, Answer::No),
+            (Feature::RawTpNetDevStartXmit, Answer::No),
+            (Feature::KprobeDevHardStartXmit, Answer::Yes),
+        ];
+        let plan = Plan::new(&findings(&answers), true);
+        assert_eq!(plan.uplink_out, DepartureHook::Kprobe);
+        assert!(plan.queue_hook);
+        assert!(!plan.with_uplink_out(DepartureHook::TcEgress).queue_hook);
     }
 
     #[test]

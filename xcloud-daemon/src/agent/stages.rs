@@ -1,0 +1,190 @@
+//! The opt-in stage profile: collects what CNI segments are made of, measures its own cost, and says both.
+
+use std::{
+    hint::black_box,
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use aya::sys::{Stats, enable_stats};
+use log::{debug, warn};
+use xcloud_common::{sample::Sample, stage::Stage};
+use xcloud_proto::common::v1::{
+    self as proto, PodStages, StageCost, StageProbe, StageProfile, StageProgramCost,
+};
+
+use super::hooks::SharedHooks;
+use crate::{
+    kernel::{
+        stages::{RunTime, StageCells, Told},
+        trial::kprobe::EmptyProbe,
+    },
+    measure::stages::{Direction, Profile},
+};
+
+/// How often the profile is told.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Run times are kept for one period in so many: that costs every BPF program on the node some 20 ns a run.
+const PERIODS_PER_COST: u32 = 60;
+/// Functions not there yet are tried again this often: a CNI may load its module later.
+const PERIODS_PER_RETRY: u32 = 10;
+
+/// What the agent keeps of it.
+#[derive(Debug)]
+pub struct Stages {
+    cells: StageCells,
+    profile: Profile,
+    cost: StageCost,
+    told: Instant,
+    periods: u32,
+    counting: Option<(OwnedFd, Vec<RunTime>)>,
+}
+
+impl Stages {
+    /// Starts with nothing known but what a probe costs here.
+    #[must_use]
+    pub fn new(cells: StageCells) -> Self {
+        let (entry_probe_ns, return_probe_ns) = probe_cost().unwrap_or_else(|error| {
+            debug!("what a probe costs could not be measured: {error}");
+            (0, 0)
+        });
+        Self {
+            cells,
+            profile: Profile::default(),
+            cost: StageCost { entry_probe_ns, return_probe_ns, programs: Vec::new() },
+            told: Instant::now(),
+            periods: 0,
+            counting: None,
+        }
+    }
+
+    /// Adds drained samples.
+    pub fn take(&mut self, samples: &[Sample]) {
+        for sample in samples {
+            self.profile.add(sample, self.cells.of(sample));
+        }
+    }
+
+    /// The profile, when it is time to tell it.
+    pub fn tell(&mut self, hooks: &SharedHooks, last: bool) -> Option<StageProfile> {
+        if self.told.elapsed() < PERIOD && !last {
+            return None;
+        }
+        self.told = Instant::now();
+        if let Err(error) = self.count_cost(hooks) {
+            warn!("what the stage profile costs could not be measured: {error:#}");
+        }
+        if self.periods.is_multiple_of(PERIODS_PER_RETRY) {
+            hooks.lock().retry_stages();
+        }
+        self.periods += 1;
+        Some(self.wire(hooks.lock().stages()))
+    }
+
+    /// Lets the kernel keep count of run times for one period, then reads them.
+    fn count_cost(&mut self, hooks: &SharedHooks) -> Result<()> {
+        if let Some((_count, before)) = self.counting.take() {
+            let after = hooks.lock().stage_run_times()?;
+            self.cost.programs = before.iter().zip(after).filter_map(program_cost).collect();
+        } else if self.periods % PERIODS_PER_COST == 1 {
+            self.counting = Some((enable_stats(Stats::RunTime)?, hooks.lock().stage_run_times()?));
+        }
+        Ok(())
+    }
+
+    fn wire(&self, told: &[Told]) -> StageProfile {
+        let probes = told.iter().map(|told| StageProbe {
+            stage: stage(told.probe.stage).into(),
+            function: told.probe.function.into(),
+            missing: told.missing.clone().unwrap_or_default(),
+        });
+        StageProfile {
+            pods: self
+                .profile
+                .pods
+                .iter()
+                .map(|((index, way), sums)| pod(*index, *way, sums))
+                .collect(),
+            probes: probes.collect(),
+            cost: Some(self.cost.clone()),
+        }
+    }
+}
+
+fn program_cost((before, after): (&RunTime, RunTime)) -> Option<StageProgramCost> {
+    let runs = after.runs.saturating_sub(before.runs);
+    let mean_ns = after.ns.saturating_sub(before.ns).checked_div(runs)?;
+    Some(StageProgramCost { program: after.program.into(), runs, mean_ns })
+}
+
+fn pod(index: u32, way: Direction, sums: &crate::measure::stages::Sums) -> PodStages {
+    let stages = Stage::ALL.iter().zip(&sums.stages).filter(|(_, sum)| sum.packets > 0);
+    PodStages {
+        pod_interface_index: index,
+        pod_interface: interface_name(index),
+        direction: match way {
+            Direction::Egress => proto::Direction::Egress,
+            Direction::Ingress => proto::Direction::Ingress,
+        }
+        .into(),
+        packets: sums.packets,
+        unknown_packets: sums.unknown,
+        cni_ns: sums.cni_ns,
+        stages: stages
+            .map(|((one, _), sum)| proto::StageSum {
+                stage: stage(*one).into(),
+                packets: sum.packets,
+                total_ns: sum.total_ns,
+                packets_by_log2_ns: sum.by_log2_ns.to_vec(),
+            })
+            .collect(),
+    }
+}
+
+/// A stage as the wire names it.
+const fn stage(stage: Stage) -> proto::Stage {
+    match stage {
+        Stage::Routing => proto::Stage::Routing,
+        Stage::Netfilter => proto::Stage::Netfilter,
+        Stage::Conntrack => proto::Stage::Conntrack,
+        Stage::Encapsulation => proto::Stage::Encapsulation,
+        Stage::Encryption => proto::Stage::Encryption,
+        Stage::AfterUplink => proto::Stage::AfterUplink,
+    }
+}
+
+/// Empty when it is gone.
+fn interface_name(index: u32) -> String {
+    nix::net::if_::if_indextoname(index)
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// What a probe on a function's entry and one on its return add to a call, in nanoseconds: of a system call that does
+/// next to nothing, with empty programs.
+fn probe_cost() -> std::io::Result<(u64, u64)> {
+    const CALL: &std::ffi::CStr =
+        if cfg!(target_arch = "aarch64") { c"__arm64_sys_getppid" } else { c"__x64_sys_getppid" };
+    let bare = call_ns();
+    let entry = {
+        let _probe = EmptyProbe::attach(CALL, false)?;
+        call_ns()
+    };
+    let _probe = EmptyProbe::attach(CALL, true)?;
+    Ok((entry.saturating_sub(bare), call_ns().saturating_sub(bare)))
+}
+
+/// The quickest of some rounds, per call.
+fn call_ns() -> u64 {
+    const CALLS: u32 = 1_000;
+    let round = || {
+        let start = Instant::now();
+        for _ in 0..CALLS {
+            black_box(nix::unistd::getppid());
+        }
+        start.elapsed() / CALLS
+    };
+    let quickest = (0..10).map(|_| round()).min().unwrap_or_default();
+    u64::try_from(quickest.as_nanos()).unwrap_or(0)
+}
