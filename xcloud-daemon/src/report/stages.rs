@@ -164,6 +164,15 @@ pub fn table(nodes: &[Node], color: bool) -> String {
         let heading = format!("stages at {}, since its agent's start", place(&node.node));
         let _ = writeln!(text, "{}", bold(&heading, color));
         for pod in &node.pods {
+            if pod.packets == 0 {
+                let (name, unknown) = (clean(&pod.interface), grouped(pod.unknown_packets));
+                let _ = writeln!(
+                    text,
+                    "  {name} {}: not told: no probe saw any of {unknown} packets",
+                    pod.direction
+                );
+                continue;
+            }
             let _ = writeln!(
                 text,
                 "  {} {}: {} packets, CNI mean {}",

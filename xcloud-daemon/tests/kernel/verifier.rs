@@ -31,7 +31,8 @@ fn load(program: &mut Program, types: &Btf) -> Result<(), ProgramError> {
         Program::SchedClassifier(program) => program.load(),
         Program::BtfTracePoint(program) => program.load("net_dev_start_xmit", types),
         Program::RawTracePoint(program) => program.load(),
-        other => panic!("no such program is expected: {other:?}"),
+        Program::KProbe(program) => program.load(),
+        other => panic!("no program of type {:?} is expected", other.prog_type()),
     }
 }
 
@@ -42,7 +43,8 @@ fn count_by_log(program: &mut Program, types: &Btf) -> u32 {
         Program::SchedClassifier(program) => program.unload(),
         Program::BtfTracePoint(program) => program.unload(),
         Program::RawTracePoint(program) => program.unload(),
-        other => panic!("no such program is expected: {other:?}"),
+        Program::KProbe(program) => program.unload(),
+        other => panic!("no program of type {:?} is expected", other.prog_type()),
     }
     .expect("unloading");
     let (files, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit on files");
