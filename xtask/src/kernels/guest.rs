@@ -52,6 +52,8 @@ const LISTEN: Duration = Duration::from_secs(5);
 const PROBE: Duration = Duration::from_secs(8);
 const MEMORY: &str = "2G";
 const TICK: Duration = Duration::from_millis(100);
+/// How often a kernel that panics at once is booted.
+const MOST_BOOTS: u32 = 3;
 const LINES_SHOWN: usize = 25;
 
 /// KVM when a boot under it works. That `/dev/kvm` can be opened says little: inside some virtual machines it can, and
@@ -72,7 +74,32 @@ pub(super) fn best_accel(kernel: &Kernel, scratch: &Path) -> Accel {
 impl Guest<'_> {
     /// Boots, runs `words` in `cwd` and gives each line that it writes to standard output to `line`; returns its exit
     /// status. What it writes to standard error goes to [`Self::console`].
+    ///
+    /// A kernel that panics before its command said anything is booted again: emulated processors now and then meet an
+    /// instruction that another is patching.
     pub(super) fn run(
+        &self,
+        words: &[String],
+        cwd: &Path,
+        most: Duration,
+        mut line: impl FnMut(&str),
+    ) -> Result<i32> {
+        for boot in 1.. {
+            let mut silent = true;
+            let ended = self.boot(words, cwd, most, |text| {
+                silent = false;
+                line(text);
+            });
+            let panicked = ended.is_err() && self.last_words().contains("Kernel panic");
+            if !panicked || !silent || boot == MOST_BOOTS {
+                return ended;
+            }
+            eprintln!("xtask: Linux {} panicked while booting; once more", self.kernel.release);
+        }
+        bail!("no boot was tried")
+    }
+
+    fn boot(
         &self,
         words: &[String],
         cwd: &Path,
