@@ -88,3 +88,22 @@ pub(crate) fn udp() -> Vec<u8> {
         .expect("writing to memory");
     bytes
 }
+
+/// In UDP to `port`, behind a tunnel header of `head`.
+pub(crate) fn in_udp(port: u16, head: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    PacketBuilder::ethernet2([2; 6], [4; 6])
+        .ipv4([100, 64, 0, 1], [100, 64, 0, 2], 64)
+        .udp(50_000, port)
+        .write(&mut bytes, &[head, payload].concat())
+        .expect("writing to memory");
+    bytes
+}
+
+/// Port of the VXLAN tunnels here.
+pub(crate) const VXLAN_PORT: u16 = 8472;
+
+/// A frame in VXLAN.
+pub(crate) fn vxlan(frame: &[u8]) -> Vec<u8> {
+    in_udp(VXLAN_PORT, &[8, 0, 0, 0, 0, 16, 0, 0], frame)
+}

@@ -1,30 +1,13 @@
 //! What a tunnel carries is measured like a plain packet.
 
-use etherparse::PacketBuilder;
 use xcloud_common::config::{Config, Tunnels};
 
 use crate::{
-    craft::{DATA, Segment},
+    craft::{DATA, Segment, VXLAN_PORT, in_udp, vxlan},
     harness::{self, Kernel},
 };
 
-const VXLAN_PORT: u16 = 8472;
 const GENEVE_PORT: u16 = 6081;
-
-/// In UDP to `port`, behind a tunnel header of `head`.
-fn in_udp(port: u16, head: &[u8], frame: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    PacketBuilder::ethernet2([2; 6], [4; 6])
-        .ipv4([100, 64, 0, 1], [100, 64, 0, 2], 64)
-        .udp(50_000, port)
-        .write(&mut bytes, &[head, frame].concat())
-        .expect("writing to memory");
-    bytes
-}
-
-fn vxlan(frame: &[u8]) -> Vec<u8> {
-    in_udp(VXLAN_PORT, &[8, 0, 0, 0, 0, 16, 0, 0], frame)
-}
 
 fn geneve(frame: &[u8]) -> Vec<u8> {
     in_udp(GENEVE_PORT, &[2, 0, 0x65, 0x58, 0, 0, 1, 0, 9, 9, 9, 1, 9, 9, 9, 9], frame)
