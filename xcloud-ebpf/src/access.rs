@@ -3,7 +3,7 @@
 use core::arch::asm;
 
 use aya_ebpf::{
-    helpers::{bpf_probe_read_kernel_buf, generated::bpf_skb_load_bytes},
+    helpers::{bpf_probe_read_kernel, bpf_probe_read_kernel_buf, generated::bpf_skb_load_bytes},
     programs::TcContext,
 };
 use xcloud_ebpf::packet::{Bytes, View};
@@ -103,6 +103,14 @@ pub(crate) fn copy_kernel(address: u64, len: u32) -> Option<u32> {
     // SAFETY: the helper checks the source; the destination is this CPU's.
     unsafe { bpf_probe_read_kernel_buf(address as *const u8, &mut *scratch) }.ok()?;
     Some(len.min(SCRATCH_BYTES as u32))
+}
+
+/// # Safety
+/// None beyond the helper's: it refuses addresses that are not kernel memory.
+#[inline(always)]
+pub(crate) unsafe fn read<T>(base: *const u8, offset: u32) -> Result<T, i32> {
+    // SAFETY: as above.
+    unsafe { bpf_probe_read_kernel(base.wrapping_add(offset as usize).cast()) }
 }
 
 /// Headers from the IP header on, in this CPU's scratch room.

@@ -1,15 +1,7 @@
 //! From a hook to the slots: select, find the slot, take the hook's step, emit.
 
-use aya_ebpf::{
-    helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel},
-    programs::{BtfTracePointContext, RawTracePointContext, TcContext},
-};
-use xcloud_common::{
-    config::{Config, MAX_UPLINKS},
-    counter::Counter,
-    identity,
-    record::Record,
-};
+use aya_ebpf::{helpers::bpf_ktime_get_ns, programs::TcContext};
+use xcloud_common::{counter::Counter, identity, record::Record};
 use xcloud_ebpf::{
     exchange::{self, End, Seen, SlotRef},
     packet::{Bytes, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Headers, Link, Skip},
@@ -17,7 +9,7 @@ use xcloud_ebpf::{
 };
 
 use crate::{
-    access::{self, Copied, Linear},
+    access::{self, Copied, Linear, read},
     carried::{self, Buffer},
     maps,
 };
@@ -73,12 +65,12 @@ impl Hook {
 }
 
 /// Looks at a packet and, where it carries another, at that one; what carries two is not looked into further.
-const LOOKS: u32 = 2;
+pub(crate) const LOOKS: u32 = 2;
 /// What [`look`] says of a packet that carries another, encrypted.
-const OPAQUE: u32 = u32::MAX;
+pub(crate) const OPAQUE: u32 = u32::MAX;
 /// What it says of headers that are cut short or contradict themselves. It does not log itself: kernels before 6.1 allow
 /// two functions with frames of this size to call one another, but not three.
-const MALFORMED: u32 = u32::MAX - 1;
+pub(crate) const MALFORMED: u32 = u32::MAX - 1;
 
 /// A TC program's work on an interface of the node. What cannot be read in place is looked at by `look`, see [`copied`].
 #[inline(always)]
@@ -158,7 +150,7 @@ fn buffer(ctx: &TcContext) -> Option<Buffer> {
 }
 
 #[inline(always)]
-fn hidden(hook: Hook, buffer: Option<Buffer>, ifindex: u32) {
+pub(crate) fn hidden(hook: Hook, buffer: Option<Buffer>, ifindex: u32) {
     if let Some(buffer) = buffer {
         carried::carrier(hook, buffer, ifindex);
     }
@@ -186,7 +178,7 @@ pub(crate) fn look(hook: Hook, copied: u32, len: u32, ifindex: u32) -> u32 {
 }
 
 #[inline(always)]
-fn malformed(len: u32, ifindex: u32) {
+pub(crate) fn malformed(len: u32, ifindex: u32) {
     maps::count([Some(Counter::Malformed)], 1);
     aya_log_ebpf::debug!(
         (),
@@ -207,110 +199,6 @@ fn link_header(ctx: &TcContext) -> u32 {
         (true, true) => 22,
         (true, false) => 18,
         (false, _) => 14,
-    }
-}
-
-/// `net_dev_start_xmit` with pointers the verifier knows the type of: plain loads.
-#[inline(always)]
-pub(crate) fn xmit_typed(ctx: &BtfTracePointContext, look: impl Fn(u32, u32, u32) -> u32) {
-    let (skb, dev): (*const u8, *const u8) = (ctx.arg(0), ctx.arg(1));
-    // SAFETY: the verifier checks each load against the kernel's BTF, and faults read as zero.
-    unsafe {
-        let ifindex = dev.add(maps::DEV_IFINDEX.load() as usize).cast::<u32>().read_volatile();
-        let Some(config) = watched(ifindex) else {
-            return;
-        };
-        let net = dev.add(maps::DEV_NET.load() as usize).cast::<*const u8>().read_volatile();
-        let inum = net.add(maps::NET_INUM.load() as usize).cast::<u32>().read_volatile();
-        if inum != config.netns {
-            return;
-        }
-        let head = skb.add(maps::SKB_HEAD.load() as usize).cast::<u64>().read_volatile();
-        let network =
-            skb.add(maps::SKB_NETWORK_HEADER.load() as usize).cast::<u16>().read_volatile();
-        let tail = skb.add(maps::SKB_TAIL.load() as usize).cast::<u32>().read_volatile();
-        let len = skb.add(maps::SKB_LEN.load() as usize).cast::<u32>().read_volatile();
-        let hash = skb.add(maps::SKB_HASH.load() as usize).cast::<u32>().read_volatile();
-        let buffer = maps::number(skb).map(|address| Buffer { address, hash, len });
-        xmit(head, network, tail, buffer, ifindex, look);
-    }
-}
-
-/// The same through checked reads.
-#[inline(always)]
-pub(crate) fn xmit_raw(ctx: &RawTracePointContext, look: impl Fn(u32, u32, u32) -> u32) {
-    let (skb, dev): (*const u8, *const u8) = (ctx.arg(0), ctx.arg(1));
-    let _ = xmit_read(skb, dev, look);
-}
-
-#[inline(always)]
-pub(crate) fn xmit_read(
-    skb: *const u8,
-    dev: *const u8,
-    look: impl Fn(u32, u32, u32) -> u32,
-) -> Result<(), i32> {
-    // SAFETY: the helper checks every address.
-    unsafe {
-        let ifindex = read::<u32>(dev, maps::DEV_IFINDEX.load())?;
-        let Some(config) = watched(ifindex) else {
-            return Ok(());
-        };
-        let net = read::<u64>(dev, maps::DEV_NET.load())? as *const u8;
-        if read::<u32>(net, maps::NET_INUM.load())? != config.netns {
-            return Ok(());
-        }
-        let head = read::<u64>(skb, maps::SKB_HEAD.load())?;
-        let network = read::<u16>(skb, maps::SKB_NETWORK_HEADER.load())?;
-        let tail = read::<u32>(skb, maps::SKB_TAIL.load())?;
-        let len = read::<u32>(skb, maps::SKB_LEN.load())?;
-        let hash = read::<u32>(skb, maps::SKB_HASH.load())?;
-        xmit(head, network, tail, Some(Buffer { address: skb as u64, hash, len }), ifindex, look);
-    }
-    Ok(())
-}
-
-/// # Safety
-/// None beyond the helper's: it refuses addresses that are not kernel memory.
-#[inline(always)]
-pub(crate) unsafe fn read<T>(base: *const u8, offset: u32) -> Result<T, i32> {
-    // SAFETY: as above.
-    unsafe { bpf_probe_read_kernel(base.wrapping_add(offset as usize).cast()) }
-}
-
-/// The configuration when this interface number is an uplink's.
-#[inline(always)]
-fn watched(ifindex: u32) -> Option<&'static Config> {
-    let config = maps::config()?;
-    let mut index = 0;
-    while index < MAX_UPLINKS && (index as u32) < config.uplink_count {
-        if config.uplinks[index] == ifindex {
-            return Some(config);
-        }
-        index += 1;
-    }
-    None
-}
-
-#[inline(always)]
-fn xmit(
-    head: u64,
-    network: u16,
-    tail: u32,
-    buffer: Option<Buffer>,
-    ifindex: u32,
-    look: impl Fn(u32, u32, u32) -> u32,
-) {
-    let Some(Buffer { len, .. }) = buffer else { return };
-    let mut start = u32::from(network);
-    for _ in 0..LOOKS {
-        let linear = tail.wrapping_sub(start);
-        let Some(copied) = access::copy_kernel(head + u64::from(start), linear) else { return };
-        match look(copied, len, ifindex) {
-            0 => return,
-            OPAQUE => return hidden(Hook::UplinkOut, buffer, ifindex),
-            MALFORMED => return malformed(len, ifindex),
-            inner => start += inner,
-        }
     }
 }
 

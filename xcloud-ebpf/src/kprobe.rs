@@ -3,8 +3,10 @@
 use aya_ebpf::programs::ProbeContext;
 
 use crate::{
-    hook::{Hook, look, read, xmit_read},
+    access::read,
+    hook::{Hook, look},
     maps,
+    xmit::xmit_read,
 };
 
 /// Most packets of one hand-over that are looked at. Software segmentation makes 44 of a 64 KiB super-segment at the

@@ -15,6 +15,8 @@ mod kprobe;
 mod maps;
 #[cfg(target_arch = "bpf")]
 mod stages;
+#[cfg(target_arch = "bpf")]
+mod xmit;
 
 #[cfg(target_arch = "bpf")]
 mod programs {
@@ -30,7 +32,7 @@ mod programs {
 
     use crate::{
         hook::{self, Hook},
-        kprobe as departure, stages,
+        kprobe as departure, stages, xmit,
     };
 
     /// Each hook's look at copied headers, and its programs for devices with and without an Ethernet header.
@@ -83,14 +85,14 @@ mod programs {
     /// `net_dev_start_xmit(skb, dev)`: after the qdisc, before the driver.
     #[btf_tracepoint(function = "net_dev_start_xmit")]
     fn uplink_xmit(ctx: BtfTracePointContext) -> i32 {
-        hook::xmit_typed(&ctx, |a, b, c| look_uplink_out(a, b, c));
+        xmit::xmit_typed(&ctx, |a, b, c| look_uplink_out(a, b, c));
         0
     }
 
     /// The same where typed tracepoints cannot be had.
     #[raw_tracepoint(tracepoint = "net_dev_start_xmit")]
     fn uplink_xmit_raw(ctx: RawTracePointContext) -> i32 {
-        hook::xmit_raw(&ctx, |a, b, c| look_uplink_out(a, b, c));
+        xmit::xmit_raw(&ctx, |a, b, c| look_uplink_out(a, b, c));
         0
     }
 

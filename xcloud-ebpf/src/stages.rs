@@ -21,8 +21,8 @@ use xcloud_ebpf::{
 };
 
 use crate::{
+    access::read,
     access::{self, Copied, opaque},
-    hook::read,
     maps,
 };
 

@@ -126,7 +126,8 @@ fn try_one(
         Run::Tests => drop(run(&mut tests)?),
         Run::Shell(words) => {
             let mut shell = Command::new("sh");
-            run(shell.args(["-c", words]).env("XCLOUD", &args.xcloud))?;
+            shell.env("XCLOUD", &args.xcloud).env("XTASK", crate::lab::ourselves()?);
+            run(shell.args(["-c", words]))?;
         }
         Run::Lab(flags) => return labs(&features.lab, flags, &args.xcloud),
         Run::Encrypted(flags) => return labs(&features.encrypted, flags, &args.xcloud),
