@@ -1,7 +1,7 @@
 //! From a hook to the slots: select, find the slot, take the hook's step, emit.
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, programs::TcContext};
-use xcloud_common::{counter::Counter, identity, record::Record};
+use xcloud_common::{config::Tunnels, counter::Counter, identity, record::Record};
 use xcloud_ebpf::{
     exchange::{self, End, Seen, SlotRef},
     packet::{Bytes, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Headers, Link, Skip},
@@ -220,28 +220,17 @@ fn run<B: Bytes>(
     let headers = match Headers::parse(bytes, link, len) {
         Ok(headers) => headers,
         Err(Skip::Other) if hook.at_uplink() => {
-            let Some(found) = tunnel::inner(bytes, link, &config.tunnels) else {
-                let opaque = tunnel::is_opaque(bytes, link);
-                return Err(if opaque { Skip::Opaque } else { Skip::Other });
-            };
-            *inner = found as u32;
-            return Err(Skip::Carrier);
+            return Err(carries(bytes, link, &config.tunnels, inner));
         }
         Err(skip) => return Err(skip),
     };
     let (data, answer) = (identity::hash(headers.end_seq), identity::hash(headers.ack));
     let data_chosen = headers.is_data() && identity::selected(data, config.shift);
     let answer_chosen = headers.is_answer() && identity::selected(answer, config.shift);
-    let mut data_slot = if data_chosen {
-        hook.data_slot(data).filter(|slot| hook.opens() || slot.is_of(data))
-    } else {
-        None
-    };
-    let answer_slot = if answer_chosen {
-        hook.answer_slot(answer).filter(|slot| slot.is_of(answer))
-    } else {
-        None
-    };
+    let mut data_slot = data_chosen.then(|| hook.data_slot(data)).flatten();
+    data_slot = data_slot.filter(|slot| hook.opens() || slot.is_of(data));
+    let answer_slot = answer_chosen.then(|| hook.answer_slot(answer)).flatten();
+    let answer_slot = answer_slot.filter(|slot| slot.is_of(answer));
     let unopened = hook == Hook::PodIn && data_chosen && data_slot.is_none() && maps::is_opaque();
     // Asked one by one: the compiler would ask whether both addresses are zero by joining their bits, which the
     // verifier forbids.
@@ -265,9 +254,7 @@ fn run<B: Bytes>(
             if unopened {
                 data_slot = opened_at_uplink(data, &earlier);
             }
-            if let Some(slot) = answer_slot {
-                maps::count([exchange::answer(slot, &earlier, End::Near)], 1);
-            }
+            answered_at_uplink(answer_slot, &earlier);
         }
     }
     let addresses = |out: &mut [u32; 8]| headers.copy_addresses(&ip, out);
@@ -277,13 +264,31 @@ fn run<B: Bytes>(
     if let Some(slot) = answer_slot {
         on_answer(&addresses, hook, slot, &seen, config.shift);
     }
-    if hook == Hook::PodOut
-        && maps::is_opaque()
-        && let Some(buffer) = buffer()
-    {
-        carried::sent(buffer, &seen, &addresses);
+    if hook == Hook::PodOut && maps::is_opaque() {
+        carried::sent(buffer(), &seen, &addresses);
     }
     Ok(())
+}
+
+/// What a packet is that is no TCP: a carrier, whose inner IP header `inner` then tells, or nothing of use.
+#[inline(always)]
+fn carries<B: Bytes>(bytes: &B, link: Link, tunnels: &Tunnels, inner: &mut u32) -> Skip {
+    if let Some(found) = tunnel::inner(bytes, link, tunnels) {
+        *inner = found as u32;
+        Skip::Carrier
+    } else if tunnel::is_opaque(bytes, link) {
+        Skip::Opaque
+    } else {
+        Skip::Other
+    }
+}
+
+/// Does for an answer that came in encrypted what the uplink's hook could not.
+#[inline(always)]
+fn answered_at_uplink(slot: Option<SlotRef>, seen: &Seen) {
+    if let Some(slot) = slot {
+        maps::count([exchange::answer(slot, seen, End::Near)], 1);
+    }
 }
 
 /// Does for data that came in encrypted what the uplink's hook could not.
