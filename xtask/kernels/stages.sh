@@ -15,7 +15,7 @@ profile() { # CNI RULES
             echo "ip saddr 203.0.113.$((i % 250)) drop"
             i=$((i + 1))
         done
-        echo "} }"
+        printf "}\n}\n"
     } >/run/rules.nft
     "$xtask" lab exec --name st aws-node -- nft -f /run/rules.nft >&2
     sleep 8
