@@ -13,9 +13,6 @@ use super::series::Series;
 use crate::{bpf, command, setup::KEYRING};
 
 const META: &str = "linux-image-cloud-amd64";
-/// Where Debian's packages are for a machine that is no Debian itself.
-const PUBLIC: [&str; 2] =
-    ["https://deb.debian.org/debian", "https://deb.debian.org/debian-security"];
 /// How long an unpacked kernel is used without asking for a newer one.
 const FRESH: Duration = Duration::from_hours(7 * 24);
 
@@ -124,7 +121,7 @@ impl Apt {
              APT::Sandbox::User \"root\";\nAcquire::Languages \"none\";\nAcquire::Check-Valid-Until \"false\";\n"
         );
         fs::write(home.join("apt.conf"), config)?;
-        let sources = sources(series);
+        let sources = sources(series)?;
         fs::write(home.join("etc/sources.list"), sources.join("\n") + "\n")?;
         let mut apt = Self { home: home.to_owned(), said: String::new() };
         let mut update = apt.command("apt-get");
@@ -181,19 +178,22 @@ impl Apt {
     }
 }
 
-/// The sources of a series' packages: where this machine gets its own from, when it is a Debian.
-fn sources(series: Series) -> Vec<String> {
+/// The sources of a series' packages: where this machine gets its own from, so it must be a Debian.
+fn sources(series: Series) -> Result<Vec<String>> {
     let mut asked = Command::new("apt-get");
     asked.args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]);
     let own = command::output(&mut asked).unwrap_or_default();
-    let uri = |last: &str, public: &str| {
+    let uri = |last: &str| {
         let mut uris = own.lines().map(|uri| uri.trim_end_matches('/'));
-        uris.find(|uri| uri.rsplit('/').next() == Some(last)).unwrap_or(public).to_owned()
+        let found = uris.find(|uri| uri.rsplit('/').next() == Some(last)).map(str::to_owned);
+        found.with_context(|| {
+            format!("none of this machine's apt sources is Debian's: no address ends in /{last}")
+        })
     };
-    let (main, security) = (uri("debian", PUBLIC[0]), uri("debian-security", PUBLIC[1]));
+    let (main, security) = (uri("debian")?, uri("debian-security")?);
     let line = |suite: &&str| {
         let uri = if suite.ends_with("-security") { &security } else { &main };
         format!("deb [signed-by={KEYRING}] {uri} {suite} main")
     };
-    series.suites().iter().map(line).collect()
+    Ok(series.suites().iter().map(line).collect())
 }
