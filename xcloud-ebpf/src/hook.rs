@@ -72,7 +72,7 @@ pub(crate) const OPAQUE: u32 = u32::MAX;
 /// two functions with frames of this size to call one another, but not three.
 pub(crate) const MALFORMED: u32 = u32::MAX - 1;
 
-/// A TC program's work on an interface of the node. What cannot be read in place is looked at by `look`, see [`copied`].
+/// A TC program's work on an interface of the node. What cannot be read in place is looked at by `look`, see [`look`].
 #[inline(always)]
 pub(crate) fn tc(ctx: &TcContext, hook: Hook, link: Link, look: impl Fn(u32, u32, u32) -> u32) {
     // SAFETY: the context is valid while the program runs.

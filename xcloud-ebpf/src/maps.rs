@@ -1,4 +1,4 @@
-//! Every map, its size and why that size. 7 MiB in all, allocated once.
+//! Every map, its size and why that size. Under 8 MiB in all, allocated once.
 
 use core::ptr::NonNull;
 
