@@ -1,5 +1,5 @@
 //! What the kernel programs and user space agree on: which packets are chosen ([`identity`]), where an exchange
-//! waits in the kernel ([`slot`], [`brief`]), what the kernel says when it is complete ([`record`]), what that means
+//! waits in the kernel ([`table`], [`slot`], [`brief`]), what the kernel says when it is complete ([`record`]), what that means
 //! ([`sample`]), what the kernel is told ([`config`]), what it counts ([`counter`]), and what the opt-in stage profile
 //! keeps ([`stage`]).
 #![cfg_attr(target_arch = "bpf", no_std)]
@@ -13,3 +13,4 @@ pub mod sample;
 pub mod slot;
 pub mod stage;
 pub mod stand_in;
+pub mod table;

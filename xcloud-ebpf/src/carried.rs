@@ -47,7 +47,7 @@ pub(crate) struct Received {
 
 /// Keeps what left a pod, in case a carrier hides it.
 #[inline(always)]
-pub(crate) fn sent(buffer: Option<Buffer>, seen: &Seen, addresses: &impl Fn(&mut [u32; 8])) {
+pub(crate) fn sent(buffer: Option<Buffer>, seen: &Seen, addresses: impl Fn(&mut [u32; 8])) {
     let Some(buffer) = buffer else { return };
     if let Some(slot) = maps::sent(index(buffer.address)) {
         // SAFETY: the value is the map's; a reader on another CPU checks what it finds.

@@ -9,7 +9,8 @@ use xcloud_common::{
     counter::Counter,
     identity,
     record::{self, Record},
-    slot::{self, FIRST, Late, PAYLOAD, Slot, state},
+    slot::{self, FIRST, Late, PAYLOAD, SLOTS, Slot, state},
+    table::Table,
 };
 
 use crate::packet::{Facts, Headers, tcp};
@@ -37,19 +38,21 @@ pub struct Seen {
 }
 
 /// A slot in memory that other CPUs use too: every access is one volatile load or store of a whole word.
+///
+/// What it is made of has a value even where there is none: the compiler may keep parts of an `Option` on the stack
+/// before it is asked, and verifiers before Linux 7 refuse to store what was never set.
 #[derive(Clone, Copy, Debug)]
 pub struct SlotRef {
     /// As it was when the packet came.
     brief: Brief,
-    brief_at: NonNull<Brief>,
-    slot: NonNull<Slot>,
-    late: NonNull<Late>,
+    table: NonNull<Table>,
+    hash: u32,
 }
 
 macro_rules! get {
     ($slot:ident.$part:ident.$field:ident) => {
-        // SAFETY: SlotRef::new's caller promised that all are valid and aligned.
-        unsafe { addr_of!((*$slot.$part.as_ptr()).$field).read_volatile() }
+        // SAFETY: SlotRef::new's caller promised that the table is valid and aligned.
+        unsafe { addr_of!((*$slot.$part()).$field).read_volatile() }
     };
     ($slot:ident.$field:ident) => {
         get!($slot.slot.$field)
@@ -59,7 +62,7 @@ macro_rules! get {
 macro_rules! set {
     ($slot:ident.$part:ident.$field:ident, $value:expr) => {
         // SAFETY: as for get.
-        unsafe { addr_of_mut!((*$slot.$part.as_ptr()).$field).write_volatile($value) }
+        unsafe { addr_of_mut!((*$slot.$part()).$field).write_volatile($value) }
     };
     ($slot:ident.$field:ident, $value:expr) => {
         set!($slot.slot.$field, $value)
@@ -67,15 +70,27 @@ macro_rules! set {
 }
 
 impl SlotRef {
-    /// Takes a slot in hand: what is known of it, the slot itself and its room for a second answer.
+    /// Takes the slot of this hash in hand. Of the slot itself nothing is read, only what is known of it.
     ///
     /// # Safety
-    /// All three must stay valid and aligned as long as the result is used.
+    /// The table must stay valid and aligned as long as the result is used.
     #[inline(always)]
     #[must_use]
-    pub unsafe fn new(brief: NonNull<Brief>, slot: NonNull<Slot>, late: NonNull<Late>) -> Self {
+    pub unsafe fn new(table: NonNull<Table>, hash: u32) -> Self {
         // SAFETY: the caller's promise.
-        Self { brief: unsafe { brief.as_ptr().read_volatile() }, brief_at: brief, slot, late }
+        Self { brief: unsafe { brief_at(table, hash).read_volatile() }, table, hash }
+    }
+
+    #[inline(always)]
+    fn slot(self) -> *mut Slot {
+        // SAFETY: the index is one of the array's.
+        unsafe { addr_of_mut!((*self.table.as_ptr()).slots).cast::<Slot>().add(index(self.hash)) }
+    }
+
+    #[inline(always)]
+    fn late(self) -> *mut Late {
+        // SAFETY: as above.
+        unsafe { addr_of_mut!((*self.table.as_ptr()).late).cast::<Late>().add(index(self.hash)) }
     }
 
     /// Whether its exchange's data ends at the sequence number of this hash. The slot itself is not touched.
@@ -94,7 +109,7 @@ impl SlotRef {
     #[inline(always)]
     fn tell(self, brief: Brief) {
         // SAFETY: the promise to new.
-        unsafe { self.brief_at.as_ptr().write_volatile(brief) }
+        unsafe { brief_at(self.table, self.hash).write_volatile(brief) }
     }
 
     #[inline(always)]
@@ -106,6 +121,17 @@ impl SlotRef {
     fn emitted(self, tag: u16) -> u32 {
         slot::marked(get!(self.done), tag)
     }
+}
+
+#[inline(always)]
+const fn index(hash: u32) -> usize {
+    (hash & (SLOTS - 1)) as usize
+}
+
+#[inline(always)]
+fn brief_at(table: NonNull<Table>, hash: u32) -> *mut Brief {
+    // SAFETY: the index is one of the array's.
+    unsafe { addr_of_mut!((*table.as_ptr()).briefs).cast::<Brief>().add(index(hash)) }
 }
 
 /// First hook of the data: takes the slot. Returns what to count. Unless the slot holds the same segment it is written

@@ -13,9 +13,7 @@ const UPLINK: u32 = 22;
 
 /// One node's slot and clock.
 struct Node {
-    brief: Brief,
-    slot: Box<Slot>,
-    late: Box<Late>,
+    table: Box<Table>,
     end: End,
     now: u64,
 }
@@ -40,14 +38,13 @@ const RESPONSE: Packet = Packet { payload: true, answer: 3, ..ACK };
 impl Node {
     fn new(end: End) -> Self {
         // SAFETY: plain words, for which zero is valid; that is how the kernel creates the map.
-        let (brief, slot, late) = unsafe { core::mem::zeroed() };
-        Self { brief, slot: Box::new(slot), late: Box::new(late), end, now: 1 << 47 }
+        let table = unsafe { Box::new_zeroed().assume_init() };
+        Self { table, end, now: 1 << 47 }
     }
 
     fn slot(&mut self) -> SlotRef {
-        let (slot, late) = (NonNull::from(&mut *self.slot), NonNull::from(&mut *self.late));
-        // SAFETY: all of them live as long as the node.
-        unsafe { SlotRef::new(NonNull::from(&mut self.brief), slot, late) }
+        // SAFETY: it lives as long as the node.
+        unsafe { SlotRef::new(NonNull::from(&mut *self.table), identity::hash(DATA.end)) }
     }
 
     fn see(&mut self, packet: Packet, after: u64) -> Seen {

@@ -115,7 +115,10 @@ fn packet(
     let mut inner = 0;
     let buffer = || buffer(ctx);
     let mut start = match run(&linear, hook, link, ctx.len(), place, buffer, &mut inner) {
-        Ok(()) | Err(Skip::Other) => return,
+        Ok(Looked::Chosen { now_ns }) if hook == Hook::PodOut && maps::is_opaque() => {
+            return keep(ctx, link, now_ns, place());
+        }
+        Ok(_) | Err(Skip::Other) => return,
         Err(Skip::Opaque) => return hidden(hook, buffer(), place()),
         Err(Skip::Fragment) => return maps::count([Some(Counter::Fragment)], 1),
         Err(Skip::Carrier) => inner,
@@ -135,6 +138,18 @@ fn packet(
             inner => start += inner,
         }
     }
+}
+
+/// Keeps a packet in case a carrier hides it. Its headers are read again: kept until here, they would cost every packet
+/// the registers, and few nodes encrypt.
+#[inline(always)]
+fn keep(ctx: &TcContext, link: Link, now_ns: u64, ifindex: u32) {
+    let bytes = Linear::new(ctx);
+    let Ok(headers) = Headers::parse(&bytes, link, ctx.len()) else { return };
+    let Some(ip) = headers.ip_header(&bytes) else { return };
+    let Some(facts) = headers.facts(&bytes, &ip) else { return };
+    let seen = Seen { headers, facts, now_ns, ifindex };
+    carried::sent(buffer(ctx), &seen, |out| headers.copy_addresses(&ip, out));
 }
 
 /// The packet's buffer; none of a super-segment's, which encryption cuts.
@@ -168,7 +183,7 @@ pub(crate) fn look(hook: Hook, copied: u32, len: u32, ifindex: u32) -> u32 {
     let Some(copy) = Copied::new(copied) else { return 0 };
     let mut inner = 0;
     match run(&copy, hook, Link::Ip, len, || ifindex, || None, &mut inner) {
-        Ok(()) | Err(Skip::Other) => {}
+        Ok(_) | Err(Skip::Other) => {}
         Err(Skip::Fragment) => maps::count([Some(Counter::Fragment)], 1),
         Err(Skip::Malformed) => return MALFORMED,
         Err(Skip::Carrier) => return inner,
@@ -202,6 +217,14 @@ fn link_header(ctx: &TcContext) -> u32 {
     }
 }
 
+/// What became of a packet that is TCP.
+enum Looked {
+    /// Not selected, or of no exchange that is open.
+    Passed,
+    /// The hook's step was taken at this time.
+    Chosen { now_ns: u64 },
+}
+
 /// Does the hook's work for a packet. One that carries another is left out, and `inner` says where that one's IP
 /// header is.
 #[inline(always)]
@@ -213,9 +236,9 @@ fn run<B: Bytes>(
     place: impl Fn() -> u32,
     buffer: impl Fn() -> Option<Buffer>,
     inner: &mut u32,
-) -> Result<(), Skip> {
+) -> Result<Looked, Skip> {
     let Some(config) = maps::config() else {
-        return Ok(());
+        return Ok(Looked::Passed);
     };
     let headers = match Headers::parse(bytes, link, len) {
         Ok(headers) => headers,
@@ -236,38 +259,44 @@ fn run<B: Bytes>(
     // verifier forbids.
     let found = access::opaque(usize::from(data_slot.is_some()));
     if found == 0 && !unopened && answer_slot.is_none() || headers.has_port(config.own_port) {
-        return Ok(());
+        return Ok(Looked::Passed);
     }
     // SAFETY: the helper has no preconditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
+    let arrived = arrived(hook, buffer, now_ns);
     let ip = headers.ip_header(bytes).ok_or(Skip::Malformed)?;
     let facts = headers.facts(bytes, &ip).ok_or(Skip::Malformed)?;
-    let mut seen = Seen { headers, facts, now_ns, ifindex: place() };
-    if matches!(hook, Hook::UplinkIn | Hook::PodIn)
-        && maps::is_opaque()
-        && let Some(arrived) = buffer().and_then(|b| carried::arrival(b.address, now_ns))
+    let seen = Seen { headers, facts, now_ns, ifindex: place() };
+    let seen = match arrived {
+        Some(arrived) if hook == Hook::UplinkIn => Seen { now_ns: arrived, ..seen },
+        _ => seen,
+    };
+    if let Some(arrived) = arrived
+        && hook == Hook::PodIn
     {
         let earlier = Seen { now_ns: arrived, ..seen };
-        if hook == Hook::UplinkIn {
-            seen = earlier;
-        } else {
-            if unopened {
-                data_slot = opened_at_uplink(data, &earlier);
-            }
-            answered_at_uplink(answer_slot, &earlier);
+        if unopened {
+            data_slot = opened_at_uplink(data, &earlier);
         }
+        answered_at_uplink(answer_slot, &earlier);
     }
-    let addresses = |out: &mut [u32; 8]| headers.copy_addresses(&ip, out);
     if let Some(slot) = data_slot {
         on_data(hook, slot, &seen);
     }
     if let Some(slot) = answer_slot {
+        let addresses = |out: &mut [u32; 8]| headers.copy_addresses(&ip, out);
         on_answer(&addresses, hook, slot, &seen, config.shift);
     }
-    if hook == Hook::PodOut && maps::is_opaque() {
-        carried::sent(buffer(), &seen, &addresses);
+    Ok(Looked::Chosen { now_ns })
+}
+
+/// When the carrier came in that this packet was hidden by, if carriers are about.
+#[inline(always)]
+fn arrived(hook: Hook, buffer: impl Fn() -> Option<Buffer>, now_ns: u64) -> Option<u64> {
+    if !matches!(hook, Hook::UplinkIn | Hook::PodIn) || !maps::is_opaque() {
+        return None;
     }
-    Ok(())
+    carried::arrival(buffer()?.address, now_ns)
 }
 
 /// What a packet is that is no TCP: a carrier, whose inner IP header `inner` then tells, or nothing of use.

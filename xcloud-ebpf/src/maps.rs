@@ -8,10 +8,9 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray, RingBuf},
 };
 use xcloud_common::{
-    brief::Brief,
     config::Config,
     counter::{Counter, Counters},
-    slot::{Late, SLOTS, Slot},
+    table::Table,
 };
 use xcloud_ebpf::exchange::SlotRef;
 
@@ -20,29 +19,13 @@ use crate::carried::{Received, Sent};
 /// `BPF_F_MMAPABLE`: such an array's values start at a page, so that a slot lies in one cache line, not across two.
 const PAGE_ALIGNED: u32 = 1 << 10;
 
-/// What is known of each slot of `NEAR`: one value, since values are padded to eight bytes.
-#[map]
-static NEAR_BRIEF: Array<Briefs> = Array::with_max_entries(1, PAGE_ALIGNED);
-
 /// Exchanges whose data a local pod sent: 32 768 slots, three seconds of the default rate.
 #[map]
-static NEAR: Array<Slot> = Array::with_max_entries(SLOTS, PAGE_ALIGNED);
-
-/// Their second answers.
-#[map]
-static NEAR_LATE: Array<Late> = Array::with_max_entries(SLOTS, 0);
-
-/// What is known of each slot of `FAR`.
-#[map]
-static FAR_BRIEF: Array<Briefs> = Array::with_max_entries(1, PAGE_ALIGNED);
+static NEAR: Array<Table> = Array::with_max_entries(1, PAGE_ALIGNED);
 
 /// Exchanges whose data came to a local pod.
 #[map]
-static FAR: Array<Slot> = Array::with_max_entries(SLOTS, PAGE_ALIGNED);
-
-/// Their second answers.
-#[map]
-static FAR_LATE: Array<Late> = Array::with_max_entries(SLOTS, 0);
+static FAR: Array<Table> = Array::with_max_entries(1, PAGE_ALIGNED);
 
 /// Complete exchanges: 1 MiB holds 8 700, most of a second at the default rate; user space looks every 10 ms.
 #[map]
@@ -124,30 +107,20 @@ pub(crate) fn config() -> Option<&'static Config> {
 /// The slot of the exchange with this hash.
 #[inline(always)]
 pub(crate) fn near(hash: u32) -> Option<SlotRef> {
-    slot(&NEAR_BRIEF, &NEAR, &NEAR_LATE, hash)
+    slot(&NEAR, hash)
 }
 
 /// Likewise for data that came in.
 #[inline(always)]
 pub(crate) fn far(hash: u32) -> Option<SlotRef> {
-    slot(&FAR_BRIEF, &FAR, &FAR_LATE, hash)
+    slot(&FAR, hash)
 }
 
-type Briefs = [Brief; SLOTS as usize];
-
 #[inline(always)]
-fn slot(
-    briefs: &Array<Briefs>,
-    slots: &Array<Slot>,
-    late: &Array<Late>,
-    hash: u32,
-) -> Option<SlotRef> {
-    let index = hash & (SLOTS - 1);
-    let brief = briefs.get_ptr_mut(0)?.cast::<Brief>().wrapping_add(index as usize);
-    let slot = NonNull::new(slots.get_ptr_mut(index)?)?;
-    let late = NonNull::new(late.get_ptr_mut(index)?)?;
-    // SAFETY: all point into maps' values, which live as long as the program.
-    Some(unsafe { SlotRef::new(NonNull::new(brief)?, slot, late) })
+fn slot(table: &Array<Table>, hash: u32) -> Option<SlotRef> {
+    let table = NonNull::new(table.get_ptr_mut(0)?)?;
+    // SAFETY: a map's value lives as long as the program.
+    Some(unsafe { SlotRef::new(table, hash) })
 }
 
 /// The ring.

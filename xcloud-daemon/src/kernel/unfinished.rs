@@ -14,6 +14,7 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use xcloud_common::{
     brief::{Brief, Stage},
     slot::{self, FIRST, SLOTS, Slot, Stamp, state},
+    table::Table,
 };
 
 /// What did not come, of one pod.
@@ -29,14 +30,8 @@ pub struct Missing {
 /// The exchanges under way, in both directions.
 #[derive(Debug)]
 pub struct Tables {
-    near: Table,
-    far: Table,
-}
-
-#[derive(Debug)]
-struct Table {
-    briefs: Mapped<Brief>,
-    slots: Mapped<Slot>,
+    near: Mapped,
+    far: Mapped,
 }
 
 impl Tables {
@@ -45,10 +40,7 @@ impl Tables {
     /// # Errors
     /// The object has no such maps, or the kernel does not show them.
     pub fn of(ebpf: &Ebpf) -> Result<Self> {
-        let table = |briefs, slots| {
-            anyhow::Ok(Table { briefs: Mapped::of(ebpf, briefs)?, slots: Mapped::of(ebpf, slots)? })
-        };
-        Ok(Self { near: table("NEAR_BRIEF", "NEAR")?, far: table("FAR_BRIEF", "FAR")? })
+        Ok(Self { near: Mapped::of(ebpf, "NEAR")?, far: Mapped::of(ebpf, "FAR")? })
     }
 
     /// What is missing by pod, in the slots' own numbering, of exchanges whose last step was taken between `youngest`
@@ -73,34 +65,18 @@ impl Tables {
     }
 }
 
-impl Table {
-    /// Young exchanges whose data passed its second hook and that are not settled.
-    fn waiting(&self, now_ns: u64) -> impl Iterator<Item = (Slot, u16)> {
-        let wait = move |index: &usize| {
-            let brief = self.briefs.read(*index);
-            brief.stage() == Stage::Passed && brief.is_young(now_ns)
-        };
-        (0..SLOTS as usize).filter(wait).filter_map(|index| {
-            let slot = self.slots.read(index);
-            let tag = slot::tag(slot.key);
-            let whole = slot::marks(slot.state, tag) && slot.state & state::DEAD == 0;
-            whole.then_some((slot, tag))
-        })
-    }
-}
-
-/// An array map's values, as the kernel programs see them.
+/// A table in the kernel's memory, which programs write while it is read: words of a slot may be of different
+/// exchanges, and tags tell.
 #[derive(Debug)]
-struct Mapped<T>(NonNull<T>);
+struct Mapped(NonNull<Table>);
 
 // SAFETY: the memory belongs to nobody but the kernel, and is only read.
-unsafe impl<T> Send for Mapped<T> {}
+unsafe impl Send for Mapped {}
 // SAFETY: as above.
-unsafe impl<T> Sync for Mapped<T> {}
+unsafe impl Sync for Mapped {}
 
-impl<T> Mapped<T> {
-    const LENGTH: NonZeroUsize =
-        NonZeroUsize::new(SLOTS as usize * size_of::<T>()).expect("slots have a size");
+impl Mapped {
+    const LENGTH: NonZeroUsize = NonZeroUsize::new(size_of::<Table>()).expect("tables have a size");
 
     fn of(ebpf: &Ebpf, name: &str) -> Result<Self> {
         let map = ebpf.map(name).with_context(|| format!("the kernel object has no map {name}"))?;
@@ -115,15 +91,32 @@ impl<T> Mapped<T> {
         Ok(Self(start.cast()))
     }
 
-    /// One value, which programs may be writing: words of it may be of different exchanges, and tags tell.
-    fn read(&self, index: usize) -> T {
-        assert!(index < SLOTS as usize, "slot {index}");
-        // SAFETY: in range, aligned, and any bits make a value of the types used.
-        unsafe { self.0.add(index).read_volatile() }
+    /// Young exchanges whose data passed its second hook and that are not settled.
+    fn waiting(&self, now_ns: u64) -> impl Iterator<Item = (Slot, u16)> {
+        let wait = move |index: &usize| {
+            let brief = self.brief(*index);
+            brief.stage() == Stage::Passed && brief.is_young(now_ns)
+        };
+        (0..SLOTS as usize).filter(wait).filter_map(|index| {
+            let slot = self.slot(index);
+            let tag = slot::tag(slot.key);
+            let whole = slot::marks(slot.state, tag) && slot.state & state::DEAD == 0;
+            whole.then_some((slot, tag))
+        })
+    }
+
+    fn brief(&self, index: usize) -> Brief {
+        // SAFETY: mapped, aligned, the index is checked, and any bits make a brief.
+        unsafe { (&raw const (*self.0.as_ptr()).briefs[index]).read_volatile() }
+    }
+
+    fn slot(&self, index: usize) -> Slot {
+        // SAFETY: as above; any bits make a slot.
+        unsafe { (&raw const (*self.0.as_ptr()).slots[index]).read_volatile() }
     }
 }
 
-impl<T> Drop for Mapped<T> {
+impl Drop for Mapped {
     fn drop(&mut self) {
         // SAFETY: mapped by open with this length, and nothing refers to it any more.
         if let Err(error) = unsafe { munmap(self.0.cast(), Self::LENGTH.get()) } {
