@@ -4,7 +4,7 @@
 //! Delays inside a node are TUN devices that packets are routed through, and what is redirected is not routed. So the
 //! redirect itself goes to such a device first, and what comes back out of it is redirected on.
 
-use std::{fs, net::IpAddr};
+use std::{fs, net::IpAddr, path::Path};
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -13,7 +13,11 @@ use aya::{
         HashMap, MapData,
         lpm_trie::{Key, LpmTrie},
     },
-    programs::{LinkOrder, SchedClassifier, TcAttachType, links::FdLink, tc::TcAttachOptions},
+    programs::{
+        LinkOrder, SchedClassifier, TcAttachType,
+        links::FdLink,
+        tc::{self, NlOptions, TcAttachOptions, TcError, TcHandle},
+    },
 };
 use nix::net::if_::if_nametoindex;
 use xcloud_common::stand_in::{AWAY, Hop};
@@ -84,7 +88,7 @@ fn places(cloud: &Cloud, program: &str) -> Vec<(String, TcAttachType)> {
     at(ingress, TcAttachType::Ingress).chain(at(egress, TcAttachType::Egress)).collect()
 }
 
-/// Links are pinned, as Cilium does it, so that a lab that stays keeps them.
+/// By the back end that the agents are told to use, else by TCX.
 fn attach(
     ebpf: &mut Ebpf,
     name: &str,
@@ -96,14 +100,51 @@ fn attach(
     let program: &mut SchedClassifier =
         ebpf.program_mut(name).with_context(|| format!("no program {name}"))?.try_into()?;
     program.load().with_context(|| format!("the kernel refused {name}"))?;
+    let clsact = plan.tc_backend.as_deref() == Some("clsact");
     for (interface, direction) in places {
-        let what = || format!("attaching {name} to {interface}, {direction:?}, by TCX");
-        let options = TcAttachOptions::TcxOrder(order());
-        let id = program.attach_with_options(&interface, direction, options).with_context(what)?;
-        let link: FdLink = program.take_link(id)?.try_into()?;
-        let pin = format!("{}-{interface}-{direction:?}", cloud.name).to_lowercase();
-        link.pin(state::bpffs(&plan.name).join(pin)).with_context(what)?;
+        if clsact {
+            by_clsact(program, &interface, direction)
+        } else {
+            let pin = format!("{}-{interface}-{direction:?}", cloud.name).to_lowercase();
+            let pin = state::bpffs(&plan.name).join(pin);
+            by_tcx(program, &interface, direction, order(), &pin)
+        }
+        .with_context(|| format!("attaching {name} to {interface}, {direction:?}"))?;
     }
+    Ok(())
+}
+
+/// The link is pinned, as Cilium does it, so that a lab that stays keeps it.
+fn by_tcx(
+    program: &mut SchedClassifier,
+    interface: &str,
+    direction: TcAttachType,
+    order: LinkOrder,
+    pin: &Path,
+) -> Result<()> {
+    let options = TcAttachOptions::TcxOrder(order);
+    let id = program.attach_with_options(interface, direction, options).context("by TCX")?;
+    let link: FdLink = program.take_link(id)?.try_into()?;
+    link.pin(pin).with_context(|| format!("pinning its link as {}", pin.display()))?;
+    Ok(())
+}
+
+/// At priority 1, as Cilium does it. Of filters that share a priority the last one added comes first, so when this is
+/// called decides the order.
+fn by_clsact(
+    program: &mut SchedClassifier,
+    interface: &str,
+    direction: TcAttachType,
+) -> Result<()> {
+    match tc::qdisc_add_clsact(interface) {
+        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
+        other => other.context("adding a clsact qdisc")?,
+    }
+    let options = NlOptions { priority: 1, handle: TcHandle::from(1), ..NlOptions::default() };
+    let options = TcAttachOptions::Netlink(options);
+    let id = program.attach_with_options(interface, direction, options).context("by clsact")?;
+    // The filter is to stay.
+    std::mem::forget(program.take_link(id)?);
     Ok(())
 }
 
