@@ -35,6 +35,12 @@ impl Stage {
         (Self::AfterUplink, "after_uplink"),
     ];
 
+    /// Its name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+
     /// The stage with this index.
     #[inline(always)]
     #[must_use]

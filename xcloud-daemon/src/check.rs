@@ -16,10 +16,12 @@ use crate::{
 };
 
 pub mod cni;
+pub mod stages;
 #[cfg(test)]
 mod tests;
 
 use cni::{Cni, Traces, Visible};
+use stages::Probed;
 
 /// All that was found out. Serialised names are stable.
 #[derive(Clone, Debug, Serialize)]
@@ -38,6 +40,8 @@ pub struct Check {
     pub visible: Vec<Visible>,
     /// Every interface, and what would attach to it.
     pub interfaces: Vec<Watched>,
+    /// What `xcloud agent --stages` could tell of what CNI segments are made of.
+    pub stages: Vec<Probed>,
     /// What stands against measuring, and what to do about it.
     pub missing: Vec<String>,
     /// What could not be found out.
@@ -83,6 +87,7 @@ fn look(args: &CheckArgs) -> Result<Check> {
     let traces = cni::look(&args.root, &facts);
     let decisions = ifaces::decide(&facts, wanted);
     let mut check = judge(kernel_release(), features, plan, decisions, &traces);
+    check.stages = stages::look();
     for watched in &mut check.interfaces {
         if watched.decision.role == Some(Role::Pod) {
             let end = wanted.pod_namespaces.then(|| podns::find(watched.decision.index));
@@ -143,6 +148,7 @@ fn judge(
         visible: cni::visible(&cni),
         cni,
         interfaces,
+        stages: Vec::new(),
         missing,
         unknown,
     }
@@ -208,9 +214,21 @@ fn rows(check: &Check) -> Vec<[String; 4]> {
     let plain = |section: &'static str, text: &String| {
         [section.into(), String::new(), String::new(), text.clone()]
     };
+    let stages = check.stages.iter().map(|one| {
+        let what = one.stage.map_or_else(|| "every stage".into(), |stage| format!("stage {stage}"));
+        let detail = format!("{what}: {}", one.detail);
+        ["stages".into(), one.function.into(), name(&one.answer), detail]
+    });
     let plan = check.plan.reasons.iter().map(|text| plain("plan", text));
     let missing = check.missing.iter().map(|text| plain("missing", text));
-    features.chain(interfaces).chain([cni]).chain(visible).chain(plan).chain(missing).collect()
+    features
+        .chain(interfaces)
+        .chain([cni])
+        .chain(visible)
+        .chain(stages)
+        .chain(plan)
+        .chain(missing)
+        .collect()
 }
 
 fn csv(check: &Check) -> Result<String> {
@@ -254,6 +272,7 @@ fn heading(section: &str) -> &'static str {
         "interface" => "Interfaces",
         "cni" => "CNI and its mode",
         "visible" => "What hooks see of pods' traffic in that mode, when they come first",
+        "stages" => "What CNI segments are made of, with --stages",
         "plan" => "What would be used",
         _ => "What is missing",
     }

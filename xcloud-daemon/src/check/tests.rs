@@ -1,7 +1,9 @@
+use std::io;
+
 use insta::assert_snapshot;
 
 use super::*;
-use crate::kernel::{ifaces::LinkLayer, probe::Feature};
+use crate::kernel::{self, ifaces::LinkLayer, probe::Feature};
 
 fn finding(feature: Feature, answer: Answer, detail: &str) -> Finding {
     Finding { feature, answer, detail: detail.into() }
@@ -55,7 +57,15 @@ fn able() -> Check {
         programs: vec!["cali8 cali_tc_preambl".into()],
         ..Traces::default()
     };
-    judge("6.18.44".into(), features, plan, decisions, &traces)
+    let mut check = judge("6.18.44".into(), features, plan, decisions, &traces);
+    check.stages = probes().map(|probe| stages::judge(probe, Ok(()))).collect();
+    check
+}
+
+/// Functions with and without a module, and the one that ends every stage.
+fn probes() -> impl Iterator<Item = &'static kernel::stages::Probe> {
+    let shown = ["__dev_queue_xmit", "nf_hook_slow", "wg_xmit"];
+    kernel::stages::all().filter(move |probe| shown.contains(&probe.function))
 }
 
 fn unable() -> Check {
@@ -67,7 +77,11 @@ fn unable() -> Check {
         finding(Feature::RawTpNetDevStartXmit, Answer::No, "refused"),
     ];
     let plan = Plan::new(&features, true);
-    judge("5.15.0".into(), features, plan, vec![], &Traces::default())
+    let mut check = judge("5.15.0".into(), features, plan, vec![], &Traces::default());
+    let refusals = [libc::EACCES, libc::EOPNOTSUPP, libc::ENOENT].map(io::Error::from_raw_os_error);
+    let judged = probes().zip(refusals).map(|(probe, error)| stages::judge(probe, Err(error)));
+    check.stages = judged.collect();
+    check
 }
 
 #[test]

@@ -42,11 +42,19 @@ const fn probe(
     Probe { function, stage, module, entry, exit }
 }
 
+impl Probe {
+    /// Whether this is the one without which no stage can be told.
+    #[must_use]
+    pub fn ends_every_stage(&self) -> bool {
+        self.function == HAND_OVER.function
+    }
+}
+
 /// Where packets are handed to the next device: ends every stage. Without it the others would count what devices do.
-const HAND_OVER: Probe = probe(Stage::Routing, "__dev_queue_xmit", None, "stage_hand_over", None);
+static HAND_OVER: Probe = probe(Stage::Routing, "__dev_queue_xmit", None, "stage_hand_over", None);
 
 /// All of them. The functions are there in every kernel from 5.10 on, though some only with their module.
-pub const PROBES: [Probe; 10] = {
+pub static PROBES: [Probe; 10] = {
     const ROUTING: (&str, Option<&str>) = ("stage_routing", Some("stage_routing_end"));
     const OUTER: (&str, Option<&str>) = ("stage_encapsulation", Some("stage_encapsulation_end"));
     use Stage::{Conntrack, Encapsulation, Encryption, Netfilter, Routing};
@@ -72,6 +80,11 @@ pub const PROBES: [Probe; 10] = {
     ]
 };
 
+/// Every function that is probed.
+pub fn all() -> impl Iterator<Item = &'static Probe> {
+    [&HAND_OVER].into_iter().chain(&PROBES)
+}
+
 /// Whether a function is probed.
 #[derive(Clone, Debug)]
 pub struct Told {
@@ -86,7 +99,7 @@ pub struct Told {
 /// # Errors
 /// The kernel refuses a program, or the one function nothing can be measured without.
 pub fn attach(ebpf: &mut Ebpf) -> Result<Vec<Told>> {
-    for probe in [HAND_OVER].iter().chain(&PROBES) {
+    for probe in all() {
         for name in [Some(probe.entry), probe.exit].into_iter().flatten() {
             match program(ebpf, name)?.load() {
                 Ok(()) | Err(ProgramError::AlreadyLoaded) => {}
@@ -156,12 +169,8 @@ pub struct RunTime {
 /// # Errors
 /// A program is not loaded or /proc cannot be read.
 pub fn run_times(ebpf: &mut Ebpf) -> Result<Vec<RunTime>> {
-    let mut names: Vec<_> = [HAND_OVER]
-        .iter()
-        .chain(&PROBES)
-        .flat_map(|probe| [Some(probe.entry), probe.exit])
-        .flatten()
-        .collect();
+    let mut names: Vec<_> =
+        all().flat_map(|probe| [Some(probe.entry), probe.exit]).flatten().collect();
     names.sort_unstable();
     names.dedup();
     names

@@ -93,7 +93,7 @@ fn cni_ns(sample: &Sample, far: bool) -> u64 {
 /// The upper bound of the bucket that holds a percentile.
 #[must_use]
 pub fn percentile_below_ns(by_log2_ns: &[u64], percent: u64) -> u64 {
-    let all: u64 = by_log2_ns.iter().sum();
+    let all = by_log2_ns.iter().copied().fold(0, u64::saturating_add);
     let mut left = all.saturating_mul(percent).div_ceil(100);
     for (power, packets) in by_log2_ns.iter().enumerate().take(BUCKETS) {
         left = left.saturating_sub(*packets);

@@ -259,3 +259,7 @@ pub fn csv(nodes: &[Node]) -> Result<String> {
     }
     Ok(String::from_utf8(writer.into_inner().context("writing to memory")?)?)
 }
+
+#[cfg(test)]
+#[path = "stages_tests.rs"]
+mod tests;

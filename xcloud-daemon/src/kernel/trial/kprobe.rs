@@ -39,7 +39,12 @@ impl EmptyProbe {
 
 /// Opens the event of a probe. Fields by their place in `struct perf_event_attr`.
 fn open(function: &CStr, at_return: bool) -> io::Result<OwnedFd> {
-    let kind: u32 = fs::read_to_string(PMU_TYPE)?.trim().parse().map_err(io::Error::other)?;
+    let kind = fs::read_to_string(PMU_TYPE).map_err(|error| match error.kind() {
+        // Not to be taken for a function that is not there.
+        io::ErrorKind::NotFound => io::Error::from_raw_os_error(libc::EOPNOTSUPP),
+        _ => error,
+    })?;
+    let kind: u32 = kind.trim().parse().map_err(io::Error::other)?;
     let mut attr = [0u64; ATTR_WORDS];
     attr[0] = u64::from(kind) | (size_of_val(&attr) as u64) << 32;
     attr[1] = at_return.into();
