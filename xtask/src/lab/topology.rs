@@ -67,7 +67,8 @@ fn build_node(plan: &Plan, cloud: &Cloud) -> Result<()> {
     for pod in &cloud.pods {
         set_sysctls(&pod.netns)?;
     }
-    ip(&cloud.netns, "", &node_v4(plan, cloud))?;
+    let devices = ip(&cloud.netns, "", &node_v4(plan, cloud));
+    if plan.cni == Cni::Netkit { devices.context(tunnels::LACKING) } else { devices }?;
     ip(&cloud.netns, "-6", &node_v6(plan, cloud))?;
     for pod in &cloud.pods {
         ip(&pod.netns, "", &pod_v4(plan, cloud, pod))?;
@@ -164,13 +165,9 @@ fn pod_interfaces(plan: &Plan, cloud: &Cloud) -> String {
     }
     for pod in &cloud.pods {
         let (device, address) = (&pod.interface, pod.ipv4);
-        let _ = write!(
-            script,
-            "link add {device} type veth peer name eth0 netns {}\n\
-             link set {device} mtu {1} addrgenmode none up\n",
-            pod.netns,
-            tunnels::pod_mtu(plan)
-        );
+        script += &pair(plan, pod);
+        let mtu = tunnels::pod_mtu(plan);
+        let _ = writeln!(script, "link set {device} mtu {mtu} addrgenmode none up");
         if plan.cni == Cni::Bridge {
             let _ = writeln!(script, "link set {device} master {BRIDGE}");
         } else {
@@ -182,6 +179,16 @@ fn pod_interfaces(plan: &Plan, cloud: &Cloud) -> String {
         }
     }
     script
+}
+
+/// A pod's interface on the node and its end in the pod.
+fn pair(plan: &Plan, Pod { interface, netns, .. }: &Pod) -> String {
+    if plan.cni == Cni::Netkit {
+        // The iproute2 of Debian 12 knows none of a netkit device's options, so the kernel names the other end.
+        format!("link add {interface} type netkit\nlink set nk0 netns {netns} name eth0\n")
+    } else {
+        format!("link add {interface} type veth peer name eth0 netns {netns}\n")
+    }
 }
 
 fn node_v6(plan: &Plan, cloud: &Cloud) -> String {

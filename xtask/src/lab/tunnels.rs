@@ -5,7 +5,7 @@
 
 use std::{fmt::Write as _, net::IpAddr, process::Command};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use super::{
     cni::Cni,
@@ -46,6 +46,9 @@ pub(super) fn devices(plan: &Plan, cloud: &Cloud) -> Vec<String> {
     }
 }
 
+/// What it may mean that a device cannot be made.
+pub(super) const LACKING: &str = "this kernel or its tools may lack this --cni; `cargo xtask kernels 6.12` runs it in one that has it";
+
 /// Builds one node's end.
 pub(super) fn build(plan: &Plan, cloud: &Cloud) -> Result<()> {
     let built = match plan.cni {
@@ -54,14 +57,9 @@ pub(super) fn build(plan: &Plan, cloud: &Cloud) -> Result<()> {
         Cni::Ipip => per_node(plan, cloud, ipip),
         Cni::Wireguard => wireguard(plan, cloud),
         Cni::Ipsec => per_node(plan, cloud, ipsec),
-        Cni::Netkit => bail!(
-            "--cni netkit: the iproute2 that Debian 12 has cannot make netkit devices (6.7 or newer can)"
-        ),
         _ => return Ok(()),
     };
-    built.context(
-        "this kernel or its tools may lack this --cni; `cargo xtask kernels 6.12` runs it in one that has it",
-    )
+    built.context(LACKING)
 }
 
 /// One end of a tunnel for one family of pods' addresses.
