@@ -166,11 +166,11 @@ impl Hooks {
 
     fn try_attach(&mut self, interface: &Interface) -> Result<Vec<String>> {
         if interface.role == Role::Uplink {
-            self.tell_uplinks(Some(interface.index))?;
+            self.tell_uplinks(&interface.leaves_by)?;
         }
         let result = self.programs.attach(interface);
         if result.is_err() && interface.role == Role::Uplink {
-            self.tell_uplinks(None)?;
+            self.tell_uplinks(&[])?;
         }
         result
     }
@@ -183,7 +183,7 @@ impl Hooks {
         self.programs.detach(index);
         info!("{}: detached", title(&interface));
         if interface.role == Role::Uplink
-            && let Err(error) = self.tell_uplinks(None)
+            && let Err(error) = self.tell_uplinks(&[])
         {
             warn!("the kernel programs still count {} as an uplink: {error:#}", interface.name);
         }
@@ -282,15 +282,15 @@ impl Hooks {
         self.watched.retain(|index, watched| !alone(watched) || traffic(*index).is_ok());
     }
 
-    /// Tells the tracepoint which interfaces are uplinks: those attached, and one about to be.
-    fn tell_uplinks(&mut self, joining: Option<u32>) -> Result<()> {
-        let known = self.interfaces(Role::Uplink).map(|interface| interface.index);
-        let mut uplinks: Vec<u32> = known.chain(joining).collect();
+    /// Tells the tracepoint which devices the uplinks' packets leave by: of those attached, and of one about to be.
+    fn tell_uplinks(&mut self, joining: &[u32]) -> Result<()> {
+        let known = self.interfaces(Role::Uplink).flat_map(|interface| &interface.leaves_by);
+        let mut uplinks: Vec<u32> = known.chain(joining).copied().collect();
         uplinks.sort_unstable();
         uplinks.dedup();
         if uplinks.len() > MAX_UPLINKS {
             anyhow::bail!(
-                "{MAX_UPLINKS} uplinks are watched already, the most there may be: name the ones to watch with --uplink"
+                "uplinks leave by more than {MAX_UPLINKS} devices, the most there may be: name the ones to watch with --uplink"
             );
         }
         self.config.uplinks = [0; MAX_UPLINKS];

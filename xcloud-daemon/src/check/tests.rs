@@ -15,6 +15,7 @@ fn decision(index: u32, name: &str, kind: &str, role: Option<Role>, reason: &str
         name: name.into(),
         kind: kind.into(),
         link_layer: LinkLayer::Ethernet,
+        leaves_by: vec![index],
         role,
         reason: reason.into(),
     }

@@ -62,6 +62,8 @@ pub struct Interface {
     pub link_layer: LinkLayer,
     /// Kind as rtnetlink names it, e.g. `veth`; `physical` when the kernel names none.
     pub kind: String,
+    /// Indexes of the devices that have its packets last: the members of a bond, the device below a VLAN, else itself.
+    pub leaves_by: Vec<u32>,
 }
 
 /// What was decided about an interface, and why.
@@ -75,6 +77,8 @@ pub struct Decision {
     pub kind: String,
     /// What its packets start with.
     pub link_layer: LinkLayer,
+    /// Indexes of the devices that have its packets last: the members of a bond, the device below a VLAN, else itself.
+    pub leaves_by: Vec<u32>,
     /// What it is to the measurement; none when it is left out.
     pub role: Option<Role>,
     /// Why, in one sentence.
@@ -91,6 +95,7 @@ impl Decision {
             role,
             link_layer: self.link_layer,
             kind: self.kind.clone(),
+            leaves_by: self.leaves_by.clone(),
         })
     }
 }

@@ -87,6 +87,7 @@ fn loopback(role: Role) -> Interface {
         role,
         link_layer: LinkLayer::Ethernet,
         kind: "loopback".into(),
+        leaves_by: vec![1],
     }
 }
 

@@ -6,6 +6,7 @@ mod harness;
 mod inside;
 mod logged;
 mod raw;
+mod stacked;
 mod torn;
 mod tracepoint;
 mod tunnels;

@@ -153,6 +153,7 @@ mod tests {
             role: Role::Pod,
             link_layer: LinkLayer::Ethernet,
             kind: "veth".into(),
+            leaves_by: vec![index],
         };
         (index, interface)
     }

@@ -11,6 +11,8 @@ type Verdict = Result<String, String>;
 const ARPHRD_ETHER: u16 = 1;
 const TABLE_LOCAL: u32 = 255;
 const TABLE_MAIN: u32 = 254;
+/// Most devices one upon another that are followed down: the kernel allows eight.
+const MOST_STACKED: usize = 8;
 /// Names of interfaces that CNIs and container runtimes make for themselves.
 const NOT_UPLINKS: [&str; 9] =
     ["cilium_", "lxc", "cni", "docker", "cali", "cbr", "kube-", "nodelocaldns", "virbr"];
@@ -56,9 +58,28 @@ impl Facts {
             } else {
                 LinkLayer::L3
             },
+            leaves_by: self.leaves_by(link, MOST_STACKED),
             role,
             reason,
         }
+    }
+
+    /// The devices that have a link's packets last. Their queues are where its packets wait: a bond and a VLAN have none.
+    fn leaves_by(&self, link: &Link, most: usize) -> Vec<u32> {
+        let below: Vec<&Link> = match link.kind.as_str() {
+            _ if most == 0 => vec![],
+            "bond" | "team" => {
+                self.links.iter().filter(|member| member.master == Some(link.index)).collect()
+            }
+            "vlan" | "macvlan" | "ipvlan" if !link.parent_elsewhere => {
+                self.links.iter().filter(|parent| Some(parent.index) == link.parent).collect()
+            }
+            _ => vec![],
+        };
+        if below.is_empty() {
+            return vec![link.index];
+        }
+        below.into_iter().flat_map(|lower| self.leaves_by(lower, most - 1)).collect()
     }
 
     fn uplink(&self, link: &Link, wanted: &InterfaceArgs) -> Verdict {

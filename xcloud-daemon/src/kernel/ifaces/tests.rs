@@ -75,6 +75,22 @@ fn bond_stands_for_its_slaves() {
 }
 
 #[test]
+fn packets_leave_by_the_lowest_devices() {
+    let member = |index, name| Link { master: Some(4), ..link(index, name, "") };
+    let bond = link(4, "bond0", "bond");
+    let vlan = Link { parent: Some(4), ..link(5, "bond0.7", "vlan") };
+    let elsewhere = Link { parent: Some(2), parent_elsewhere: true, ..link(6, "net1", "macvlan") };
+    let lonely = link(7, "bond1", "bond");
+    let own_parent = Link { parent: Some(8), ..link(8, "odd", "vlan") };
+    let links =
+        vec![member(2, "eth0"), member(3, "eth1"), bond, vlan, elsewhere, lonely, own_parent];
+    let decisions = decide(&facts(links, vec![]), &InterfaceArgs::default());
+    let found: Vec<&[u32]> = decisions.iter().map(|one| &one.leaves_by[..]).collect();
+    let wanted: [&[u32]; 7] = [&[2], &[3], &[2, 3], &[2, 3], &[6], &[7], &[8]];
+    assert_eq!(found, wanted);
+}
+
+#[test]
 fn vlan_is_watched_at_one_level_only() {
     let vlan = Link { parent: Some(2), ..link(3, "eth0.7", "vlan") };
     let links = vec![link(2, "eth0", ""), vlan];

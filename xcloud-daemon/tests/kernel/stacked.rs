@@ -1,0 +1,109 @@
+//! Packets that leave by a bond or a VLAN, seen at the device below it: real devices, in a network namespace that ends
+//! with the test.
+
+use std::{io, os::fd::AsRawFd as _, panic, process::Command, thread};
+
+use aya::programs::RawTracePoint;
+use nix::{
+    net::if_::if_nametoindex,
+    sched::{CloneFlags, unshare},
+    sys::socket::{AddressFamily, SockFlag, SockType, socket},
+};
+use xcloud_common::config::Config;
+
+use crate::{
+    craft::{DATA, Segment},
+    harness::{self, Kernel},
+};
+
+/// Makes devices; whether this kernel has the kind.
+fn made(commands: &[&str]) -> bool {
+    commands.iter().all(|command| {
+        let status = Command::new("ip").args(command.split(' ')).status().expect("running ip");
+        status.success()
+    })
+}
+
+/// Sends a frame by a device, past every protocol.
+fn send(interface: &str, frame: &[u8]) {
+    let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::empty(), None);
+    let socket = socket.expect("a packet socket");
+    // SAFETY: zero is valid for all its fields.
+    let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    to.sll_family = u16::try_from(libc::AF_PACKET).expect("small");
+    to.sll_protocol = 0x0800u16.to_be();
+    to.sll_ifindex = if_nametoindex(interface).expect("an index").cast_signed();
+    let size = libc::socklen_t::try_from(size_of_val(&to)).expect("small");
+    // SAFETY: both buffers live through the call and have the lengths told.
+    let sent = unsafe {
+        let (data, to) = (frame.as_ptr().cast(), (&raw const to).cast());
+        libc::sendto(socket.as_raw_fd(), data, frame.len(), 0, to, size)
+    };
+    assert!(sent >= 0, "sending by {interface}: {}", io::Error::last_os_error());
+}
+
+/// Builds `commands` on top of `low0`, sends data by `top`, and expects its departure to be stamped at `low0`.
+fn leaves_by_the_lower_device(top: &'static str, commands: &'static [&'static str]) {
+    if !harness::available() {
+        return;
+    }
+    let work = move || {
+        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
+        assert!(made(&["link add low0 type veth peer name low1", "link set low1 up"]));
+        if !made(commands) {
+            return eprintln!("SKIPPED: this kernel cannot make {top}");
+        }
+        let low = if_nametoindex("low0").expect("low0");
+        let netns = std::fs::metadata("/proc/thread-self/ns/net").expect("the namespace");
+        let netns = std::os::unix::fs::MetadataExt::ino(&netns).try_into().expect("32 bits");
+        let mut config = Config { netns, uplink_count: 1, ..Config::default() };
+        config.uplinks[0] = low;
+        let mut kernel = Kernel::load();
+        kernel.configure(config);
+        let program: &mut RawTracePoint =
+            kernel.ebpf.program_mut("uplink_xmit_raw").expect("there").try_into().expect("raw");
+        program.load().expect("loading uplink_xmit_raw");
+        program.attach("net_dev_start_xmit").expect("attaching uplink_xmit_raw");
+        let data = Segment { seq: 700_000, ..DATA };
+        let answer = data.answered().frame();
+        kernel.run("pod_out", &data.frame());
+        send(top, &data.frame());
+        kernel.run("uplink_in", &answer);
+        kernel.run("pod_in", &answer);
+        let uplinks: Vec<u32> = kernel.samples().iter().map(|one| one.uplink_ifindex).collect();
+        assert_eq!(uplinks, [low], "one sample, that left by low0");
+    };
+    thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|why| panic::resume_unwind(why));
+}
+
+#[test]
+fn what_leaves_by_a_bond_is_stamped_at_its_member() {
+    leaves_by_the_lower_device(
+        "bond0",
+        &[
+            "link add bond0 type bond mode active-backup",
+            "link set low0 master bond0",
+            "link set bond0 up",
+        ],
+    );
+}
+
+#[test]
+fn what_leaves_by_a_vlan_is_stamped_at_the_device_below() {
+    leaves_by_the_lower_device(
+        "low0.7",
+        &[
+            "link set low0 up",
+            "link add link low0 name low0.7 type vlan id 7",
+            "link set low0.7 up",
+        ],
+    );
+}
+
+#[test]
+fn what_leaves_by_a_macvlan_is_stamped_at_the_device_below() {
+    leaves_by_the_lower_device(
+        "mac0",
+        &["link set low0 up", "link add mac0 link low0 type macvlan", "link set mac0 up"],
+    );
+}
