@@ -25,7 +25,7 @@ pub enum Sight {
 /// What one hook sees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Visible {
-    /// The hook.
+    /// The hook, or whose traffic passes none.
     pub hook: &'static str,
     /// How much.
     pub sight: Sight,
@@ -33,7 +33,10 @@ pub struct Visible {
     pub detail: String,
 }
 
-/// What each hook sees.
+const HOST_NETWORK: &str =
+    "the node's own sockets and host-network pods pass no pod interface: not split, in no figure";
+
+/// What each hook sees, and whose traffic none does.
 #[must_use]
 pub fn visible(cni: &Cni) -> Vec<Visible> {
     let (out, out_why) = pod_out(cni);
@@ -45,6 +48,7 @@ pub fn visible(cni: &Cni) -> Vec<Visible> {
         row("uplink_out", uplink, uplink_why),
         row("uplink_in", uplink, uplink_why),
         row("pod_in", inn, in_why),
+        row("host_network", Sight::Nothing, HOST_NETWORK),
     ]
 }
 

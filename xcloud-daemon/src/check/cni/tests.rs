@@ -39,6 +39,7 @@ fn every_mode_is_recognised_and_says_what_is_visible() {
             ("uplink_out", mode.uplink),
             ("uplink_in", mode.uplink),
             ("pod_in", mode.pod_in),
+            ("host_network", Sight::Nothing),
         ];
         assert_eq!(sights, wanted, "{}", mode.name);
         assert!(cni.evidence.iter().all(|reason| !reason.is_empty()), "{}", mode.name);
