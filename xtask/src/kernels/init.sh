@@ -21,5 +21,10 @@ b mount -t cgroup2 none /root/sys/fs/cgroup
 b mount -t bpf none /root/sys/fs/bpf
 b mount -t debugfs none /root/sys/kernel/debug
 b mount -t tracefs none /root/sys/kernel/tracing
+# A processor that is stuck ends the guest and says where, instead of the time running out.
+echo 8 > /proc/sys/kernel/printk
+for knob in softlockup_all_cpu_backtrace softlockup_panic oops_all_cpu_backtrace; do
+    echo 1 > /proc/sys/kernel/$knob 2>/dev/null || true
+done
 b cp /session /root/run/session
 exec /busybox switch_root /root /bin/sh /run/session
