@@ -12,5 +12,6 @@ pub mod measure;
 pub mod observe;
 pub mod query;
 pub mod report;
+pub mod result;
 pub mod usage;
 pub mod wire;

@@ -1,0 +1,182 @@
+//! What a load test found: the file that `xcloud load` writes, and `xcloud compare` and `xcloud report` read.
+//!
+//! A [`Run`] holds [`Trial`]s. A trial is the unit of replication: a comparison resamples trials, never requests. Nothing
+//! is averaged away: percentiles come from the histograms, which can be merged.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{BufReader, Write as _},
+    path::Path,
+};
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+
+/// Names this layout; a reader refuses others.
+pub const SCHEMA: &str = "xcloud.run.v1";
+
+/// Trials made for one purpose on one state of the network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// What its reader calls this run, e.g. `cilium`.
+    pub label: String,
+    /// The program that measured, and its version.
+    pub tool: String,
+    /// Facts that have to be the same for two runs to be compared: kernel, CPU, congestion control, CNI and its configuration.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// In the order in which they were made.
+    pub trials: Vec<Trial>,
+    /// What a reader has to know before believing any figure.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// One test on one pair of ends, once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// What was done, e.g. `throughput` or the name of a suite's step. The same in all repeats.
+    pub test: String,
+    /// Where the load came from.
+    pub from: String,
+    /// Where it went.
+    pub to: String,
+    /// When it began, in nanoseconds since 1970.
+    pub started_unix_ns: u64,
+    /// How long it took, in nanoseconds of the monotonic clock.
+    pub duration_ns: u64,
+    /// How it was done, by the flag's name, e.g. `rate`, `connections`.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+    /// Figures of the whole trial, by name, e.g. `throughput`, `retransmits`.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, Metric>,
+    /// Distributions, by name, e.g. `response` (from the intended send time), `service` (from the real one), `lateness`.
+    #[serde(default)]
+    pub histograms: BTreeMap<String, Histogram>,
+    /// Second by second.
+    #[serde(default)]
+    pub intervals: Vec<Interval>,
+    /// What is doubtful about this trial.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// A figure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metric {
+    /// In [`Self::unit`].
+    pub value: f64,
+    /// In the spelling of UCUM: `bit/s`, `ns`, `1`, `By`, `{request}/s`.
+    pub unit: String,
+    /// Which direction is good, where there is one.
+    pub better: Option<Better>,
+}
+
+/// Which of two figures one would rather have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Better {
+    /// As in throughput.
+    Higher,
+    /// As in latency.
+    Lower,
+}
+
+/// A distribution of times in nanoseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// The HdrHistogram V2 encoding, deflated, in base64: what the standard tools read.
+    pub hdr: String,
+    /// How many of the values are only lower bounds: requests that had not ended.
+    #[serde(default)]
+    pub censored: u64,
+}
+
+/// A part of a trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// From the trial's beginning.
+    pub start_ns: u64,
+    /// How long.
+    pub duration_ns: u64,
+    /// Figures of this interval, with the names and units of the trial's.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, f64>,
+    /// Distributions of this interval; together they are the trial's.
+    #[serde(default)]
+    pub histograms: BTreeMap<String, Histogram>,
+}
+
+impl Run {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read, is no run, or one of another layout.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+        let run: Self = serde_json::from_reader(BufReader::new(file))
+            .with_context(|| format!("{} is no result of xcloud", path.display()))?;
+        if run.schema != SCHEMA {
+            bail!("{} is of layout {:?}; this xcloud reads {SCHEMA}", path.display(), run.schema);
+        }
+        Ok(run)
+    }
+
+    /// Writes a file, whole or not at all.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let unfinished = path.with_added_extension("part");
+        let text = serde_json::to_vec_pretty(self)?;
+        File::create(&unfinished)
+            .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
+            .and_then(|()| fs::rename(&unfinished, path))
+            .inspect_err(|_| drop(fs::remove_file(&unfinished)))
+            .with_context(|| format!("writing {}", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run() -> Run {
+        Run {
+            schema: SCHEMA.into(),
+            label: "a".into(),
+            tool: "xcloud 0.1.0".into(),
+            environment: BTreeMap::new(),
+            trials: Vec::new(),
+            warnings: vec!["noisy".into()],
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("a.json");
+        run().write(&path).expect("written");
+        assert_eq!(Run::read(&path).expect("read"), run());
+        assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn another_layout_is_refused_by_name() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("a.json");
+        Run { schema: "xcloud.run.v9".into(), ..run() }.write(&path).expect("written");
+        let error = Run::read(&path).expect_err("refused").to_string();
+        assert!(error.contains("xcloud.run.v9") && error.contains(SCHEMA), "{error}");
+    }
+
+    #[test]
+    fn a_disk_that_takes_nothing_leaves_nothing() {
+        let error = run().write(Path::new("/proc/nowhere/a.json")).expect_err("refused");
+        assert!(format!("{error:#}").contains("/proc/nowhere/a.json"), "{error:#}");
+    }
+}
