@@ -161,6 +161,15 @@ pub struct InterfaceArgs {
         value_name = "BOOL"
     )]
     pub pod_namespaces: bool,
+    /// Where that cannot be, see what such pods' TCP sockets are given, by a tracepoint that costs every connection on the node
+    #[arg(
+        long,
+        env = "XCLOUD_POD_SOCKETS",
+        default_value_t = true,
+        action = clap::ArgAction::Set,
+        value_name = "BOOL"
+    )]
+    pub pod_sockets: bool,
     /// Attach classifiers this way and no other
     #[arg(long, hide = true, value_enum)]
     pub tc_backend: Option<TcBackend>,
