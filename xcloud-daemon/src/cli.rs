@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub mod cost;
+
 use crate::kernel::probe::{DepartureHook, Finding, Plan, TcHook};
 
 /// Says where the p99 of traffic between clouds goes: source CNI, uplink queue, WAN, far CNI, far pod.
@@ -28,6 +30,8 @@ pub enum Command {
     Observe(ObserveArgs),
     /// Say what this kernel and this node allow, and what would attach where
     Check(CheckArgs),
+    /// Say what bytes between clouds cost
+    Cost(Box<cost::CostArgs>),
 }
 
 /// Output formats.

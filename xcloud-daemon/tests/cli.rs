@@ -46,6 +46,13 @@ fn wrong_usage_is_told_from_failure() {
     fails(&["aggregator", "--listen", "nowhere"], 2, "neither IP:PORT");
     fails(&["aggregator", "--join-capacity", "0"], 2, "--join-capacity is 0");
     fails(&["aggregator", "--interval", "1h", "--retention", "1m"], 2, "--retention is 1m");
+    fails(&["cost", "--from", "aws"], 2, "CLOUD/REGION");
+    let (from, to) = ("aws/us-east-1", "gcp/us-central1");
+    fails(&["cost", "--from", from, "--to", to], 2, "--bytes");
+    let wanted = ["cost", "--from", from, "--to", to, "--bytes", "1TB"];
+    fails(&[&wanted[..], &["--path", "pigeon"]].concat(), 2, "no price is known for pigeon");
+    fails(&[&wanted[..], &["--what-if", "packets=12%"]].concat(), 2, "packets=-PERCENT%");
+    fails(&[&wanted[..], &["--tariffs", "/nowhere"]].concat(), 1, "reading prices from /nowhere");
     fails(&["aggregator", "--unknown"], 2, "unexpected argument");
 }
 
