@@ -8,6 +8,7 @@ pub mod aggregator;
 pub mod check;
 pub mod cli;
 pub mod cost;
+pub mod floor;
 pub mod kernel;
 pub mod measure;
 pub mod observe;
