@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub mod cost;
+pub mod report;
 
 use crate::kernel::probe::{DepartureHook, Finding, Plan, TcHook};
 
@@ -32,6 +33,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Say what bytes between clouds cost
     Cost(Box<cost::CostArgs>),
+    /// Show what a load test found, or two side by side
+    Report(report::ReportArgs),
 }
 
 /// Output formats.

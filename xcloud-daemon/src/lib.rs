@@ -16,5 +16,6 @@ pub mod place;
 pub mod query;
 pub mod report;
 pub mod result;
+pub mod run_report;
 pub mod usage;
 pub mod wire;

@@ -57,6 +57,23 @@ fn wrong_usage_is_told_from_failure() {
 }
 
 #[test]
+fn a_run_that_cannot_be_read_is_named_in_the_report_on_the_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (run, broken) = (folder.path().join("run.json"), folder.path().join("broken.json"));
+    let text = r#"{"schema":"xcloud.run.v1","label":"a","tool":"xcloud","trials":[]}"#;
+    std::fs::write(&run, text).expect("writable");
+    std::fs::write(&broken, &text[..40]).expect("writable");
+    let (run, broken) = (run.display().to_string(), broken.display().to_string());
+    let output = xcloud(&["report", &run, &broken, "-o", "markdown"]);
+    let page = String::from_utf8_lossy(&output.stdout);
+    assert!(page.contains("cannot be read") && page.contains("broken.json"), "{page}");
+    assert!(page.contains("there is no trial in it"), "{page}");
+    assert_eq!(output.status.code(), Some(0));
+    fails(&["report", &broken], 1, "broken.json is no result of xcloud");
+    fails(&["report", "/nowhere.json"], 1, "opening /nowhere.json");
+}
+
+#[test]
 fn a_missing_aggregator_is_named_with_what_to_do() {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let address = free.expect("a free port").to_string();

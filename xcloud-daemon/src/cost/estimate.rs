@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use serde::Serialize;
+
 use super::{
     money::Money,
     route::Route,
@@ -10,7 +12,7 @@ use super::{
 };
 
 /// Bytes that a test moves, and what they cost.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Estimate {
     /// Where from, and where to, as they were named.
     pub ends: (String, String),
