@@ -7,6 +7,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub mod cost;
+pub mod report;
+
 use crate::kernel::probe::{DepartureHook, Finding, Plan, TcHook};
 
 /// Says where the p99 of traffic between clouds goes: source CNI, uplink queue, WAN, far CNI, far pod.
@@ -34,6 +37,10 @@ pub enum Command {
     /// Send traffic and time it
     #[command(subcommand)]
     Load(load::LoadCommand),
+    /// Say what bytes between clouds cost
+    Cost(Box<cost::CostArgs>),
+    /// Show what a load test found, or two side by side
+    Report(report::ReportArgs),
 }
 
 /// Output formats.

@@ -6,7 +6,7 @@ use clap::Parser as _;
 use xcloud::{
     agent, aggregator, check,
     cli::{Cli, Command},
-    load, observe, query,
+    cost, load, observe, query, run_report,
     usage::UsageError,
 };
 
@@ -22,6 +22,8 @@ fn main() -> ExitCode {
         Command::Observe(args) => observe::run(args),
         Command::Check(args) => check::run(args),
         Command::Load(command) => load::run(command),
+        Command::Cost(args) => cost::command::run(&args),
+        Command::Report(args) => run_report::command::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

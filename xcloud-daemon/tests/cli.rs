@@ -53,7 +53,31 @@ fn wrong_usage_is_told_from_failure() {
     fails(&["load", "http", "http://127.0.0.1:9/", "-H", "A"], 2, "a header is `Name: value`");
     fails(&["load", "rr", "nowhere"], 2, "no HOST:PORT");
     fails(&["load", "udp-rr", "127.0.0.1:9", "-r", "1,70000"], 2, "a datagram holds");
+    fails(&["cost", "--from", "aws"], 2, "CLOUD/REGION");
+    let (from, to) = ("aws/us-east-1", "gcp/us-central1");
+    fails(&["cost", "--from", from, "--to", to], 2, "--bytes");
+    let wanted = ["cost", "--from", from, "--to", to, "--bytes", "1TB"];
+    fails(&[&wanted[..], &["--path", "pigeon"]].concat(), 2, "no price is known for pigeon");
+    fails(&[&wanted[..], &["--what-if", "packets=12%"]].concat(), 2, "packets=-PERCENT%");
+    fails(&[&wanted[..], &["--tariffs", "/nowhere"]].concat(), 1, "reading prices from /nowhere");
     fails(&["aggregator", "--unknown"], 2, "unexpected argument");
+}
+
+#[test]
+fn a_run_that_cannot_be_read_is_named_in_the_report_on_the_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (run, broken) = (folder.path().join("run.json"), folder.path().join("broken.json"));
+    let text = r#"{"schema":"xcloud.run.v1","label":"a","tool":"xcloud","trials":[]}"#;
+    std::fs::write(&run, text).expect("writable");
+    std::fs::write(&broken, &text[..40]).expect("writable");
+    let (run, broken) = (run.display().to_string(), broken.display().to_string());
+    let output = xcloud(&["report", &run, &broken, "-o", "markdown"]);
+    let page = String::from_utf8_lossy(&output.stdout);
+    assert!(page.contains("cannot be read") && page.contains("broken.json"), "{page}");
+    assert!(page.contains("there is no trial in it"), "{page}");
+    assert_eq!(output.status.code(), Some(0));
+    fails(&["report", &broken], 1, "broken.json is no result of xcloud");
+    fails(&["report", "/nowhere.json"], 1, "opening /nowhere.json");
 }
 
 #[test]
