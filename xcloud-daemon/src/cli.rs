@@ -2,6 +2,7 @@
 
 pub mod load;
 pub mod rate;
+pub mod throughput;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -34,7 +35,7 @@ pub enum Command {
     Observe(ObserveArgs),
     /// Say what this kernel and this node allow, and what would attach where
     Check(CheckArgs),
-    /// Send traffic and time it
+    /// Put load on a path and say what it bore
     #[command(subcommand)]
     Load(load::LoadCommand),
     /// Say what bytes between clouds cost

@@ -5,6 +5,7 @@ pub mod http;
 pub mod rate;
 pub mod responder;
 pub mod rr;
+pub mod throughput;
 
 use anyhow::Result;
 
@@ -21,5 +22,6 @@ pub fn run(command: LoadCommand) -> Result<()> {
         LoadCommand::Crr(args) => rr::run(&args, rate::slot::Transport::TcpEach),
         LoadCommand::UdpRr(args) => rr::run(&args, rate::slot::Transport::Udp),
         LoadCommand::Responder(args) => responder::run(&args),
+        LoadCommand::Throughput(args) => throughput::run(&args),
     }
 }

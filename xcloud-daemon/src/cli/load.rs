@@ -2,11 +2,16 @@
 
 use clap::Subcommand;
 
-use super::rate::{HttpArgs, ResponderArgs, RrArgs};
+use super::{
+    rate::{HttpArgs, ResponderArgs, RrArgs},
+    throughput::ThroughputArgs,
+};
 
 /// Load tests.
 #[derive(Clone, Debug, Subcommand)]
 pub enum LoadCommand {
+    /// How much a path carries: TCP or UDP, against another xcloud or any iperf3
+    Throughput(Box<ThroughputArgs>),
     /// Time HTTP/1.1 requests, at a constant rate or as fast as they are answered
     Http(HttpArgs),
     /// Time requests and answers over TCP connections that stay, with an `xcloud load responder`
