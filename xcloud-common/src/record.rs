@@ -104,7 +104,8 @@ impl Record {
     const fn flags(&self) -> u8 {
         let far = if self.about & FAR != 0 { flag::FAR } else { 0 };
         let resent = if self.state & state::RESENT != 0 { flag::RESENT } else { 0 };
-        far | resent
+        let at_socket = self.about & AT_SOCKET != 0 || self.state & state::AT_SOCKET != 0;
+        far | resent | if at_socket { flag::AT_SOCKET } else { 0 }
     }
 
     /// Both ends: the answer's sender is local at the far node, its receiver at the near one.
@@ -139,6 +140,8 @@ impl Record {
 const PAYLOAD_LANE: u32 = 1;
 const FAR: u32 = 2;
 const IPV6: u32 = 4;
+/// Bit of [`Record::about`]: the answer was seen at the pod's socket, not at an interface.
+pub const AT_SOCKET: u32 = 8;
 const SHIFT_AT: u32 = 8;
 
 /// What a record says in one word: which answer it is, at which end, between what addresses, and that one exchange in

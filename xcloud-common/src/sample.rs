@@ -52,6 +52,8 @@ pub mod flag {
     pub const FAR: u8 = 1;
     /// The data was sent more than once, and the answer echoes this copy's TSval.
     pub const RESENT: u8 = 2;
+    /// What went into the pod was seen at its socket, not at an interface.
+    pub const AT_SOCKET: u8 = 4;
 }
 
 impl Sample {

@@ -119,6 +119,8 @@ pub mod state {
     pub const DEAD: u32 = 8;
     /// The first answer carried payload, so it is the response too.
     pub const ANSWERED_WITH_PAYLOAD: u32 = 16;
+    /// The data was seen at the pod's socket, not at an interface.
+    pub const AT_SOCKET: u32 = 32;
 }
 
 /// Joins `E` and TSval.

@@ -183,10 +183,9 @@ impl Agent {
         let stop = CancellationToken::new();
         let (tell, status) = watch::channel(Status::default());
         let mut client = tokio::spawn(self.client(hello, status).run(stop.clone()));
-        let may_enter = self.args.interfaces.pod_namespaces;
         let result = tokio::select! {
             result = Keeper::new(&self.args, &self.hooks).run() => result,
-            result = pods::watch(&self.hooks, may_enter, &tell) => result,
+            result = pods::watch(&self.hooks, &self.args.interfaces, &tell) => result,
             name = signals.next() => {
                 info!("{name}: closing; once more ends at once");
                 Ok(())

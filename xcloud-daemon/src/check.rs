@@ -92,14 +92,15 @@ fn look(args: &CheckArgs) -> Result<Check> {
         if watched.decision.role == Some(Role::Pod) {
             let end = wanted.pod_namespaces.then(|| podns::find(watched.decision.index));
             let end = end.map(|end| runtime.block_on(end));
-            watched.inside = Some(inside(&watched.decision.kind, end));
+            let kind = &watched.decision.kind;
+            watched.inside = Some(inside(kind, end, wanted.pod_sockets));
         }
     }
     Ok(check)
 }
 
 /// Whether the hooks can move inside the pod, and when they would.
-fn inside(kind: &str, end: Option<Result<PodEnd>>) -> String {
+fn inside(kind: &str, end: Option<Result<PodEnd>>, sockets: bool) -> String {
     let netkit = kind == "netkit";
     match end {
         Some(Ok(PodEnd { path, interface, .. })) if netkit => {
@@ -114,7 +115,8 @@ fn inside(kind: &str, end: Option<Result<PodEnd>>) -> String {
             let why = refused
                 .and_then(Result::err)
                 .map_or_else(|| "--pod-namespaces is false".into(), |error| format!("{error:#}"));
-            format!("{when}not visible, as it cannot be hooked inside the pod: {why}")
+            let what = if sockets && !netkit { "seen at its sockets" } else { "not visible" };
+            format!("{when}{what}, as it cannot be hooked inside the pod: {why}")
         }
     }
 }

@@ -1,5 +1,9 @@
 //! What people type. Definitions only; meaning is given where each command runs.
 
+pub mod load;
+pub mod rate;
+pub mod throughput;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -31,6 +35,9 @@ pub enum Command {
     Observe(ObserveArgs),
     /// Say what this kernel and this node allow, and what would attach where
     Check(CheckArgs),
+    /// Put load on a path and say what it bore
+    #[command(subcommand)]
+    Load(load::LoadCommand),
     /// Say what bytes between clouds cost
     Cost(Box<cost::CostArgs>),
     /// Show what a load test found, or two side by side
@@ -168,6 +175,15 @@ pub struct InterfaceArgs {
         value_name = "BOOL"
     )]
     pub pod_namespaces: bool,
+    /// Where that cannot be, see what such pods' TCP sockets are given, by a tracepoint that costs every connection on the node
+    #[arg(
+        long,
+        env = "XCLOUD_POD_SOCKETS",
+        default_value_t = true,
+        action = clap::ArgAction::Set,
+        value_name = "BOOL"
+    )]
+    pub pod_sockets: bool,
     /// Attach classifiers this way and no other
     #[arg(long, hide = true, value_enum)]
     pub tc_backend: Option<TcBackend>,

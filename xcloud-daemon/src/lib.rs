@@ -10,6 +10,7 @@ pub mod cli;
 pub mod cost;
 pub mod floor;
 pub mod kernel;
+pub mod load;
 pub mod measure;
 pub mod observe;
 pub mod place;

@@ -6,7 +6,7 @@ use clap::Parser as _;
 use xcloud::{
     agent, aggregator, check,
     cli::{Cli, Command},
-    cost, observe, query, run_report,
+    cost, load, observe, query, run_report,
     usage::UsageError,
 };
 
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Command::Split(args) => query::run(args),
         Command::Observe(args) => observe::run(args),
         Command::Check(args) => check::run(args),
+        Command::Load(command) => load::run(command),
         Command::Cost(args) => cost::command::run(&args),
         Command::Report(args) => run_report::command::run(&args),
     };

@@ -9,7 +9,7 @@ use xcloud::report::{
     table::table,
 };
 use xcloud_proto::{
-    common::v1::{Endpoint, ExchangeKind, Loss, PodView, Segment, Site},
+    common::v1::{Endpoint, ExchangeKind, Loss, PodPlace, PodView, Segment, Site},
     observer::v1::{
         Distribution, Exchange as WireExchange, ExchangeSegment, LossReport, NodePod, PathSplit,
         QuerySplitResponse, SegmentDistribution, SegmentShare, Tail, Unjoined,
@@ -20,9 +20,9 @@ fn site(cloud: &str, node: &str) -> Site {
     Site { cloud: cloud.into(), node: node.into(), ..Site::default() }
 }
 
-fn pod(interface: &str, hidden: bool) -> NodePod {
+fn pod(interface: &str, place: PodPlace) -> NodePod {
     let why = format!("9 of 9 answers went past {interface}");
-    let view = PodView { interface: interface.into(), hidden, why };
+    let view = PodView { interface: interface.into(), place: place.into(), why };
     NodePod { site: Some(site("aws", "node-a")), view: Some(view) }
 }
 
@@ -110,7 +110,7 @@ fn report() -> Report {
     QuerySplitResponse {
         stages: vec![],
         paths: vec![joined(), beyond()],
-        pods: vec![pod("veth1", false), pod("veth2", true)],
+        pods: vec![pod("veth1", PodPlace::Inside), pod("veth2", PodPlace::Hidden)],
         loss: Some(LossReport {
             emitted: 25_000,
             delivered: 24_690,
@@ -308,7 +308,7 @@ fn json_for_programs() {
             "node": "node-a"
           },
           "interface": "veth1",
-          "hidden": false,
+          "place": "inside",
           "why": "9 of 9 answers went past veth1"
         },
         {
@@ -319,7 +319,7 @@ fn json_for_programs() {
             "node": "node-a"
           },
           "interface": "veth2",
-          "hidden": true,
+          "place": "hidden",
           "why": "9 of 9 answers went past veth2"
         }
       ],

@@ -99,9 +99,14 @@ pub(crate) fn copy_skb(ctx: &TcContext, start: u32) -> Option<u32> {
 /// skb's shared info follows it in the same allocation; `len` keeps it from being taken for headers.
 #[inline(always)]
 pub(crate) fn copy_kernel(address: u64, len: u32) -> Option<u32> {
-    let scratch = maps::scratch()?;
+    copy_to(maps::scratch()?, address, len)
+}
+
+/// The same into other room of this CPU's.
+#[inline(always)]
+pub(crate) fn copy_to(room: *mut [u8; SCRATCH_BYTES], address: u64, len: u32) -> Option<u32> {
     // SAFETY: the helper checks the source; the destination is this CPU's.
-    unsafe { bpf_probe_read_kernel_buf(address as *const u8, &mut *scratch) }.ok()?;
+    unsafe { bpf_probe_read_kernel_buf(address as *const u8, &mut *room) }.ok()?;
     Some(len.min(SCRATCH_BYTES as u32))
 }
 
@@ -113,7 +118,7 @@ pub(crate) unsafe fn read<T>(base: *const u8, offset: u32) -> Result<T, i32> {
     unsafe { bpf_probe_read_kernel(base.wrapping_add(offset as usize).cast()) }
 }
 
-/// Headers from the IP header on, in this CPU's scratch room.
+/// Headers from the IP header on, in room of this CPU's.
 #[derive(Clone, Copy)]
 pub(crate) struct Copied {
     start: *const u8,
@@ -121,10 +126,16 @@ pub(crate) struct Copied {
 }
 
 impl Copied {
-    /// The `len` bytes that were copied there last.
+    /// The `len` bytes that were copied to its scratch room last.
     #[inline(always)]
     pub(crate) fn new(len: u32) -> Option<Self> {
-        Some(Self { start: maps::scratch()?.cast(), len: len as usize })
+        Some(Self::at(maps::scratch()?, len))
+    }
+
+    /// Those that were copied to other room.
+    #[inline(always)]
+    pub(crate) fn at(room: *const [u8; SCRATCH_BYTES], len: u32) -> Self {
+        Self { start: room.cast(), len: len as usize }
     }
 }
 

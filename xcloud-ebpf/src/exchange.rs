@@ -266,6 +266,16 @@ pub fn pass(slot: SlotRef, seen: &Seen, end: End) -> Option<Counter> {
     None
 }
 
+/// [`pass`] at the far node's socket.
+#[inline(always)]
+pub fn pass_at_socket(slot: SlotRef, seen: &Seen) -> Option<Counter> {
+    let tag = is_data_of(slot, seen)?;
+    if !slot::owned(get!(slot.second), tag) {
+        set!(slot.state, slot::mark(tag, slot.bits(tag) | state::AT_SOCKET));
+    }
+    pass(slot, seen, End::Far)
+}
+
 /// The key of the data in the slot if this packet acknowledges exactly its end.
 #[inline(always)]
 fn asked(slot: SlotRef, seen: &Seen) -> Option<u64> {
@@ -313,6 +323,10 @@ pub fn answer(slot: SlotRef, seen: &Seen, end: End) -> Option<Counter> {
     };
     if flow != seen.facts.flow {
         return Some(Counter::OtherFlow);
+    }
+    if matches!(end, End::Far) {
+        // A socket, where the data may have been seen, has no interface on the node.
+        set!(slot.pod_ifindex, seen.ifindex);
     }
     let first = !slot::owned(get!(slot.third), tag);
     let response = seen.headers.payload

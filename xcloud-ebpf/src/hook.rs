@@ -1,7 +1,12 @@
 //! From a hook to the slots: select, find the slot, take the hook's step, emit.
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, programs::TcContext};
-use xcloud_common::{config::Tunnels, counter::Counter, identity, record::Record};
+use xcloud_common::{
+    config::Tunnels,
+    counter::Counter,
+    identity,
+    record::{AT_SOCKET, Record},
+};
 use xcloud_ebpf::{
     exchange::{self, End, Seen, SlotRef},
     packet::{Bytes, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Headers, Link, Skip},
@@ -30,6 +35,8 @@ pub(crate) enum Hook {
     UplinkIn,
     /// `P_in`: it enters the pod.
     PodIn,
+    /// `P_in` at the pod's socket.
+    PodSocket,
 }
 
 impl Hook {
@@ -38,7 +45,7 @@ impl Hook {
     fn data_slot(self, hash: u32) -> Option<SlotRef> {
         match self {
             Self::PodOut | Self::UplinkQueue | Self::UplinkOut => maps::near(hash),
-            Self::UplinkIn | Self::PodIn => maps::far(hash),
+            Self::UplinkIn | Self::PodIn | Self::PodSocket => maps::far(hash),
         }
     }
 
@@ -59,9 +66,17 @@ impl Hook {
     fn answer_slot(self, hash: u32) -> Option<SlotRef> {
         match self {
             Self::PodOut | Self::UplinkQueue | Self::UplinkOut => maps::far(hash),
-            Self::UplinkIn | Self::PodIn => maps::near(hash),
+            Self::UplinkIn | Self::PodIn | Self::PodSocket => maps::near(hash),
         }
     }
+}
+
+/// The work of `P_in` on headers from an IP header on that a pod's socket is given in a packet of `len` bytes; `place` is
+/// the pod's network namespace.
+#[inline(always)]
+pub(crate) fn socket(copy: &Copied, len: u32, place: u32) {
+    // What else is told of a packet was told when it came in by the uplink.
+    let _ = run(copy, Hook::PodSocket, Link::Ip, len, || place, || None, &mut 0);
 }
 
 /// Looks at a packet and, where it carries another, at that one; what carries two is not looked into further.
@@ -335,6 +350,7 @@ pub(crate) fn on_data(hook: Hook, slot: SlotRef, seen: &Seen) {
         Hook::UplinkQueue => exchange::queue_data(slot, seen),
         Hook::UplinkOut => maps::count([exchange::pass(slot, seen, End::Near)], 1),
         Hook::PodIn => maps::count([exchange::pass(slot, seen, End::Far)], 1),
+        Hook::PodSocket => maps::count([exchange::pass_at_socket(slot, seen)], 1),
     }
 }
 
@@ -350,13 +366,21 @@ pub(crate) fn on_answer(
         Hook::PodOut => maps::count([exchange::answer(slot, seen, End::Far)], 1),
         Hook::UplinkQueue => exchange::queue_answer(slot, seen),
         Hook::UplinkIn => maps::count([exchange::answer(slot, seen, End::Near)], 1),
-        Hook::UplinkOut => emit(addresses, slot, seen, End::Far, shift),
-        Hook::PodIn => emit(addresses, slot, seen, End::Near, shift),
+        Hook::UplinkOut => emit(addresses, slot, seen, End::Far, shift, 0),
+        Hook::PodIn => emit(addresses, slot, seen, End::Near, shift, 0),
+        Hook::PodSocket => emit(addresses, slot, seen, End::Near, shift, AT_SOCKET),
     }
 }
 
 #[inline(always)]
-fn emit(addresses: &impl Fn(&mut [u32; 8]), slot: SlotRef, seen: &Seen, end: End, shift: u32) {
+fn emit(
+    addresses: &impl Fn(&mut [u32; 8]),
+    slot: SlotRef,
+    seen: &Seen,
+    end: End,
+    shift: u32,
+    about: u32,
+) {
     let Some(ending) = exchange::finish(slot, seen, end) else { return };
     let Some(mut entry) = maps::samples().reserve::<Record>(0) else {
         let lost = [Some(Counter::Emitted), Some(Counter::RingFull)];
@@ -366,6 +390,7 @@ fn emit(addresses: &impl Fn(&mut [u32; 8]), slot: SlotRef, seen: &Seen, end: End
     // SAFETY: all that user space looks at is written here; the rest is the ring's own memory.
     let record = unsafe { &mut *entry.as_mut_ptr() };
     ending.write(slot, seen, shift, record);
+    record.about |= about;
     addresses(&mut record.addresses);
     // Counted before it can be seen, so that user space never has more than was counted.
     maps::count([Some(Counter::Emitted)], ending.observations());

@@ -14,6 +14,8 @@ mod kprobe;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
+mod socket;
+#[cfg(target_arch = "bpf")]
 mod stages;
 #[cfg(target_arch = "bpf")]
 mod xmit;
@@ -32,7 +34,7 @@ mod programs {
 
     use crate::{
         hook::{self, Hook},
-        kprobe as departure, stages, xmit,
+        kprobe as departure, socket, stages, xmit,
     };
 
     /// Each hook's look at copied headers, and its programs for devices with and without an Ethernet header.
@@ -100,6 +102,13 @@ mod programs {
     #[kprobe]
     fn uplink_xmit_kprobe(ctx: ProbeContext) -> u32 {
         departure::xmit(&ctx);
+        0
+    }
+
+    /// `tcp_probe(sk, skb)`: a connection's packet gets to its socket.
+    #[raw_tracepoint(tracepoint = "tcp_probe")]
+    fn pod_in_socket(ctx: RawTracePointContext) -> i32 {
+        socket::receive(&ctx);
         0
     }
 

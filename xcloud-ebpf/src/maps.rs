@@ -81,6 +81,8 @@ offsets! {
     SKB_DEV;
     /// `sk_buff.network_header`, 16 bits.
     SKB_NETWORK_HEADER;
+    /// `sk_buff.transport_header`, 16 bits.
+    SKB_TRANSPORT_HEADER;
     /// `sk_buff.tail`, 32 bits on 64-bit machines.
     SKB_TAIL;
     /// `sk_buff.len`, 32 bits.
@@ -95,6 +97,8 @@ offsets! {
     DEV_NET;
     /// `net.ns.inum`, 32 bits.
     NET_INUM;
+    /// `sock.__sk_common.skc_net.net`.
+    SOCK_NET;
 }
 
 /// The present configuration.

@@ -188,15 +188,21 @@ fn tail_adds_up(path: &Value) -> Option<String> {
 
 /// The report says where pods are seen instead, and shows nothing of those not seen in full.
 fn seen_elsewhere(wanted: PodsSeen, split: &Value) -> Option<String> {
-    let hidden = wanted == PodsSeen::Hidden;
+    let place = match wanted {
+        PodsSeen::Inside => "inside",
+        PodsSeen::Sockets => "sockets",
+        PodsSeen::Hidden => "hidden",
+    };
     let pods = split["pods"].as_array().map_or(&[][..], Vec::as_slice);
-    let right = |pod: &Value| pod["hidden"] == hidden && pod["why"] != "";
+    let right = |pod: &Value| pod["place"] == place && pod["why"] != "";
     if pods.len() < 2 || !pods.iter().all(right) {
         return Some(format!("wanted the pods {wanted:?}, the report says {}", split["pods"]));
     }
     let shown =
         paths(split).find(|path| path["segments"].as_object().is_some_and(|s| !s.is_empty()));
-    shown.filter(|_| hidden).map(|path| format!("{}: figures of hidden pods", title(path)))
+    shown
+        .filter(|_| wanted == PodsSeen::Hidden)
+        .map(|path| format!("{}: figures of hidden pods", title(path)))
 }
 
 /// emitted = delivered + lost + pending (+ what an earlier aggregator took with it), exactly.
@@ -261,7 +267,7 @@ mod tests {
         let told = scenario("about = ''\npods = 'hidden'\npaths = []");
         let mut says = split(1, 1);
         assert_eq!(told.judge(&says).len(), 1, "no pod is said to be hidden");
-        let pod = json!({"hidden": true, "why": "it is"});
+        let pod = json!({"place": "hidden", "why": "it is"});
         says["pods"] = json!([pod, pod]);
         assert_eq!(told.judge(&says).len(), 1, "figures are shown");
         says["paths"] = json!([]);

@@ -60,6 +60,8 @@ pub(crate) struct Scenario {
 pub(crate) enum PodsSeen {
     /// In their network namespaces.
     Inside,
+    /// At their sockets.
+    Sockets,
     /// Not in full: they are left out, and no segment may be shown.
     Hidden,
 }

@@ -60,9 +60,9 @@ pub struct PodView {
     /// Its interface on the node.
     #[prost(string, tag = "1")]
     pub interface: ::prost::alloc::string::String,
-    /// Whether it is not seen in full, and left out; otherwise it is hooked inside its network namespace.
-    #[prost(bool, tag = "2")]
-    pub hidden: bool,
+    /// Where they are seen instead.
+    #[prost(enumeration = "PodPlace", tag = "2")]
+    pub place: i32,
     /// Why, in a sentence.
     #[prost(string, tag = "3")]
     pub why: ::prost::alloc::string::String,
@@ -255,6 +255,43 @@ impl Segment {
             "SEGMENT_FAR_QUEUE" => Some(Self::FarQueue),
             "SEGMENT_NEAR_CNI_INGRESS" => Some(Self::NearCniIngress),
             "SEGMENT_BEYOND_UPLINK" => Some(Self::BeyondUplink),
+            _ => None,
+        }
+    }
+}
+/// Where a pod's packets are seen, if not at its interface on the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PodPlace {
+    /// Not said.
+    Unspecified = 0,
+    /// At its own interface, in its network namespace.
+    Inside = 1,
+    /// At its TCP sockets, by tracepoint: established connections only.
+    Sockets = 2,
+    /// Not in full, so nothing of it is reported.
+    Hidden = 3,
+}
+impl PodPlace {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "POD_PLACE_UNSPECIFIED",
+            Self::Inside => "POD_PLACE_INSIDE",
+            Self::Sockets => "POD_PLACE_SOCKETS",
+            Self::Hidden => "POD_PLACE_HIDDEN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "POD_PLACE_UNSPECIFIED" => Some(Self::Unspecified),
+            "POD_PLACE_INSIDE" => Some(Self::Inside),
+            "POD_PLACE_SOCKETS" => Some(Self::Sockets),
+            "POD_PLACE_HIDDEN" => Some(Self::Hidden),
             _ => None,
         }
     }

@@ -3,8 +3,9 @@
 //! An answer that came in by the uplink and never got to the pod's interface went another way: a CNI's program
 //! redirected it (`bpf_redirect_peer`), or ended the chain before ours. One packet proves nothing, since packets are
 //! also dropped; a share of many, seen twice in a row, does. Then the hooks move into the pod's network namespace, where
-//! every packet passes them, and stay there. Where that cannot be, the pod is hidden: what still passes its interface
-//! is no fair part of its traffic (with Calico's eBPF dataplane, handshakes), so nothing of it is reported.
+//! every packet passes them, and stay there. Where that cannot be, what its sockets are given is looked at. Where that
+//! cannot be or does not show all either, the pod is hidden: what still passes its interface is no fair part of its
+//! traffic (with Calico's eBPF dataplane, handshakes), so nothing of it is reported.
 
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,10 @@ const IN_FAVOUR: u8 = 5;
 const RIPE: Duration = Duration::from_millis(600);
 /// How long a hidden pod stays so before its namespace is looked for again.
 const RETRY: Duration = Duration::from_secs(30);
+/// What begins before a pod's sockets are watched ends within this, seen in part, and is left out.
+const SETTLE: Duration = Duration::from_secs(1);
+/// How long sockets are watched before evidence against that counts: some of it is older.
+const TRIAL: Duration = Duration::from_secs(2);
 
 /// Where a pod's packets are seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +34,8 @@ pub enum View {
     Node,
     /// In its network namespace; why.
     Inside(String),
+    /// At its sockets; why.
+    Sockets(String),
     /// Not in full, so nothing is reported; why.
     Hidden(String),
 }
@@ -40,6 +47,8 @@ pub struct Evidence {
     pub into_pod: u64,
     /// Answers that left the pod by its hook.
     pub out_of_pod: u64,
+    /// How many of both were of exchanges that its sockets saw enter, and its interface did not.
+    pub at_sockets: u64,
     /// What did not come.
     pub missing: Missing,
 }
@@ -57,11 +66,18 @@ impl Evidence {
     /// `None`: not enough to tell.
     #[must_use]
     pub fn verdict(&self) -> Option<Verdict> {
-        let Missing { into_pod: missed, out_of_pod: unanswered } = self.missing;
+        let Missing { into_pod: missed, out_of_pod: unanswered, .. } = self.missing;
         let answers = self.into_pod + missed;
         if answers >= ENOUGH && missed * TOLERATED > answers {
             return Some(Verdict::Bypassed(format!(
                 "{missed} of {answers} answers came in by the uplink and went past its interface"
+            )));
+        }
+        let seen = self.into_pod + self.out_of_pod;
+        if self.at_sockets >= ENOUGH && self.at_sockets * TOLERATED > seen {
+            return Some(Verdict::Bypassed(format!(
+                "{} of {seen} packets got to its sockets and went past its interface",
+                self.at_sockets
             )));
         }
         let silent = answers + self.out_of_pod == 0;
@@ -108,6 +124,10 @@ pub struct Case {
     against: u8,
     in_favour: u8,
     retry: Option<Instant>,
+    /// When it was set to where it is seen.
+    set: Option<Instant>,
+    /// Its sockets did not show all of it.
+    sockets_failed: bool,
 }
 
 impl Case {
@@ -121,6 +141,8 @@ impl Case {
             against: 0,
             in_favour: 0,
             retry: None,
+            set: None,
+            sockets_failed: false,
         }
     }
 
@@ -132,17 +154,29 @@ impl Case {
 
     /// What becomes of an exchange's end that the hooks on the node saw.
     #[must_use]
-    pub fn fate(&self) -> Fate {
-        let suspicious = self.against > 0 || self.evidence.missing.into_pod > 0;
+    pub fn fate(&self, now: Instant) -> Fate {
+        let Evidence { at_sockets, missing, .. } = self.evidence;
+        let suspicious = self.against > 0 || missing.into_pod + at_sockets > 0;
+        let settled = self.set.is_none_or(|set| now >= set + SETTLE);
         match self.view {
+            View::Sockets(_) if settled => Fate::Shown,
+            View::Sockets(_) => Fate::Left,
             View::Inside(_) | View::Hidden(_) => Fate::Left,
             View::Node if self.in_favour > 0 => Fate::Shown,
             View::Node => Fate::Open { suspicious },
         }
     }
 
+    /// Whether its sockets may be watched, if it cannot be entered.
+    #[must_use]
+    pub fn may_use_sockets(&self) -> bool {
+        !self.sockets_failed && !matches!(self.view, View::Sockets(_))
+    }
+
     /// Takes an exchange's end in.
-    pub fn saw(&mut self, far: bool, now: Instant) {
+    pub fn saw(&mut self, far: bool, at_socket: bool, now: Instant) {
+        let expected = matches!(self.view, View::Sockets(_));
+        self.evidence.at_sockets += u64::from(at_socket && !expected);
         self.since.get_or_insert(now);
         let count = if far { &mut self.evidence.out_of_pod } else { &mut self.evidence.into_pod };
         *count += 1;
@@ -158,7 +192,10 @@ impl Case {
                 "netkit hands packets on before its hooks on the node".into(),
             ));
         }
-        self.evidence.missing.into_pod += missing.into_pod;
+        self.evidence.missing.into_pod += match self.view {
+            View::Sockets(_) => missing.into_pod - missing.control,
+            _ => missing.into_pod,
+        };
         self.evidence.missing.out_of_pod += missing.out_of_pod;
         let ripe = self.since.is_some_and(|since| now >= since + RIPE);
         let verdict = self.evidence.verdict().filter(|one| ripe || *one != Verdict::Seen);
@@ -180,7 +217,8 @@ impl Case {
             }
             Some(Verdict::Seen) => {
                 (self.against, self.in_favour) = (0, self.in_favour.saturating_add(1));
-                let trusted = self.view != View::Node && self.in_favour >= IN_FAVOUR;
+                let hidden = matches!(self.view, View::Hidden(_));
+                let trusted = hidden && self.in_favour >= IN_FAVOUR;
                 trusted.then_some(Step::Trust)
             }
             None => None,
@@ -189,8 +227,16 @@ impl Case {
 
     /// What was done about it.
     pub fn set(&mut self, view: View, now: Instant) {
-        self.retry = matches!(view, View::Hidden(_)).then(|| now + RETRY);
-        self.view = view;
+        self.retry = match view {
+            View::Hidden(_) => Some(now + RETRY),
+            View::Sockets(_) => Some(now + TRIAL),
+            View::Node | View::Inside(_) => None,
+        };
+        if let View::Sockets(_) = view {
+            self.against = 0;
+        }
+        self.sockets_failed |= matches!((&self.view, &view), (View::Sockets(_), View::Hidden(_)));
+        (self.view, self.set) = (view, Some(now));
         (self.evidence, self.since) = (Evidence::default(), None);
     }
 }
@@ -207,8 +253,9 @@ mod tests {
 
     /// Answers that got into the pod, that left it, and what is missing of each.
     fn verdict(into_pod: u64, out_of_pod: u64, missed: u64, unanswered: u64) -> Option<bool> {
-        let missing = Missing { into_pod: missed, out_of_pod: unanswered };
-        let verdict = Evidence { into_pod, out_of_pod, missing }.verdict()?;
+        let missing = Missing { into_pod: missed, out_of_pod: unanswered, control: 0 };
+        let verdict =
+            Evidence { into_pod, out_of_pod, missing, ..Evidence::default() }.verdict()?;
         Some(verdict == Verdict::Seen)
     }
 
@@ -233,27 +280,31 @@ mod tests {
         }
     }
 
-    const PAST: Missing = Missing { into_pod: 20, out_of_pod: 0 };
-    const NONE: Missing = Missing { into_pod: 0, out_of_pod: 0 };
+    const PAST: Missing = Missing { into_pod: 20, out_of_pod: 0, control: 0 };
+    const NONE: Missing = Missing { into_pod: 0, out_of_pod: 0, control: 0 };
 
     fn entered(case: &mut Case, missing: Missing, now: Instant) -> bool {
         matches!(case.judge(missing, "veth", now), Some(Step::Enter(_)))
     }
 
     fn seen(case: &mut Case, now: Instant) {
-        (0..ENOUGH).for_each(|_| case.saw(false, now - RIPE));
+        (0..ENOUGH).for_each(|_| case.saw(false, false, now - RIPE));
     }
 
     #[test]
     fn nothing_is_shown_before_the_hooks_are_known_to_see_it() {
         let (mut case, now) = (Case::new(), Instant::now());
-        (0..ENOUGH).for_each(|_| case.saw(false, now));
+        (0..ENOUGH).for_each(|_| case.saw(false, false, now));
         assert_eq!(case.judge(NONE, "veth", now), None);
-        assert_eq!(case.fate(), Fate::Open { suspicious: false }, "what is missing is known later");
+        assert_eq!(
+            case.fate(now),
+            Fate::Open { suspicious: false },
+            "what is missing is known later"
+        );
         assert_eq!(case.judge(NONE, "veth", now + RIPE), None);
-        assert_eq!(case.fate(), Fate::Shown);
+        assert_eq!(case.fate(now), Fate::Shown);
         case.set(View::Hidden("refused".into()), now);
-        assert_eq!(case.fate(), Fate::Left);
+        assert_eq!(case.fate(now), Fate::Left);
     }
 
     #[test]
@@ -281,6 +332,36 @@ mod tests {
         }
         seen(&mut case, now);
         assert_eq!(case.judge(NONE, "veth", now), Some(Step::Trust));
+    }
+
+    #[test]
+    fn sockets_are_trusted_once_settled_and_hidden_when_they_do_not_show_all() {
+        let (mut case, now) = (Case::new(), Instant::now());
+        assert!(case.may_use_sockets());
+        case.set(View::Sockets("why".into()), now);
+        assert_eq!(case.fate(now), Fate::Left, "what began before was seen in part");
+        assert_eq!(case.fate(now + SETTLE), Fate::Shown);
+        for _ in 0..=IN_FAVOUR {
+            (0..ENOUGH).for_each(|_| case.saw(false, true, now - RIPE));
+            assert_eq!(case.judge(NONE, "veth", now), None, "seen there is no news");
+        }
+        let handshakes = Missing { control: 20, ..PAST };
+        (0..3).for_each(|_| assert!(!entered(&mut case, handshakes, now + TRIAL)));
+        assert!(!entered(&mut case, PAST, now) && !entered(&mut case, PAST, now));
+        assert!(entered(&mut case, PAST, now + TRIAL));
+        assert!(!case.may_use_sockets());
+        case.set(View::Hidden("refused".into()), now);
+        assert!(!case.may_use_sockets(), "not again every 30 s");
+    }
+
+    #[test]
+    fn a_pod_that_another_pods_tracepoint_shows_is_not_taken_for_one_seen_at_its_interface() {
+        let (mut case, now) = (Case::new(), Instant::now());
+        for round in 0..AGAINST {
+            (0..ENOUGH).for_each(|_| case.saw(true, true, now - RIPE));
+            assert_eq!(case.fate(now), Fate::Open { suspicious: true });
+            assert_eq!(entered(&mut case, NONE, now), round + 1 == AGAINST);
+        }
     }
 
     #[test]

@@ -195,6 +195,7 @@ impl Hooks {
             self.detach(index, State::Off);
         }
         self.programs.detach_departure();
+        self.programs.leave_sockets();
     }
 
     /// Takes everything off at once, or puts it on again; returns whether that changed anything.

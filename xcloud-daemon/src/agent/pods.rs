@@ -5,23 +5,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Result, anyhow};
 use log::{debug, info, warn};
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval},
 };
 use xcloud_common::sample::{Sample, flag};
-use xcloud_proto::{common::v1::PodView, ingest::v1::Status};
+use xcloud_proto::{
+    common::v1::{PodPlace, PodView},
+    ingest::v1::Status,
+};
 
 use super::{
     bypass::{Case, Fate, Step, View},
     clock,
     hooks::{Hooks, SharedHooks},
 };
-use crate::kernel::{
-    ifaces::Interface,
-    podns::{self, PodEnd},
+use crate::{
+    cli::InterfaceArgs,
+    kernel::{
+        ifaces::Interface,
+        podns::{self, PodEnd},
+    },
 };
 
 /// How often the tables are looked at.
@@ -73,8 +79,9 @@ impl Pods {
             let index = self.index(sample.pod_ifindex);
             let inside = std::mem::replace(&mut sample.pod_ifindex, index) != index;
             let Some(case) = self.cases.get_mut(&index) else { return true };
-            case.saw(sample.flags & flag::FAR != 0, now);
-            match case.fate() {
+            let (far, at_socket) = (flag::FAR, flag::AT_SOCKET);
+            case.saw(sample.flags & far != 0, sample.flags & at_socket != 0, now);
+            match case.fate(now) {
                 _ if inside => true,
                 Fate::Open { .. } if joining.len() < room => {
                     joining.push((now, *sample));
@@ -97,7 +104,7 @@ impl Pods {
         self.held.retain(|(since, sample)| {
             let due = last || now >= *since + HOLD;
             let case = self.cases.get(&sample.pod_ifindex);
-            match case.map_or(Fate::Shown, Case::fate) {
+            match case.map_or(Fate::Shown, |case| case.fate(now)) {
                 Fate::Open { .. } if !due => return true,
                 Fate::Shown | Fate::Open { suspicious: false } => samples.push(*sample),
                 Fate::Left | Fate::Open { suspicious: true } => hidden += sample.observations(),
@@ -111,6 +118,10 @@ impl Pods {
     pub fn elsewhere(&self) -> impl Iterator<Item = (u32, &View)> {
         let views = self.cases.iter().map(|(index, case)| (*index, case.view()));
         views.filter(|(_, view)| **view != View::Node)
+    }
+
+    fn may_use_sockets(&self, index: u32) -> bool {
+        self.cases.get(&index).is_some_and(Case::may_use_sockets)
     }
 
     fn set(&mut self, index: u32, view: View) {
@@ -131,7 +142,7 @@ const REASON: usize = 300;
 /// The clock cannot be read.
 pub async fn watch(
     hooks: &SharedHooks,
-    may_enter: bool,
+    may: &InterfaceArgs,
     tell: &watch::Sender<Status>,
 ) -> Result<()> {
     let mut ticks = interval(PERIOD);
@@ -143,13 +154,14 @@ pub async fn watch(
         let wanted = hooks.lock().judge(now, now - before);
         before = now;
         for (interface, why) in wanted {
-            let end = if may_enter {
+            let end = if may.pod_namespaces {
                 podns::find(interface.index).await
             } else {
                 Err(anyhow!("--pod-namespaces is false"))
             };
-            hooks.lock().enter(&interface, why, end);
+            hooks.lock().enter(&interface, why, end, may.pod_sockets);
         }
+        hooks.lock().leave_idle_sockets();
         let status = hooks.lock().view();
         tell.send_if_modified(|told| std::mem::replace(told, status.clone()) != status);
     }
@@ -185,7 +197,7 @@ impl Hooks {
     }
 
     /// Moves a pod's hooks to its own end, or hides the pod.
-    fn enter(&mut self, interface: &Interface, why: String, end: Result<PodEnd>) {
+    fn enter(&mut self, interface: &Interface, why: String, end: Result<PodEnd>, sockets: bool) {
         // It may have gone meanwhile, or another pod's may have come.
         if self.interface(interface.index) != Some(interface) {
             return;
@@ -200,7 +212,10 @@ impl Hooks {
                 self.pods.namespaces.insert(end.namespace, interface.index);
                 self.pods.set(interface.index, View::Inside(why));
             }
-            Err(error) => self.hide(interface, why, &error),
+            Err(error) => {
+                let why = format!("{why}; it cannot be hooked inside: {error:#}");
+                self.stay_outside(interface, why, sockets);
+            }
         }
     }
 
@@ -222,22 +237,50 @@ impl Hooks {
     }
 
     fn told(&self, (index, view): (u32, &View)) -> Option<PodView> {
-        let (hidden, why) = match view {
+        let (place, why) = match view {
             View::Node => return None,
-            View::Inside(why) => (false, why),
-            View::Hidden(why) => (true, why),
+            View::Inside(why) => (PodPlace::Inside, why),
+            View::Sockets(why) => (PodPlace::Sockets, why),
+            View::Hidden(why) => (PodPlace::Hidden, why),
         };
         let interface = self.interface(index)?.name.clone();
-        Some(PodView { interface, hidden, why: why.chars().take(REASON).collect() })
+        let why = why.chars().take(REASON).collect();
+        Some(PodView { interface, place: place.into(), why })
     }
 
-    fn hide(&mut self, interface: &Interface, why: String, error: &Error) {
-        let why = format!("{why}; it cannot be hooked inside: {error:#}");
-        warn!("pod interface {}: the pod side is not visible: {why}", interface.name);
-        // What still passes there tells when all of it does again.
+    /// Sees a pod at its sockets, or hides it.
+    fn stay_outside(&mut self, interface: &Interface, why: String, sockets: bool) {
+        let (index, name) = (interface.index, &interface.name);
+        // What leaves the pod still passes there, and what enters it tells when all of it does again.
         if let Err(error) = self.programs.attach(interface) {
-            debug!("pod interface {}: {error:#}", interface.name);
+            debug!("pod interface {name}: {error:#}");
         }
-        self.pods.set(interface.index, View::Hidden(why));
+        let watched = if !sockets {
+            Err(anyhow!("--pod-sockets is false"))
+        } else if !self.pods.may_use_sockets(index) {
+            Err(anyhow!("its sockets do not show all of it"))
+        } else {
+            self.programs.watch_sockets()
+        };
+        let view = match watched {
+            Ok(()) => {
+                info!("pod interface {name}: seen at the pod's sockets: {why}");
+                View::Sockets(why)
+            }
+            Err(error) => {
+                let why = format!("{why}; nor seen at its sockets: {error:#}");
+                warn!("pod interface {name}: the pod side is not visible: {why}");
+                View::Hidden(why)
+            }
+        };
+        self.pods.set(index, view);
+    }
+
+    /// Takes the tracepoint off that no pod needs any more.
+    fn leave_idle_sockets(&mut self) {
+        let needed = self.pods.elsewhere().any(|(_, view)| matches!(view, View::Sockets(_)));
+        if !needed {
+            self.programs.leave_sockets();
+        }
     }
 }

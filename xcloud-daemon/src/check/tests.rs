@@ -28,10 +28,11 @@ fn a_pods_own_end_is_told() {
         namespace: 4_026_532_000,
         interface: "eth0".into(),
     };
-    assert_snapshot!(inside("veth", Some(Ok(end()))), @"hooked at eth0 inside the pod, /run/netns/cni-1, once packets go past this interface");
-    assert_snapshot!(inside("netkit", Some(Ok(end()))), @"netkit, so hooked at eth0 inside the pod, /run/netns/cni-1");
-    assert_snapshot!(inside("veth", None), @"once packets go past this interface, not visible, as it cannot be hooked inside the pod: --pod-namespaces is false");
-    assert_snapshot!(inside("netkit", Some(Err(anyhow::anyhow!("refused")))), @"not visible, as it cannot be hooked inside the pod: refused");
+    assert_snapshot!(inside("veth", Some(Ok(end())), true), @"hooked at eth0 inside the pod, /run/netns/cni-1, once packets go past this interface");
+    assert_snapshot!(inside("netkit", Some(Ok(end())), true), @"netkit, so hooked at eth0 inside the pod, /run/netns/cni-1");
+    assert_snapshot!(inside("veth", None, false), @"once packets go past this interface, not visible, as it cannot be hooked inside the pod: --pod-namespaces is false");
+    assert_snapshot!(inside("netkit", Some(Err(anyhow::anyhow!("refused"))), true), @"not visible, as it cannot be hooked inside the pod: refused");
+    assert_snapshot!(inside("veth", None, true), @"once packets go past this interface, seen at its sockets, as it cannot be hooked inside the pod: --pod-namespaces is false");
 }
 
 fn able() -> Check {

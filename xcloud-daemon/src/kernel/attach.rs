@@ -27,6 +27,7 @@ use super::{
 };
 
 const XMIT: &str = "net_dev_start_xmit";
+const TCP_PROBE: &str = "tcp_probe";
 const HARD_XMIT: &str = "dev_hard_start_xmit";
 
 /// Every program that is put on interfaces.
@@ -56,6 +57,8 @@ pub struct Programs {
     pub(super) inside: BTreeMap<u32, (String, Inside)>,
     tables: Tables,
     departure: Option<Departure>,
+    /// The tracepoint at pods' sockets, while a pod is seen there.
+    sockets: Option<RawTracePointLink>,
     stages: Vec<stages::Told>,
     pin: Option<Pin>,
     log: EbpfLogger<&'static dyn log::Log>,
@@ -109,6 +112,7 @@ impl Programs {
             attached: BTreeMap::new(),
             inside: BTreeMap::new(),
             departure: None,
+            sockets: None,
             stages: Vec::new(),
             pin,
             log,
@@ -187,6 +191,31 @@ impl Programs {
         self.departure = None;
     }
 
+    /// Sees what pods' sockets are given, from now on.
+    ///
+    /// # Errors
+    /// The kernel refuses the program or has no such tracepoint.
+    pub fn watch_sockets(&mut self) -> Result<()> {
+        if self.sockets.is_some() {
+            return Ok(());
+        }
+        let name = "pod_in_socket";
+        let program: &mut RawTracePoint = program(&mut self.ebpf, name)?;
+        // Few nodes need it.
+        if program.fd().is_err() {
+            program.load().with_context(|| refused(name))?;
+        }
+        let link = program.attach(TCP_PROBE);
+        let link = link.with_context(|| format!("attaching to tracepoint {TCP_PROBE}"))?;
+        self.sockets = Some(program.take_link(link)?);
+        Ok(())
+    }
+
+    /// Does so no longer.
+    pub fn leave_sockets(&mut self) {
+        self.sockets = None;
+    }
+
     /// Puts the hooks of its role on an interface and says which; what was there of ours is replaced.
     ///
     /// # Errors
@@ -230,6 +259,9 @@ impl Programs {
     /// # Errors
     /// The kernel does not tell.
     pub fn displaced(&self, ifindex: u32) -> Result<Vec<(&'static str, Place)>> {
+        if let Some((name, inside)) = self.inside.get(&ifindex) {
+            return inside.displaced().with_context(|| format!("looking into the pod of {name}"));
+        }
         let mut displaced = vec![];
         for hook in self.attached.get(&ifindex).into_iter().flat_map(|attached| &attached.hooks) {
             let place = hook.place().with_context(|| {
@@ -248,7 +280,7 @@ impl Programs {
     /// The interface is gone or the kernel refuses; then nothing is left on it.
     pub fn put_first(&mut self, ifindex: u32, names: &[&str]) -> Result<()> {
         let Some(Attached { interface, mut hooks }) = self.attached.remove(&ifindex) else {
-            return Ok(());
+            return self.put_first_inside(ifindex);
         };
         for at in 0..hooks.len() {
             if names.contains(&hooks[at].program) {
@@ -344,7 +376,8 @@ impl Programs {
         let inside = self.inside.values().flat_map(|(name, _)| {
             ["pod_out", "pod_in"].map(|hook| format!("{hook}@{name}, inside the pod"))
         });
-        departure.into_iter().chain(interfaces).chain(inside).collect()
+        let sockets = self.sockets.iter().map(|_| format!("pod_in=raw_tp/{TCP_PROBE}"));
+        departure.into_iter().chain(sockets).chain(interfaces).chain(inside).collect()
     }
 }
 

@@ -9,10 +9,11 @@ use super::btf::Btf;
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/xcloud-ebpf"));
 
 /// Globals of the programs and the fields whose offsets they hold.
-const OFFSETS: [(&str, &str, &str); 10] = [
+const OFFSETS: [(&str, &str, &str); 12] = [
     ("SKB_HEAD", "sk_buff", "head"),
     ("SKB_DEV", "sk_buff", "dev"),
     ("SKB_NETWORK_HEADER", "sk_buff", "network_header"),
+    ("SKB_TRANSPORT_HEADER", "sk_buff", "transport_header"),
     ("SKB_TAIL", "sk_buff", "tail"),
     ("SKB_LEN", "sk_buff", "len"),
     ("SKB_HASH", "sk_buff", "hash"),
@@ -20,6 +21,7 @@ const OFFSETS: [(&str, &str, &str); 10] = [
     ("DEV_IFINDEX", "net_device", "ifindex"),
     ("DEV_NET", "net_device", "nd_net.net"),
     ("NET_INUM", "net", "ns.inum"),
+    ("SOCK_NET", "sock", "__sk_common.skc_net.net"),
 ];
 
 /// Whether this binary was built without the kernel programs.

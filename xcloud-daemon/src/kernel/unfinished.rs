@@ -22,6 +22,8 @@ use xcloud_common::{
 pub struct Missing {
     /// Answers to the pod that passed `U_in` and never `P_in`.
     pub into_pod: u64,
+    /// How many of them answered a SYN or a bare FIN, which the tracepoint at pods' sockets does not show.
+    pub control: u64,
     /// Data that passed `P_in` and that `P_out` never saw answered: some is never acknowledged exactly, all of it is
     /// when the pod's answers go past the hook.
     pub out_of_pod: u64,
@@ -53,7 +55,9 @@ impl Tables {
         let mut pods: BTreeMap<u32, Missing> = BTreeMap::new();
         for (slot, tag) in self.near.waiting(now_ns) {
             if waits(slot.third, tag) && slot::marked(slot.done, tag) & (1 << FIRST) == 0 {
-                pods.entry(slot.pod_ifindex).or_default().into_pod += 1;
+                let missing = pods.entry(slot.pod_ifindex).or_default();
+                missing.into_pod += 1;
+                missing.control += u64::from(slot.state & state::PAYLOAD == 0);
             }
         }
         for (slot, tag) in self.far.waiting(now_ns) {

@@ -36,10 +36,21 @@ pub struct Identity {
 pub struct PodView {
     /// That interface.
     pub interface: String,
-    /// Whether it is not seen in full, and left out; otherwise it is hooked inside its network namespace.
-    pub hidden: bool,
+    /// Where they are seen instead.
+    pub place: PodPlace,
     /// Why.
     pub why: String,
+}
+
+/// Where a pod's packets are seen, if not at its interface on the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodPlace {
+    /// At its own interface, in its network namespace.
+    Inside,
+    /// At its TCP sockets.
+    Sockets,
+    /// Not in full, so nothing of it is reported.
+    Hidden,
 }
 
 /// One life of an agent.

@@ -1,14 +1,14 @@
 //! From what the aggregator answers to what is shown.
 
 use xcloud_proto::{
-    common::v1::{ExchangeKind, Loss as WireLoss, PodView, Segment, Site as WireSite},
+    common::v1::{ExchangeKind, Loss as WireLoss, PodPlace, Segment, Site as WireSite},
     observer::v1::{
         Distribution, LossReport, NodePod, PathSplit, QuerySplitResponse, SegmentDistribution,
         Tail as WireTail, Unjoined as WireUnjoined,
     },
 };
 
-use super::{Loss, Lost, Path, Pod, Report, Site, Tail, Times, Unjoined};
+use super::{Loss, Lost, Path, Place, Pod, Report, Site, Tail, Times, Unjoined};
 use crate::wire::answer::nanoseconds;
 
 impl From<QuerySplitResponse> for Report {
@@ -40,8 +40,14 @@ impl From<WireSite> for Site {
 
 impl From<NodePod> for Pod {
     fn from(pod: NodePod) -> Self {
-        let PodView { interface, hidden, why } = pod.view.unwrap_or_default();
-        Self { site: pod.site.unwrap_or_default().into(), interface, hidden, why }
+        let view = pod.view.unwrap_or_default();
+        let place = match view.place() {
+            PodPlace::Inside => Place::Inside,
+            PodPlace::Sockets => Place::Sockets,
+            PodPlace::Hidden | PodPlace::Unspecified => Place::Hidden,
+        };
+        let site = pod.site.unwrap_or_default().into();
+        Self { site, interface: view.interface, place, why: view.why }
     }
 }
 

@@ -36,10 +36,22 @@ pub struct Pod {
     pub site: Site,
     /// Its interface on the node.
     pub interface: String,
-    /// Whether it is not seen in full, and left out; otherwise it is hooked inside its network namespace.
-    pub hidden: bool,
+    /// Where they are seen instead.
+    pub place: Place,
     /// Why.
     pub why: String,
+}
+
+/// Where a pod's packets are seen, if not at its interface on the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// At its own interface, in its network namespace.
+    Inside,
+    /// At its TCP sockets.
+    Sockets,
+    /// Not in full, so nothing of it is shown; or nowhere that this program knows of.
+    Hidden,
 }
 
 /// Labels of one end.

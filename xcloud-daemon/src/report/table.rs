@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    Loss, Path, Pod, Report, Tail, Times, Unjoined,
+    Loss, Path, Place, Pod, Report, Tail, Times, Unjoined,
     style::{bold, clean, dim, grouped, percent, place, time},
 };
 
@@ -36,10 +36,10 @@ pub fn table(report: &Report, color: bool) -> String {
 }
 
 fn elsewhere(pod: &Pod) -> String {
-    let what = if pod.hidden {
-        "the pod side is not visible, so nothing of this pod is shown"
-    } else {
-        "hooked inside the pod"
+    let what = match pod.place {
+        Place::Inside => "hooked inside the pod",
+        Place::Sockets => "seen at the pod's TCP sockets, without handshakes",
+        Place::Hidden => "the pod side is not visible, so nothing of this pod is shown",
     };
     format!("{}, {}: {what}: {}", place(&pod.site), clean(&pod.interface), clean(&pod.why))
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use prost_types::Timestamp;
 use xcloud_proto::{
     common::v1::{
-        ExchangeKind, Loss, PodView as WirePodView, Segment as WireSegment, Site as WireSite,
+        ExchangeKind, Loss, PodPlace as WirePodPlace, PodView as WirePodView,
+        Segment as WireSegment, Site as WireSite,
     },
     observer::v1::{
         Distribution, Exchange, ExchangeSegment, JoinLoss, LossReport, NodePod, NodeStatus,
@@ -21,7 +22,7 @@ use crate::measure::{
     cell::Cell,
     histogram::Sparse,
     join::{Counts, DRIFT_PPM},
-    ledger::{Agent, PodView},
+    ledger::{Agent, PodPlace, PodView},
     tail::Tail,
 };
 
@@ -229,8 +230,13 @@ pub fn node_pods(agent: &Agent, at: &Site) -> impl Iterator<Item = NodePod> {
     agent.identity.pods.iter().map(one)
 }
 
-fn pod(PodView { interface, hidden, why }: &PodView) -> WirePodView {
-    WirePodView { interface: interface.clone(), hidden: *hidden, why: why.clone() }
+fn pod(PodView { interface, place, why }: &PodView) -> WirePodView {
+    let place = match place {
+        PodPlace::Inside => WirePodPlace::Inside,
+        PodPlace::Sockets => WirePodPlace::Sockets,
+        PodPlace::Hidden => WirePodPlace::Hidden,
+    };
+    WirePodView { interface: interface.clone(), place: place.into(), why: why.clone() }
 }
 
 /// A joined exchange, to be sent to any number of readers.

@@ -7,7 +7,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming};
 use xcloud_proto::{
-    common::v1::{PodStages, PodView as WirePodView, Site as WireSite, StageProfile},
+    common::v1::{
+        PodPlace as WirePodPlace, PodStages, PodView as WirePodView, Site as WireSite, StageProfile,
+    },
     ingest::v1::{
         Hello, SampleBatch, Status as Told, StreamBatchesRequest, StreamBatchesResponse,
         Totals as WireTotals, ingest_service_server::IngestService,
@@ -21,7 +23,7 @@ use xcloud_common::stage::STAGES;
 use crate::measure::{
     Site,
     account::Totals,
-    ledger::{BootId, PodView},
+    ledger::{BootId, PodPlace, PodView},
     stages::BUCKETS,
     state::{Batch, Opening, Refusal, Stream},
 };
@@ -238,10 +240,16 @@ fn status(told: Told) -> Result<(Vec<String>, Vec<PodView>), String> {
     if told.pods.iter().map(size).sum::<usize>() > MAX_HOOKS {
         return Err(format!("pods take more than {MAX_HOOKS} bytes"));
     }
-    let view = |WirePodView { interface, hidden, why }| {
-        label("pods.interface", &interface)?;
-        text("pods.why", &why, MAX_SENTENCE)?;
-        Ok(PodView { interface, hidden, why })
+    let view = |pod: WirePodView| {
+        label("pods.interface", &pod.interface)?;
+        text("pods.why", &pod.why, MAX_SENTENCE)?;
+        let place = match pod.place() {
+            WirePodPlace::Inside => PodPlace::Inside,
+            WirePodPlace::Sockets => PodPlace::Sockets,
+            WirePodPlace::Hidden => PodPlace::Hidden,
+            WirePodPlace::Unspecified => return Err(format!("pods.place is {}", pod.place)),
+        };
+        Ok(PodView { interface: pod.interface, place, why: pod.why })
     };
     Ok((told.hooks, told.pods.into_iter().map(view).collect::<Result<_, String>>()?))
 }

@@ -1,5 +1,5 @@
-//! Packets that leave by a bond or a VLAN, seen at the device below it: real devices, in a network namespace that ends
-//! with the test.
+//! Packets that leave by a bond, a VLAN or a macvlan, seen at the device below it: real devices, in a network namespace
+//! that ends with the test.
 
 use std::{io, os::fd::AsRawFd as _, panic, process::Command, thread};
 
@@ -42,44 +42,71 @@ fn send(interface: &str, frame: &[u8]) {
     assert!(sent >= 0, "sending by {interface}: {}", io::Error::last_os_error());
 }
 
-/// Builds `commands` on top of `low0`, sends data by `top`, and expects its departure to be stamped at `low0`.
-fn leaves_by_the_lower_device(top: &'static str, commands: &'static [&'static str]) {
+/// Segments sent: a bond deals other packets out too, so the first two may leave by the same member.
+const SENT: u32 = 16;
+
+/// Builds `commands` on top of devices, sends by `top`, and expects each departure to be stamped at one of the devices
+/// and each of them to have some.
+fn leaves_by_the_lower_devices(
+    top: &'static str,
+    lower: &'static [&'static str],
+    commands: &'static [&'static str],
+) {
     if !harness::available() {
         return;
     }
     let work = move || {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
-        assert!(made(&["link add low0 type veth peer name low1", "link set low1 up"]));
+        for name in lower {
+            let (add, up) = (format!("link add {name} type veth peer name {name}-far"), "link set");
+            assert!(made(&[&add, &format!("{up} {name}-far up")]));
+        }
         if !made(commands) {
             return eprintln!("SKIPPED: this kernel cannot make {top}");
         }
-        let low = if_nametoindex("low0").expect("low0");
-        let netns = std::fs::metadata("/proc/thread-self/ns/net").expect("the namespace");
-        let netns = std::os::unix::fs::MetadataExt::ino(&netns).try_into().expect("32 bits");
-        let mut config = Config { netns, uplink_count: 1, ..Config::default() };
-        config.uplinks[0] = low;
-        let mut kernel = Kernel::load();
-        kernel.configure(config);
-        let program: &mut RawTracePoint =
-            kernel.ebpf.program_mut("uplink_xmit_raw").expect("there").try_into().expect("raw");
-        program.load().expect("loading uplink_xmit_raw");
-        program.attach("net_dev_start_xmit").expect("attaching uplink_xmit_raw");
-        let data = Segment { seq: 700_000, ..DATA };
-        let answer = data.answered().frame();
-        kernel.run("pod_out", &data.frame());
-        send(top, &data.frame());
-        kernel.run("uplink_in", &answer);
-        kernel.run("pod_in", &answer);
-        let uplinks: Vec<u32> = kernel.samples().iter().map(|one| one.uplink_ifindex).collect();
-        assert_eq!(uplinks, [low], "one sample, that left by low0");
+        let mut wanted: Vec<u32> =
+            lower.iter().map(|name| if_nametoindex(*name).expect("an index")).collect();
+        let mut kernel = watching(&wanted);
+        for at in 0..SENT {
+            let data = Segment { seq: 700_000 + 10_000 * at, ..DATA };
+            let answer = data.answered().frame();
+            kernel.run("pod_out", &data.frame());
+            send(top, &data.frame());
+            kernel.run("uplink_in", &answer);
+            kernel.run("pod_in", &answer);
+        }
+        let samples = kernel.samples();
+        assert_eq!(samples.len(), SENT as usize);
+        let mut uplinks: Vec<u32> = samples.iter().map(|one| one.uplink_ifindex).collect();
+        uplinks.sort_unstable();
+        uplinks.dedup();
+        wanted.sort_unstable();
+        assert_eq!(uplinks, wanted, "departures at all devices below {top}, and at no other");
     };
     thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|why| panic::resume_unwind(why));
 }
 
+/// The programs, with the tracepoint on and these devices as uplinks of this network namespace.
+fn watching(uplinks: &[u32]) -> Kernel {
+    let netns = std::fs::metadata("/proc/thread-self/ns/net").expect("the namespace");
+    let netns = std::os::unix::fs::MetadataExt::ino(&netns).try_into().expect("32 bits");
+    let uplink_count = u32::try_from(uplinks.len()).expect("few");
+    let mut config = Config { netns, uplink_count, ..Config::default() };
+    config.uplinks[..uplinks.len()].copy_from_slice(uplinks);
+    let mut kernel = Kernel::load();
+    kernel.configure(config);
+    let program: &mut RawTracePoint =
+        kernel.ebpf.program_mut("uplink_xmit_raw").expect("there").try_into().expect("raw");
+    program.load().expect("loading uplink_xmit_raw");
+    program.attach("net_dev_start_xmit").expect("attaching uplink_xmit_raw");
+    kernel
+}
+
 #[test]
-fn what_leaves_by_a_bond_is_stamped_at_its_member() {
-    leaves_by_the_lower_device(
+fn what_leaves_by_a_bond_is_stamped_at_its_active_member() {
+    leaves_by_the_lower_devices(
         "bond0",
+        &["low0"],
         &[
             "link add bond0 type bond mode active-backup",
             "link set low0 master bond0",
@@ -89,21 +116,39 @@ fn what_leaves_by_a_bond_is_stamped_at_its_member() {
 }
 
 #[test]
-fn what_leaves_by_a_vlan_is_stamped_at_the_device_below() {
-    leaves_by_the_lower_device(
-        "low0.7",
+fn what_a_bond_deals_out_is_stamped_at_each_member() {
+    leaves_by_the_lower_devices(
+        "bond0",
+        &["low0", "low1"],
         &[
-            "link set low0 up",
-            "link add link low0 name low0.7 type vlan id 7",
-            "link set low0.7 up",
+            "link add bond0 type bond mode balance-rr",
+            "link set low0 master bond0",
+            "link set low1 master bond0",
+            "link set bond0 up",
+        ],
+    );
+}
+
+#[test]
+fn what_leaves_by_a_vlan_over_a_bond_is_stamped_at_its_member() {
+    leaves_by_the_lower_devices(
+        "bond0.7",
+        &["low0"],
+        &[
+            "link add bond0 type bond mode active-backup",
+            "link set low0 master bond0",
+            "link set bond0 up",
+            "link add link bond0 name bond0.7 type vlan id 7",
+            "link set bond0.7 up",
         ],
     );
 }
 
 #[test]
 fn what_leaves_by_a_macvlan_is_stamped_at_the_device_below() {
-    leaves_by_the_lower_device(
+    leaves_by_the_lower_devices(
         "mac0",
+        &["low0"],
         &["link set low0 up", "link add mac0 link low0 type macvlan", "link set mac0 up"],
     );
 }

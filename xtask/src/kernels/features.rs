@@ -51,7 +51,7 @@ enum Run {
     Test(String),
     /// All of them that are for every kernel.
     Tests,
-    /// Words for a shell; `XCLOUD` is the binary.
+    /// Words for a shell; `XCLOUD` is the binary, `TESTS` the daemon's kernel tests.
     Shell(String),
     /// A lab with these flags.
     Lab(Vec<String>),
@@ -127,6 +127,7 @@ fn try_one(
         Run::Shell(words) => {
             let mut shell = Command::new("sh");
             shell.env("XCLOUD", &args.xcloud).env("XTASK", crate::lab::ourselves()?);
+            shell.env("TESTS", &args.tests);
             run(shell.args(["-c", words]))?;
         }
         Run::Lab(flags) => return labs(&features.lab, flags, &args.xcloud),

@@ -32,6 +32,9 @@ pub(crate) struct LabArgs {
     /// Whether agents may enter pods' network namespaces
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub(crate) pod_namespaces: bool,
+    /// Whether agents may see what pods' sockets are given where they may not enter
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub(crate) pod_sockets: bool,
     /// Round trip time of the WAN
     #[arg(long, default_value = "40ms", value_parser = humantime::parse_duration)]
     pub(crate) wan_rtt: Duration,

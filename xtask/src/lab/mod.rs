@@ -191,6 +191,9 @@ impl Lab {
         if !self.plan().pod_namespaces {
             command.arg("--pod-namespaces=false");
         }
+        if !self.plan().pod_sockets {
+            command.arg("--pod-sockets=false");
+        }
         if let Some(how) = &self.plan().tc_backend {
             command.args(["--tc-backend", how]);
         }

@@ -56,6 +56,8 @@ pub(crate) struct Plan {
     pub(crate) service: bool,
     /// Whether agents may enter pods' network namespaces.
     pub(crate) pod_namespaces: bool,
+    /// Whether agents may see what pods' sockets are given.
+    pub(crate) pod_sockets: bool,
     /// How agents attach classifiers, unless they choose.
     pub(crate) tc_backend: Option<String>,
     /// One node each.
@@ -141,6 +143,7 @@ impl Plan {
             mgmt: format!("xc-{}-mgmt", args.name),
             cni: args.cni,
             pod_namespaces: args.pod_namespaces,
+            pod_sockets: args.pod_sockets,
             impostor: args.impostor.map(|impostor| (impostor, args.impostor_place)),
             service: args.service,
             tc_backend: args.tc_backend.clone(),

@@ -88,7 +88,7 @@ fn places(cloud: &Cloud, program: &str) -> Vec<(String, TcAttachType)> {
     at(ingress, TcAttachType::Ingress).chain(at(egress, TcAttachType::Egress)).collect()
 }
 
-/// By the back end that the agents are told to use, else by TCX.
+/// By the back end that the agents are told to use, else by TCX where the kernel has it.
 fn attach(
     ebpf: &mut Ebpf,
     name: &str,
@@ -100,7 +100,10 @@ fn attach(
     let program: &mut SchedClassifier =
         ebpf.program_mut(name).with_context(|| format!("no program {name}"))?.try_into()?;
     program.load().with_context(|| format!("the kernel refused {name}"))?;
-    let clsact = plan.tc_backend.as_deref() == Some("clsact");
+    let clsact = plan.tc_backend.as_deref().map_or_else(
+        || SchedClassifier::query_tcx(UPLINK, TcAttachType::Ingress).is_err(),
+        |how| how == "clsact",
+    );
     for (interface, direction) in places {
         if clsact {
             by_clsact(program, &interface, direction)

@@ -236,6 +236,7 @@ fn names_given_replace_what_is_found() {
         pods: vec!["ve*".into(), "eth0".into()],
         queue_hook: true,
         pod_namespaces: true,
+        pod_sockets: true,
         tc_backend: None,
     };
     let got: Vec<_> = decide(&facts, &wanted).into_iter().map(|d| d.role).collect();

@@ -1,0 +1,27 @@
+//! Load tests: traffic that is made to be measured.
+
+mod environment;
+pub mod http;
+pub mod rate;
+pub mod responder;
+pub mod rr;
+pub mod throughput;
+
+use anyhow::Result;
+
+use crate::cli::load::LoadCommand;
+
+/// Runs a load test.
+///
+/// # Errors
+/// The flags contradict each other, or the test cannot be made.
+pub fn run(command: LoadCommand) -> Result<()> {
+    match command {
+        LoadCommand::Http(args) => http::run(&args),
+        LoadCommand::Rr(args) => rr::run(&args, rate::slot::Transport::Tcp),
+        LoadCommand::Crr(args) => rr::run(&args, rate::slot::Transport::TcpEach),
+        LoadCommand::UdpRr(args) => rr::run(&args, rate::slot::Transport::Udp),
+        LoadCommand::Responder(args) => responder::run(&args),
+        LoadCommand::Throughput(args) => throughput::run(&args),
+    }
+}
