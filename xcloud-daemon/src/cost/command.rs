@@ -120,18 +120,16 @@ fn change(
     bill: &Bill,
     tariffs: &Tariffs,
 ) -> Result<Change> {
-    let other = match what_if {
-        WhatIf::Path(path) => {
-            Route::new(route.from.clone(), route.to.clone(), Some(path), &route.via)?
-        }
-        _ => route.clone(),
-    };
+    let other = what_if.path().map_or_else(
+        || Ok(route.clone()),
+        |path| Route::new(route.from.clone(), route.to.clone(), Some(path), &route.via),
+    )?;
     let traffic = what_if.apply(before);
     let owed = other.charges(tariffs)?;
     let after = price(&owed, Consumption { bytes: traffic.bytes, ..consumed });
-    let pays_from_bytes = match what_if {
-        WhatIf::Path(_) => break_even(&route.charges(tariffs)?, &owed, consumed),
-        _ => None,
+    let pays_from_bytes = match what_if.path() {
+        Some(_) => break_even(&route.charges(tariffs)?, &owed, consumed),
+        None => None,
     };
     let cheaper = after.total < bill.total;
     let (more, less) = if cheaper { (bill.total, after.total) } else { (after.total, bill.total) };

@@ -50,6 +50,12 @@ pub enum WhatIf {
 }
 
 impl WhatIf {
+    /// The other way, if that is the change.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        if let Self::Path(path) = self { Some(path) } else { None }
+    }
+
     /// The traffic after the change.
     #[must_use]
     pub fn apply(&self, before: Traffic) -> Traffic {

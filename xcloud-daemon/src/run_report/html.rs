@@ -80,9 +80,10 @@ fn runs(page: &mut String, report: &Report) {
         let started = run.started.as_deref().unwrap_or("no trial");
         let _ = writeln!(
             page,
-            "<li><span class=\"key r{at}\"></span><b>{}</b> {} trials, {}, {}</li>",
+            "<li><span class=\"key r{at}\"></span><b>{}</b> {} trial{}, {}, {}</li>",
             escape(&run.label),
             run.trials,
+            if run.trials == 1 { "" } else { "s" },
             escape(started),
             escape(&run.tool)
         );
