@@ -46,6 +46,13 @@ fn wrong_usage_is_told_from_failure() {
     fails(&["aggregator", "--listen", "nowhere"], 2, "neither IP:PORT");
     fails(&["aggregator", "--join-capacity", "0"], 2, "--join-capacity is 0");
     fails(&["aggregator", "--interval", "1h", "--retention", "1m"], 2, "--retention is 1m");
+    fails(&["load", "http", "https://a/"], 2, "asks for encryption");
+    fails(&["load", "http", "http://127.0.0.1:9/", "-R", "0"], 2, "--rate is 0");
+    fails(&["load", "http", "http://127.0.0.1:9/", "-c", "2", "-t", "3"], 2, "--threads is 3");
+    fails(&["load", "http", "http://127.0.0.1:9/", "--ramp", "5:1:1"], 2, "--ramp is \"5:1:1\"");
+    fails(&["load", "http", "http://127.0.0.1:9/", "-H", "A"], 2, "a header is `Name: value`");
+    fails(&["load", "rr", "nowhere"], 2, "no HOST:PORT");
+    fails(&["load", "udp-rr", "127.0.0.1:9", "-r", "1,70000"], 2, "a datagram holds");
     fails(&["aggregator", "--unknown"], 2, "unexpected argument");
 }
 

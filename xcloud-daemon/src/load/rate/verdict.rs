@@ -78,7 +78,8 @@ fn late(run: &Measured) -> Vec<String> {
             time(generator),
             time(median),
         ));
-    } else if lateness.ns as f64 > allowed {
+    }
+    if lateness.ns.saturating_sub(generator) as f64 > allowed {
         all.push(format!(
             "requests waited for a free connection, {} at p99, more than {share} of the median response; the server is \
              slower than the rate, or it takes more connections",
