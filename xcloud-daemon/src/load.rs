@@ -5,6 +5,7 @@ pub mod http;
 pub mod rate;
 pub mod responder;
 pub mod rr;
+pub mod split;
 pub mod throughput;
 
 use anyhow::Result;

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use super::Output;
+use super::{Address, Output};
 
 /// How a load is sent and what is done with the figures.
 #[derive(Args, Clone, Debug)]
@@ -39,6 +39,10 @@ pub struct RateArgs {
     /// How often the test is made
     #[arg(long, default_value_t = 1)]
     pub repeat: u32,
+    /// Ask this aggregator where the time of the test's own requests went; the test has to run in a pod that an agent
+    /// watches
+    #[arg(long, value_name = "ADDRESS")]
+    pub aggregator: Option<Address>,
     /// What the run is called in its result
     #[arg(long, default_value = "")]
     pub label: String,

@@ -20,7 +20,10 @@ pub mod worker;
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -39,6 +42,8 @@ use slot::Transport;
 use timer::{Clock, nanoseconds};
 use worker::Worker;
 
+use super::split::{Seen, Sources};
+
 /// Between the last connection and the first request: time for threads to start.
 const HEAD_START: Duration = Duration::from_millis(20);
 
@@ -55,6 +60,8 @@ pub struct Limits {
     pub timeout_ns: u64,
     /// How long what is unfinished at the end is waited for.
     pub drain_ns: u64,
+    /// Where the local ends of connections are noted, if somebody wants to know.
+    pub sources: Option<Arc<Sources>>,
     /// No rate is given: each connection sends as fast as it is answered.
     pub closed_loop: bool,
 }
@@ -89,6 +96,8 @@ pub struct Measured {
     pub cpu_ns: u64,
     /// Somebody stopped it.
     pub stopped: bool,
+    /// Where the time of its requests went, if an aggregator was asked.
+    pub split: Option<Seen>,
 }
 
 /// Sends a load and measures.
@@ -128,6 +137,7 @@ pub fn run<P: Protocol>(load: &Load, protocol: &P, stop: &AtomicBool) -> Result<
         unopened,
         cpu_ns: cpu_ns().saturating_sub(cpu_before),
         stopped,
+        split: None,
     })
 }
 

@@ -2,7 +2,10 @@
 
 use std::{
     net::{SocketAddr, ToSocketAddrs as _},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::{Context as _, Result};
@@ -21,7 +24,10 @@ use crate::{
         Output,
         rate::{ArrivalArg, RateArgs},
     },
-    load::environment::environment,
+    load::{
+        environment::environment,
+        split::{Sources, Watcher},
+    },
     report::style,
     result::{Run, SCHEMA, Trial},
     usage::usage,
@@ -87,13 +93,25 @@ fn repeat<P: Protocol>(
 ) -> Result<Vec<(Load, Measured)>> {
     let mut runs = Vec::new();
     while runs.len() < args.repeat as usize && !STOP.load(Ordering::Relaxed) {
-        let run = super::run(load, protocol, &STOP)?;
+        let run = measure(args, load, protocol)?;
         if args.output == Output::Table {
             style::print(&report::table(target, load, &run, args.latency))?;
         }
         runs.push((load.clone(), run));
     }
     Ok(runs)
+}
+
+/// Makes the test once, and asks where its time went if that is wanted.
+pub(super) fn measure<P: Protocol>(args: &RateArgs, load: &Load, protocol: &P) -> Result<Measured> {
+    let Some(aggregator) = &args.aggregator else {
+        return super::run(load, protocol, &STOP);
+    };
+    let sources = Arc::new(Sources::new());
+    let watcher = Watcher::start(aggregator, load.limits.address, Arc::clone(&sources))?;
+    let limits = Limits { sources: Some(sources), ..load.limits.clone() };
+    let run = super::run(&Load { limits, ..load.clone() }, protocol, &STOP)?;
+    Ok(Measured { split: Some(watcher.finish()?), ..run })
 }
 
 fn write(args: &RateArgs, runs: &[(Load, Measured)], trials: Vec<Trial>) -> Result<()> {
@@ -148,6 +166,9 @@ fn plan(args: &RateArgs, target: &Target) -> Result<Load> {
             )));
         }
     }
+    if args.aggregator.is_some() && target.transport == Transport::Udp {
+        return Err(usage("--aggregator splits TCP, and this test is UDP"));
+    }
     if args.repeat == 0 {
         return Err(usage("--repeat is 0; it may be 1 or more"));
     }
@@ -161,6 +182,7 @@ fn plan(args: &RateArgs, target: &Target) -> Result<Load> {
         duration_ns: nanoseconds(duration),
         timeout_ns: nanoseconds(args.timeout),
         drain_ns: nanoseconds(args.drain),
+        sources: None,
         closed_loop: rate.is_none(),
     };
     Ok(Load { limits, threads, connections, offer: rate.map(|rate| Offer { rate, arrival }) })

@@ -104,6 +104,7 @@ mod tests {
             unopened: 0,
             cpu_ns: 0,
             stopped: false,
+            split: None,
         }
     }
 

@@ -37,7 +37,7 @@ pub fn open<A>(slots: &mut [Slot<A>], limits: &Limits, epoll: &Epoll) -> Opened 
     let mut first = 0;
     for group in slots.chunks_mut(AT_ONCE) {
         for (index, slot) in (first..).zip(group.iter_mut()) {
-            if let Err(error) = slot.open(limits.address, limits.transport, epoll, index) {
+            if let Err(error) = slot.open(limits, limits.transport, epoll, index) {
                 slot.close();
                 opened.failed(error);
             }

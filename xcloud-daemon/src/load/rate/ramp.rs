@@ -5,7 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 
 use super::{
-    Load, Measured, Offer, command::Target, protocol::Protocol, report, schedule::Arrival,
+    Load, Measured, Offer,
+    command::{self, Target},
+    protocol::Protocol,
+    report,
+    schedule::Arrival,
     verdict::Rates,
 };
 use crate::{
@@ -89,7 +93,7 @@ pub fn climb<P: Protocol>(
         let mut load = load.clone();
         load.offer = Some(Offer { rate, arrival: Arrival::Constant });
         load.limits.closed_loop = false;
-        let run = super::run(&load, protocol, stop)?;
+        let run = command::measure(args, &load, protocol)?;
         let rates = Rates::of(&run);
         let [p50, p99] = [0.5, 0.99].map(|q| report::shown(run.total.response.quantile(q)));
         say(format!("{rate:>12}{:>12.1}{:>12.1}{p50:>12}{p99:>12}\n", rates.sent, rates.achieved))?;
@@ -147,6 +151,7 @@ mod tests {
             unopened: 0,
             cpu_ns: 0,
             stopped: false,
+            split: None,
         }
     }
 

@@ -16,7 +16,8 @@ use super::{
     verdict::{self, Rates},
 };
 use crate::{
-    load::environment::hostname,
+    load::{environment::hostname, split::Seen},
+    measure::{Group, tail::Tail},
     result::{Better, Histogram, Interval, Metric, Trial},
 };
 
@@ -33,7 +34,7 @@ pub fn trial(target: &Target, load: &Load, run: &Measured) -> Result<Trial> {
         duration_ns: run.duration_ns,
         settings: settings(target, load),
         metrics: metrics(run),
-        histograms: histograms(&run.total)?,
+        histograms: histograms(&run.total)?.into_iter().chain(segments(run)?).collect(),
         intervals: (0..).zip(&run.seconds).map(interval).collect::<Result<_>>()?,
         warnings: verdict::warnings(run, load.offer),
     })
@@ -99,9 +100,44 @@ fn metrics(run: &Measured) -> BTreeMap<String, Metric> {
             metric(run.cpu_ns as f64 / tally.done.max(1) as f64, "ns", Some(Better::Lower)),
         ),
     ]);
+    if let Some(tail) = run.split.as_ref().and_then(Seen::tail) {
+        metrics.extend(make_up(&tail));
+    }
     let counts = counts(tally).map(|(name, count)| (name, metric(count as f64, "{request}", None)));
     metrics.extend(counts);
     metrics
+}
+
+/// Where the requests' time went, segment by segment.
+fn segments(run: &Measured) -> Result<Vec<(String, Histogram)>> {
+    let Some(seen) = &run.split else { return Ok(Vec::new()) };
+    let all = seen.all();
+    let parts = all.segments().map(|(segment, values)| (segment.name(), values));
+    let total = Some(("total", all.total())).filter(|(_, values)| values.count() > 0);
+    total
+        .into_iter()
+        .chain(parts)
+        .map(|(name, values)| {
+            Ok((format!("segment/{name}"), Histogram::encode(&values.to_hdr(), 0)?))
+        })
+        .collect()
+}
+
+/// What the slowest hundredth of the requests is made of: parts and total, in nanoseconds, which add up.
+fn make_up(tail: &Tail) -> impl Iterator<Item = (String, Metric)> {
+    let group = |group| tail.group_ns(group);
+    let parts = [
+        ("total", i64::try_from(tail.total_ns).unwrap_or(i64::MAX)),
+        ("cni", group(Group::Cni)),
+        ("queue", group(Group::Queue)),
+        ("wan", group(Group::Wan)),
+        ("pod", group(Group::Pod)),
+        ("unattributed", tail.unattributed_ns),
+    ];
+    parts.into_iter().map(|(name, ns)| {
+        let metric = Metric { value: ns as f64, unit: "ns".into(), better: Some(Better::Lower) };
+        (format!("p99_make_up/{name}"), metric)
+    })
 }
 
 /// Every count of a tally by its name in files; the one of failures is the sum of its kinds.

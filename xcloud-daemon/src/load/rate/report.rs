@@ -13,7 +13,16 @@ use super::{
     timings::{Quantile, Timings},
     verdict::{self, Rates},
 };
-use crate::report::style::{clean, grouped, time};
+use crate::{
+    load::split::Seen,
+    measure::Kind,
+    report::{
+        Path,
+        style::{clean, grouped, place, time},
+        table::figures,
+    },
+    wire::answer::{self, Detail},
+};
 
 /// Columns of the table.
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
@@ -45,8 +54,30 @@ pub fn table(target: &Target, load: &Load, run: &Measured, spectrum: bool) -> St
     }
     let cpu = run.cpu_ns.checked_div(run.total.tally.done).unwrap_or(0);
     let _ = writeln!(text, "  the generator's processor time: {} a request", time(cpu));
+    if let Some(seen) = &run.split {
+        text.push_str(&split(seen, run.total.tally.done));
+    }
     for warning in verdict::warnings(run, load.offer) {
         let _ = writeln!(text, "  warning: {warning}");
+    }
+    text
+}
+
+/// Where the requests' time went, path by path.
+fn split(seen: &Seen, done: u64) -> String {
+    let detail = Detail { tail_quantile: 0.99, histograms: false };
+    let mut text = String::new();
+    for ((near, far), cell) in &seen.paths {
+        let counted = grouped(cell.counts.recorded);
+        let path = Path::from(answer::path(near, Some(far), Kind::Response, cell, detail));
+        let ends = format!(
+            "{} -> {}",
+            place(&path.near),
+            path.far.as_ref().map_or_else(String::new, place)
+        );
+        let _ =
+            writeln!(text, "  {ends}: {counted} of {} requests seen at both ends", grouped(done));
+        figures(&mut text, &path, false);
     }
     text
 }

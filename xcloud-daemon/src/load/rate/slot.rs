@@ -2,14 +2,13 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    net::SocketAddr,
     time::Duration,
 };
 
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::seconds::Request;
+use super::{Limits, seconds::Request};
 
 /// How requests travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +62,13 @@ impl<A> Slot<A> {
     /// The kernel knows at once that it will not work.
     pub fn open(
         &mut self,
-        to: SocketAddr,
+        limits: &Limits,
         how: Transport,
         epoll: &Epoll,
         index: u32,
     ) -> io::Result<()> {
         self.close();
+        let to = limits.address;
         let socket = match how {
             Transport::Udp => {
                 Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP))?
@@ -88,6 +88,9 @@ impl<A> Slot<A> {
         match socket.connect(&SockAddr::from(to)) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
             _ => {}
+        }
+        if let Some(sources) = &limits.sources {
+            sources.add(socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?);
         }
         let flags = EpollFlags::EPOLLIN
             | EpollFlags::EPOLLOUT

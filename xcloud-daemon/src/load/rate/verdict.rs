@@ -58,6 +58,7 @@ pub fn warnings(run: &Measured, offer: Option<Offer>) -> Vec<String> {
         all.extend(late(run));
     }
     all.extend(ends(&run.total.tally));
+    all.extend(run.split.iter().flat_map(|seen| seen.warnings(run.total.tally.done)));
     all
 }
 
@@ -152,6 +153,7 @@ mod tests {
             unopened: 0,
             cpu_ns: 0,
             stopped: false,
+            split: None,
         }
     }
 

@@ -167,7 +167,7 @@ impl<'a, P: Protocol> Worker<'a, P> {
         if transport == Transport::Tcp {
             self.seconds.reconnected();
         }
-        let opened = slot.open(self.limits.address, transport, &self.epoll, index);
+        let opened = slot.open(self.limits, transport, &self.epoll, index);
         slot.state = State::Connecting(request);
         if opened.is_err() {
             self.fail(index, request, request.sent_ns, Failure::Connect);
