@@ -68,7 +68,7 @@ fn late(measured: &Measured) -> Option<String> {
     let quantile = |name: &str, quantile| {
         measured.distributions.get(name)?.quantile(quantile).map(|one| one.ns as f64)
     };
-    let (late, usual) = (quantile("lateness", 0.99)?, quantile("response", 0.5)?);
+    let (late, usual) = (quantile("generator_lateness", 0.99)?, quantile("response", 0.5)?);
     (late > usual * LATE).then(|| {
         format!(
             "the load generator itself was late: {} at p99, more than a tenth of the median response, {}",

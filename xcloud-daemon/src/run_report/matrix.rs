@@ -4,7 +4,7 @@ use super::{
     facts::{
         Path, Report,
         distribution::Quantile,
-        measured::{Figure, Measured},
+        measured::{Figure, Measured, Moment},
     },
     figure::figure,
 };
@@ -144,9 +144,15 @@ fn verdict(report: &Report, path: &Path, figure: &str) -> Option<String> {
     fits.map(|one| one.says.clone())
 }
 
-/// Names of the figures of a path, the throughput first.
+/// Names of the figures of a path, what it bore first; without counts of what never happened.
 fn metrics(path: &Path) -> Vec<&str> {
-    ordered(path, |one| one.metrics.keys().map(String::as_str).collect(), &["throughput"])
+    let happened = |(_, one): &(_, &Figure)| !one.counts() || one.high > 0.0;
+    let first = ["throughput", "achieved_rate", "offered_rate", "failed_share"];
+    ordered(
+        path,
+        |one| one.metrics.iter().filter(happened).map(|(name, _)| &**name).collect(),
+        &first,
+    )
 }
 
 /// Names of the distributions of a path, those from the intended send time first.
@@ -158,9 +164,18 @@ pub(super) fn distributions(path: &Path) -> Vec<&str> {
     )
 }
 
-/// Names of the figures that a path has second by second, the throughput first.
+/// Names of the figures that a path has second by second, the throughput first; without counts that never change.
 pub(super) fn series(path: &Path) -> Vec<&str> {
-    ordered(path, |one| one.series.keys().map(String::as_str).collect(), &["throughput"])
+    ordered(path, changing, &["throughput"])
+}
+
+fn changing(one: &Measured) -> Vec<&str> {
+    let counts = |name: &str| one.metrics.get(name).is_some_and(Figure::counts);
+    let changes = |moments: &[Moment]| {
+        moments.iter().any(|moment| moment.low < moments[0].high || moment.high > moments[0].low)
+    };
+    let drawn = one.series.iter().filter(|(name, all)| !counts(name) || changes(all));
+    drawn.map(|(name, _)| &**name).collect()
 }
 
 fn ordered<'a>(
@@ -177,7 +192,7 @@ fn ordered<'a>(
 
 fn spread(one: &Figure) -> String {
     let median = figure(one.median, &one.unit);
-    if one.values.len() < 2 {
+    if one.low == one.high {
         return median;
     }
     format!("{median} ({} .. {})", figure(one.low, &one.unit), figure(one.high, &one.unit))

@@ -47,7 +47,7 @@ fn what_beats_light_or_the_instance_is_doubted() {
 fn a_generator_that_was_late_is_doubted() {
     let mut run = sample::run("late", 5, 1.0);
     for trial in &mut run.trials {
-        trial.histograms.insert("lateness".into(), trial.histograms["response"].clone());
+        trial.histograms.insert("generator_lateness".into(), trial.histograms["response"].clone());
     }
     assert!(says(&of(&[run]).doubts, "generator itself was late"));
 }
