@@ -17,8 +17,7 @@ use crate::{
 const DECISIVE: [&str; 5] = ["cni", "data_plane", "encryption", "routing", "kernel"];
 
 /// Quantiles shown, by name.
-pub(super) const QUANTILES: [(&str, f64); 4] =
-    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
+const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
 /// What a run does not have.
 const NONE: &str = "-";
@@ -191,23 +190,18 @@ fn ordered<'a>(
 }
 
 fn spread(one: &Figure) -> String {
-    let median = figure(one.median, &one.unit);
-    if one.low == one.high {
-        return median;
-    }
-    format!("{median} ({} .. {})", figure(one.low, &one.unit), figure(one.high, &one.unit))
+    let [median, low, high] = [one.median, one.low, one.high].map(|value| figure(value, &one.unit));
+    ranged(median, &low, &high)
+}
+
+/// A figure with its range, unless that looks the same.
+fn ranged(middle: String, low: &str, high: &str) -> String {
+    if low == high { middle } else { format!("{middle} ({low} .. {high})") }
 }
 
 /// A quantile and the range of the trials' own.
-pub(super) fn quantile_cell(one: &Quantile) -> String {
+fn quantile_cell(one: &Quantile) -> String {
     let at_least = if one.at_least { ">= " } else { "" };
-    let ns = figure(one.ns as f64, "ns");
-    if one.low_ns == one.high_ns {
-        return format!("{at_least}{ns}");
-    }
-    format!(
-        "{at_least}{ns} ({} .. {})",
-        figure(one.low_ns as f64, "ns"),
-        figure(one.high_ns as f64, "ns")
-    )
+    let [ns, low, high] = [one.ns, one.low_ns, one.high_ns].map(|ns| figure(ns as f64, "ns"));
+    ranged(format!("{at_least}{ns}"), &low, &high)
 }
