@@ -61,7 +61,7 @@ fn conserved(trial: &Trial) {
         count("done") + failed + count("unfinished")
     };
     assert_eq!(count(trial, "scheduled"), ended(&|name| count(trial, name)), "{:?}", trial.metrics);
-    let sum = |name: &str| trial.intervals.iter().map(|second| second.metrics[name] as u64).sum();
+    let sum = |name: &str| trial.intervals.iter().map(|second| whole(second.metrics[name])).sum();
     assert_eq!(count(trial, "scheduled"), ended(&sum));
     let timed = count(trial, "done") + count(trial, "failed_timeout") + count(trial, "unfinished");
     assert_eq!(
@@ -71,7 +71,12 @@ fn conserved(trial: &Trial) {
 }
 
 pub(crate) fn count(trial: &Trial, name: &str) -> u64 {
-    trial.metrics[name].value as u64
+    whole(trial.metrics[name].value)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+fn whole(count: f64) -> u64 {
+    count as u64
 }
 
 pub(crate) fn histogram(trial: &Trial, name: &str) -> Histogram<u64> {
