@@ -1,4 +1,4 @@
-//! Figures that cannot be right: quicker than light, more than an instance may send, or later than the load meant.
+//! Figures that cannot be right: quicker than light, or more than an instance may send.
 
 use super::{
     facts::{Path, Report, measured::Measured},
@@ -7,9 +7,6 @@ use super::{
 
 /// Distributions and figures that hold at least one way there and back.
 const ROUND_TRIPS: [&str; 6] = ["response", "service", "rtt", "round_trip", "min_rtt", "connect"];
-
-/// Share of the median response that the generator's own p99 lateness may reach.
-const LATE: f64 = 0.1;
 
 /// All doubts, path by path.
 #[must_use]
@@ -21,7 +18,6 @@ pub fn doubts(report: &Report) -> Vec<String> {
                 let name = format!("{}, {}", run.label, path.name());
                 all.extend(quicker_than_light(path, measured).map(|why| format!("{name}: {why}")));
                 all.extend(over_the_cap(path, at, measured).map(|why| format!("{name}: {why}")));
-                all.extend(late(measured).map(|why| format!("{name}: {why}")));
             }
         }
     }
@@ -60,20 +56,6 @@ fn over_the_cap(path: &Path, run: usize, measured: &Measured) -> Option<String> 
             cap.instance,
             cap.status,
             cap.source
-        )
-    })
-}
-
-fn late(measured: &Measured) -> Option<String> {
-    let quantile = |name: &str, quantile| {
-        measured.distributions.get(name)?.quantile(quantile).map(|one| one.ns as f64)
-    };
-    let (late, usual) = (quantile("lateness", 0.99)?, quantile("response", 0.5)?);
-    (late > usual * LATE).then(|| {
-        format!(
-            "the load generator itself was late: {} at p99, more than a tenth of the median response, {}",
-            figure(late, "ns"),
-            figure(usual, "ns")
         )
     })
 }

@@ -4,7 +4,7 @@ use super::{
     facts::{
         Path, Report,
         distribution::Quantile,
-        measured::{Figure, Measured},
+        measured::{Figure, Measured, Moment},
     },
     figure::figure,
 };
@@ -17,8 +17,7 @@ use crate::{
 const DECISIVE: [&str; 5] = ["cni", "data_plane", "encryption", "routing", "kernel"];
 
 /// Quantiles shown, by name.
-pub(super) const QUANTILES: [(&str, f64); 4] =
-    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
+const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
 /// What a run does not have.
 const NONE: &str = "-";
@@ -144,9 +143,15 @@ fn verdict(report: &Report, path: &Path, figure: &str) -> Option<String> {
     fits.map(|one| one.says.clone())
 }
 
-/// Names of the figures of a path, the throughput first.
+/// Names of the figures of a path, what it bore first; without counts of what never happened.
 fn metrics(path: &Path) -> Vec<&str> {
-    ordered(path, |one| one.metrics.keys().map(String::as_str).collect(), &["throughput"])
+    let happened = |(_, one): &(_, &Figure)| !one.counts() || one.high > 0.0;
+    let first = ["throughput", "achieved_rate", "offered_rate", "failed_share"];
+    ordered(
+        path,
+        |one| one.metrics.iter().filter(happened).map(|(name, _)| &**name).collect(),
+        &first,
+    )
 }
 
 /// Names of the distributions of a path, those from the intended send time first.
@@ -158,9 +163,18 @@ pub(super) fn distributions(path: &Path) -> Vec<&str> {
     )
 }
 
-/// Names of the figures that a path has second by second, the throughput first.
+/// Names of the figures that a path has second by second, the throughput first; without counts that never change.
 pub(super) fn series(path: &Path) -> Vec<&str> {
-    ordered(path, |one| one.series.keys().map(String::as_str).collect(), &["throughput"])
+    ordered(path, changing, &["throughput"])
+}
+
+fn changing(one: &Measured) -> Vec<&str> {
+    let counts = |name: &str| one.metrics.get(name).is_some_and(Figure::counts);
+    let changes = |moments: &[Moment]| {
+        moments.iter().any(|moment| moment.low < moments[0].high || moment.high > moments[0].low)
+    };
+    let drawn = one.series.iter().filter(|(name, all)| !counts(name) || changes(all));
+    drawn.map(|(name, _)| &**name).collect()
 }
 
 fn ordered<'a>(
@@ -176,23 +190,18 @@ fn ordered<'a>(
 }
 
 fn spread(one: &Figure) -> String {
-    let median = figure(one.median, &one.unit);
-    if one.values.len() < 2 {
-        return median;
-    }
-    format!("{median} ({} .. {})", figure(one.low, &one.unit), figure(one.high, &one.unit))
+    let [median, low, high] = [one.median, one.low, one.high].map(|value| figure(value, &one.unit));
+    ranged(median, &low, &high)
+}
+
+/// A figure with its range, unless that looks the same.
+fn ranged(middle: String, low: &str, high: &str) -> String {
+    if low == high { middle } else { format!("{middle} ({low} .. {high})") }
 }
 
 /// A quantile and the range of the trials' own.
-pub(super) fn quantile_cell(one: &Quantile) -> String {
+fn quantile_cell(one: &Quantile) -> String {
     let at_least = if one.at_least { ">= " } else { "" };
-    let ns = figure(one.ns as f64, "ns");
-    if one.low_ns == one.high_ns {
-        return format!("{at_least}{ns}");
-    }
-    format!(
-        "{at_least}{ns} ({} .. {})",
-        figure(one.low_ns as f64, "ns"),
-        figure(one.high_ns as f64, "ns")
-    )
+    let [ns, low, high] = [one.ns, one.low_ns, one.high_ns].map(|ns| figure(ns as f64, "ns"));
+    ranged(format!("{at_least}{ns}"), &low, &high)
 }

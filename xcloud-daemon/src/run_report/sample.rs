@@ -33,6 +33,7 @@ fn trial(at: u32, slower: f64) -> Trial {
     let metric = |value, unit: &str, better| Metric { value, unit: unit.into(), better };
     let metrics = [
         ("throughput".to_owned(), metric(rate, "bit/s", Some(Better::Higher))),
+        ("failed_connect".to_owned(), metric(0.0, "{request}", None)),
         ("retransmits".to_owned(), metric(f64::from(at * 3), "1", Some(Better::Lower))),
     ];
     let intervals = (0..10).map(|second| Interval {
@@ -69,7 +70,7 @@ fn histograms(slower: f64) -> BTreeMap<String, crate::result::Histogram> {
     };
     [
         ("response", spread(22e6, 4e3)),
-        ("lateness", spread(3e3, 20.0)),
+        ("generator_lateness", spread(3e3, 20.0)),
         ("segment/near_cni_egress", spread(3e3, 10.0)),
         ("segment/near_queue", spread(1e3, 10.0)),
         ("segment/wan", spread(21.5e6, 1e3)),

@@ -64,7 +64,7 @@ pub fn log(runs: &[&Measured]) -> Result<String> {
             for (name, timings) in record::named(second) {
                 let from = after + index as f64;
                 let max = timings.values.max_ns() as f64 / MS;
-                let encoded = record::encode(timings)?;
+                let encoded = record::encode(timings)?.hdr;
                 let _ = writeln!(text, "Tag={name},{from:.3},1.000,{max:.3},{encoded}");
             }
         }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
+use anyhow::Result;
 
 use super::{
     Load, Measured,
@@ -44,12 +42,8 @@ pub fn trial(target: &Target, load: &Load, run: &Measured) -> Result<Trial> {
 ///
 /// # Errors
 /// None that is known; encoding could in theory fail.
-pub fn encode(timings: &Timings) -> Result<String> {
-    let mut bytes = Vec::new();
-    V2DeflateSerializer::new()
-        .serialize(&timings.values.to_hdr(), &mut bytes)
-        .context("encoding a histogram")?;
-    Ok(STANDARD.encode(bytes))
+pub fn encode(timings: &Timings) -> Result<Histogram> {
+    Histogram::encode(&timings.values.to_hdr(), timings.censored)
 }
 
 /// The distributions of a second or a run, by the names they have in files.
@@ -164,8 +158,5 @@ fn interval((index, second): (u64, &Second)) -> Result<Interval> {
 
 fn histograms(second: &Second) -> Result<BTreeMap<String, Histogram>> {
     let used = named(second).into_iter().filter(|(_, timings)| timings.values.count() > 0);
-    used.map(|(name, timings)| {
-        Ok((name.to_owned(), Histogram { hdr: encode(timings)?, censored: timings.censored }))
-    })
-    .collect()
+    used.map(|(name, timings)| Ok((name.to_owned(), encode(timings)?))).collect()
 }

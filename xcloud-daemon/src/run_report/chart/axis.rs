@@ -39,7 +39,7 @@ impl Axis {
             return Self::logarithmic(name, unit, low, high);
         }
         let low = if low.is_finite() { low.min(0.0) } else { 0.0 };
-        let step = step((high - low).max(1e-9));
+        let step = step(if high > low { high - low } else { 1.0 });
         let high = (high / step).ceil().max(1.0) * step;
         let low = (low / step).floor() * step;
         let count = ((high - low) / step).round();

@@ -19,7 +19,8 @@ pub fn timeline(path: &Path, name: &str) -> Option<String> {
         .collect();
     let mut figures =
         path.measured.iter().flatten().filter_map(|measured| measured.metrics.get(name));
-    let unit = figures.next().map_or("", |figure| &*figure.unit);
+    // What is counted is named above the picture already.
+    let unit = figures.next().filter(|one| !one.counts()).map_or("", |one| &*one.unit);
     let times = curves.iter().flat_map(|curve| &curve.points).map(|[x, ..]| *x);
     let values =
         curves.iter().flat_map(|curve| curve.points.iter().flat_map(|[_, rest @ ..]| *rest));

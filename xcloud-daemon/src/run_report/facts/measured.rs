@@ -61,6 +61,12 @@ pub struct Moment {
 }
 
 impl Figure {
+    /// Whether it says how often something happened: such a unit stands in braces.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.unit.starts_with('{') && self.unit.ends_with('}')
+    }
+
     fn of(values: Vec<f64>, unit: &str, better: Option<Better>) -> Option<Self> {
         let (median, low, high) = spread(&values)?;
         Some(Self { median, low, high, values, unit: unit.into(), better })

@@ -44,15 +44,6 @@ fn what_beats_light_or_the_instance_is_doubted() {
 }
 
 #[test]
-fn a_generator_that_was_late_is_doubted() {
-    let mut run = sample::run("late", 5, 1.0);
-    for trial in &mut run.trials {
-        trial.histograms.insert("lateness".into(), trial.histograms["response"].clone());
-    }
-    assert!(says(&of(&[run]).doubts, "generator itself was late"));
-}
-
-#[test]
 fn a_partial_run_says_what_is_missing() {
     let mut partial = sample::run("b", 3, 1.0);
     partial.environment.clear();
