@@ -7,6 +7,7 @@ pub mod agent;
 pub mod aggregator;
 pub mod check;
 pub mod cli;
+pub mod compare;
 pub mod kernel;
 pub mod measure;
 pub mod observe;

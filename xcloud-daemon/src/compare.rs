@@ -1,0 +1,3 @@
+//! `xcloud compare`: what may be said about B beside A.
+
+pub mod stats;
