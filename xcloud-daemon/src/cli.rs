@@ -1,5 +1,7 @@
 //! What people type. Definitions only; meaning is given where each command runs.
 
+pub mod compare;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -28,6 +30,8 @@ pub enum Command {
     Observe(ObserveArgs),
     /// Say what this kernel and this node allow, and what would attach where
     Check(CheckArgs),
+    /// Say what may be said about one run beside another
+    Compare(compare::CompareArgs),
 }
 
 /// Output formats.

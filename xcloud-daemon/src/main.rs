@@ -6,7 +6,7 @@ use clap::Parser as _;
 use xcloud::{
     agent, aggregator, check,
     cli::{Cli, Command},
-    observe, query,
+    compare, observe, query,
     usage::UsageError,
 };
 
@@ -21,12 +21,19 @@ fn main() -> ExitCode {
         Command::Split(args) => query::run(args),
         Command::Observe(args) => observe::run(args),
         Command::Check(args) => check::run(args),
+        Command::Compare(args) => compare::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xcloud: {error:#}");
-            if error.is::<UsageError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+            if error.is::<UsageError>() {
+                ExitCode::from(2)
+            } else if error.is::<compare::Regression>() {
+                ExitCode::from(3)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

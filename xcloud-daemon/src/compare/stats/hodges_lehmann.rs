@@ -37,12 +37,26 @@ impl Shift {
     #[must_use]
     pub fn interval(&self, alpha: f64) -> Option<Interval> {
         let (n, m) = self.sizes;
-        let from_end = match self.design {
-            Design::Unpaired => mann_whitney::bound(n, m, alpha)?,
-            Design::Paired => signed_rank::bound(n.min(m), alpha)?,
-        };
-        let high = self.contrasts.len().checked_sub(from_end)?;
-        Some(Interval { low: *self.contrasts.get(from_end - 1)?, high: self.contrasts[high] })
+        self.between(bound(n, m, self.design, alpha)?)
+    }
+
+    /// From this contrast, counted from 1, to the one as far from the other end.
+    #[must_use]
+    pub fn between(&self, bound: usize) -> Option<Interval> {
+        let high = self.contrasts.len().checked_sub(bound)?;
+        Some(Interval {
+            low: *self.contrasts.get(bound.checked_sub(1)?)?,
+            high: *self.contrasts.get(high)?,
+        })
+    }
+}
+
+/// Which of the ascending contrasts bounds an interval of level `1 - alpha`, from 1; `None` when there are too few trials.
+#[must_use]
+pub fn bound(n: usize, m: usize, design: Design, alpha: f64) -> Option<usize> {
+    match design {
+        Design::Unpaired => mann_whitney::bound(n, m, alpha),
+        Design::Paired => signed_rank::bound(n.min(m), alpha),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::{
     Design,
-    hodges_lehmann::{Shift, smallest_p},
+    hodges_lehmann::{Shift, bound, smallest_p},
     normal,
     random::Random,
 };
@@ -59,9 +59,6 @@ pub fn fewest_trials(design: Design, alpha: f64) -> Option<usize> {
 /// A shift is found when the interval, moved by it, lies above zero: so when it exceeds how far the interval without a
 /// shift reaches below zero.
 fn detectable(n: usize, m: usize, design: Design, alpha: f64) -> f64 {
-    if smallest_p(n, m, design) > alpha {
-        return f64::INFINITY;
-    }
     let (contrasts, variance) = match design {
         Design::Unpaired => (n * m, 1.0 / n as f64 + 1.0 / m as f64),
         Design::Paired => (n * (n + 1) / 2, 1.0 / n as f64),
@@ -69,6 +66,7 @@ fn detectable(n: usize, m: usize, design: Design, alpha: f64) -> f64 {
     if contrasts > SIMULATED_CONTRASTS {
         return for_many_trials(variance, alpha);
     }
+    let Some(bound) = bound(n, m, design, alpha) else { return f64::INFINITY };
     let mut random = Random::named(1, "power");
     let mut draw = |count: usize| (0..count).map(|_| random.normal()).collect::<Vec<_>>();
     let reach = |_| {
@@ -76,7 +74,7 @@ fn detectable(n: usize, m: usize, design: Design, alpha: f64) -> f64 {
             Design::Unpaired => (draw(n), draw(m)),
             Design::Paired => (vec![0.0; n], draw(n)),
         };
-        Shift::new(&a, &b, design).interval(alpha).map_or(f64::INFINITY, |interval| -interval.low)
+        Shift::new(&a, &b, design).between(bound).map_or(f64::INFINITY, |interval| -interval.low)
     };
     let mut reaches: Vec<f64> = (0..SIMULATED).map(reach).collect();
     reaches.sort_unstable_by(f64::total_cmp);

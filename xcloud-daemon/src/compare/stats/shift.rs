@@ -46,6 +46,21 @@ impl QuantileShift {
         bootstrap::interval(self.log_ratios.clone(), self.trials, self.design, alpha)
     }
 
+    /// The standard deviation from trial to trial that the bootstrap's own spread amounts to: it also counts what the values
+    /// within a trial leave open, which the interval has to allow for.
+    #[must_use]
+    pub fn spread(&self) -> f64 {
+        let count = self.log_ratios.len() as f64;
+        let mean = self.log_ratios.iter().sum::<f64>() / count;
+        let variance = self.log_ratios.iter().map(|one| (one - mean).powi(2)).sum::<f64>() / count;
+        let [n, m] = self.trials.map(|trials| trials as f64);
+        let share = match self.design {
+            Design::Unpaired => (n - 1.0) / n / n + (m - 1.0) / m / m,
+            Design::Paired => (n - 1.0) / n / n,
+        };
+        (variance / share).sqrt()
+    }
+
     /// What holds B less A.
     #[must_use]
     pub fn difference_interval(&self, alpha: f64) -> Option<Interval> {
