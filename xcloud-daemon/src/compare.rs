@@ -63,11 +63,13 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         Output::Json => report::json(&report)?,
         Output::Csv => report::csv(&report)?,
     })?;
-    let worse: Vec<String> = report.worse().map(comparison::Comparison::full_name).collect();
-    if worse.is_empty() {
-        return Ok(());
+    match report.worse().count() {
+        0 => Ok(()),
+        worse => {
+            let all = report.comparisons.len();
+            Err(Regression(format!("B is worse than A in {worse} of {all} comparisons")).into())
+        }
     }
-    Err(Regression(format!("B is worse than A in {}", worse.join(", "))).into())
 }
 
 /// Compares everything that two arms have in common.

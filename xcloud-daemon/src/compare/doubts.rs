@@ -81,13 +81,13 @@ fn too_few(comparisons: &[Comparison], families: usize, question: &Question) -> 
     let needed = fewest_trials(question.design, question.alpha / families as f64)?;
     let alone = fewest_trials(question.design, question.alpha)?;
     let narrower = if alone < needed {
-        format!("; {alone} are, of a single figure chosen with --metric")
+        format!(", or {alone} if a single one is chosen with --metric")
     } else {
         String::new()
     };
     Some(format!(
-        "with {fewest} trials nothing can be shown among {families} comparisons at level {}: {needed} trials of each run are the \
-         fewest that can{narrower}",
+        "too few trials ({fewest}): to show anything among {families} figures and distributions at level {} takes at least \
+         {needed} of each run{narrower}",
         question.alpha
     ))
 }

@@ -9,17 +9,10 @@ use super::{
 };
 use crate::report::style::{bold, clean, dim, signed_time};
 
-/// Columns of figures, with their widths.
-const COLUMNS: [(&str, usize); 8] = [
-    ("A", 13),
-    ("B", 13),
-    ("B to A", 9),
-    ("", 19),
-    ("p", 8),
-    ("finds", 9),
-    ("needs", 7),
-    ("trials", 9),
-];
+/// Columns of figures; the one without a name is the interval.
+const COLUMNS: [&str; 8] = ["A", "B", "B to A", "", "p", "finds", "needs", "trials"];
+
+type Cells = [String; COLUMNS.len()];
 
 /// The report as text.
 #[must_use]
@@ -28,15 +21,21 @@ pub fn table(report: &Report, color: bool) -> String {
     for (name, side) in [("A", &report.a), ("B", &report.b)] {
         let _ = writeln!(text, "{name}: {}", described(side));
     }
-    let width =
-        report.comparisons.iter().map(|one| clean(&one.name()).chars().count()).max().unwrap_or(0);
+    let names = report.comparisons.iter().map(|one| clean(&one.name()));
+    let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
     for pair in report.comparisons.chunk_by(|one, two| key(one) == key(two)) {
         let (test, from, to) = key(&pair[0]);
         let title = format!("{} {} -> {}", clean(test), clean(from), clean(to));
         let _ = writeln!(text, "\n{}", bold(&title, color));
-        let _ = writeln!(text, "  {:width$}{}", "", dim(&header(report), color));
-        for one in pair {
-            let _ = writeln!(text, "  {:width$}{}", clean(&one.name()), line(one, color));
+        let rows: Vec<Cells> = [header(report)].into_iter().chain(pair.iter().map(cells)).collect();
+        let mut lines = aligned(&rows).into_iter();
+        let head = lines.next().unwrap_or_default() + "  verdict";
+        let _ = writeln!(text, "  {:width$}{}", "", dim(&head, color));
+        for (one, line) in pair.iter().zip(lines) {
+            let shown =
+                matches!(one.verdict, Verdict::Better | Verdict::Worse | Verdict::Equivalent);
+            let verdict = bold(one.verdict.words(), color && shown);
+            let _ = writeln!(text, "  {:width$}{line}  {verdict}", clean(&one.name()));
         }
     }
     text.push('\n');
@@ -63,29 +62,31 @@ fn described(side: &Side) -> String {
     )
 }
 
-fn header(report: &Report) -> String {
+fn header(report: &Report) -> Cells {
     let level = format!("{} % interval", digits((1.0 - report.alpha) * 100.0));
-    let cells = COLUMNS.iter().map(|(name, width)| {
-        format!("{:>width$}", if name.is_empty() { level.as_str() } else { name })
-    });
-    cells.collect::<String>() + "  verdict"
+    COLUMNS.map(|name| if name.is_empty() { level.clone() } else { name.into() })
 }
 
-fn line(one: &Comparison, color: bool) -> String {
+/// Each column as wide as its widest cell.
+fn aligned(rows: &[Cells]) -> Vec<String> {
+    let length = |cell: &String| cell.chars().count();
+    let width = |column: usize| rows.iter().map(|row| length(&row[column])).max().unwrap_or(0) + 2;
+    let widths: Vec<usize> = (0..COLUMNS.len()).map(width).collect();
+    rows.iter()
+        .map(|row| row.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}")).collect())
+        .collect()
+}
+
+fn cells(one: &Comparison) -> Cells {
     let [a, b] = [(one.a, one.at_least[0]), (one.b, one.at_least[1])].map(|(value, at_least)| {
         format!("{}{}", if at_least { ">= " } else { "" }, figure(value, &one.unit))
     });
     let (difference, interval) = shift(one);
     let p = one.p_adjusted.map_or_else(|| "-".into(), probability);
-    let finds =
-        one.detectable.map_or_else(|| "-".into(), |share| format!("{} %", digits(share * 100.0)));
-    let needs = one.trials_needed.map_or_else(|| "-".into(), |trials| trials.to_string());
-    let trials = format!("{} + {}", one.trials[0], one.trials[1]);
-    let cells = [a, b, difference, interval, p, finds, needs, trials];
-    let cells: String =
-        COLUMNS.iter().zip(cells).map(|((_, width), cell)| format!("{cell:>width$}")).collect();
-    let shown = matches!(one.verdict, Verdict::Better | Verdict::Worse | Verdict::Equivalent);
-    format!("{cells}  {}", bold(one.verdict.words(), color && shown))
+    let finds = one.detectable.map(|share| format!("{} %", digits(share * 100.0)));
+    let needs = one.trials_needed.map(|trials| trials.to_string());
+    let [finds, needs] = [finds, needs].map(|cell| cell.unwrap_or_else(|| "-".into()));
+    [a, b, difference, interval, p, finds, needs, format!("{} + {}", one.trials[0], one.trials[1])]
 }
 
 /// As a ratio where there is one, otherwise as a difference.
@@ -140,11 +141,13 @@ fn figure(value: f64, unit: &str) -> String {
     if unit == "ns" {
         return signed_time(value.round() as i64);
     }
-    let unit = match unit {
+    // What is counted, in braces, is in the figure's name.
+    let counted = unit.split_once('}').filter(|_| unit.starts_with('{')).map(|(_, rest)| rest);
+    let unit = match counted.unwrap_or(unit) {
         "1" => String::new(),
         "By" => "B".into(),
         "By/s" => "B/s".into(),
-        other => clean(other).replace(['{', '}'], ""),
+        other => clean(other),
     };
     let (scaled, prefix) = match value.abs() {
         1e9.. => (value / 1e9, "G"),
@@ -176,4 +179,29 @@ fn method(report: &Report) -> Vec<String> {
         ));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_three_digits_and_their_unit() {
+        let shown = [
+            figure(9.414e9, "bit/s"),
+            figure(12_340_000.0, "ns"),
+            figure(110_932.19, "{request}/s"),
+            figure(3.0, "{segment}"),
+            figure(0.023, "1"),
+            figure(-1_500.0, "ns"),
+        ];
+        assert_eq!(shown, ["9.41 Gbit/s", "12.3 ms", "111 k/s", "3", "0.02", "-1.50 us"]);
+    }
+
+    #[test]
+    fn a_shift_has_its_sign() {
+        let shown = [0.0, -0.001, 2.0, -2.5, 123.4].map(|value| signed(value, digits));
+        assert_eq!(shown, ["0", "0", "+2", "-2.5", "+123"]);
+        assert_eq!([0.5, 0.0079, 1e-9].map(probability), ["0.500", "0.0079", "< 0.0001"]);
+    }
 }
