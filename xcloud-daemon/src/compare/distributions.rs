@@ -120,7 +120,7 @@ fn counts(histogram: &Histogram) -> Result<Counts> {
     for value in decoded.iter_recorded() {
         let count = counts.entry(bucket(value.value_iterated_to())).or_default();
         // Kept where sums of all trials cannot overflow, whatever a file says.
-        *count = (*count + value.count_since_last_iteration()).min(u64::from(u32::MAX));
+        *count = count.saturating_add(value.count_since_last_iteration()).min(u64::from(u32::MAX));
     }
     Ok(counts)
 }

@@ -1,12 +1,15 @@
 //! Whole comparisons of simulated runs.
 
+use proptest::{collection::vec, prelude::*};
+
 use super::{
     arm::Arm,
     compare,
     question::Question,
-    report::Report,
+    report::{Report, csv, json},
     simulated::{arm, latency_arm},
     stats::{Design, power::Power, random::Random, shift::Chance, verdict::Verdict},
+    table::table,
 };
 
 fn question() -> Question {
@@ -116,5 +119,51 @@ fn a_difference_has_a_direction() {
     for (one, other) in worse.comparisons.iter().zip(&better.comparisons) {
         let [one, other] = [one, other].map(|one| one.ratio.expect("positive").value);
         assert!((one * other - 1.0).abs() < 1e-9, "{one} {other}");
+    }
+}
+
+#[test]
+fn unfinished_requests_are_never_called_fast() {
+    let (mut random, mut bench) = (Random::new(1), Bench::default());
+    let a = latency_arm("a", 6, 0.01, 1.2, &mut random);
+    let mut b = latency_arm("b", 6, 0.01, 1.0, &mut random);
+    for trial in &mut b.trials {
+        trial.histograms.get_mut("response").expect("there").censored = 100;
+    }
+    let report = bench.compared(&a, &b);
+    let verdict = |name: &str| {
+        let found = report.comparisons.iter().find(|one| one.name() == name);
+        found.expect("compared").verdict
+    };
+    // 5 % had not ended, and may belong anywhere above the 95th percentile.
+    assert_eq!(verdict("response p50"), Verdict::Better);
+    assert_eq!(verdict("response p99"), Verdict::NoDifferenceShown);
+    assert!(table(&report, false).contains(">= "));
+}
+
+#[test]
+fn a_broken_distribution_is_named() {
+    let (mut random, mut power) = (Random::new(1), Power::default());
+    let a = latency_arm("a", 2, 0.01, 1.0, &mut random);
+    let mut b = a.clone();
+    b.trials[1].histograms.get_mut("response").expect("there").hdr = "AAAA".into();
+    let error = format!("{:#}", compare(&a, &b, &question(), &mut power).expect_err("broken"));
+    assert!(error.starts_with("response of throughput client -> server: "), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn no_figures_are_a_panic(
+        a in vec(any::<f64>(), 0..4), b in vec(any::<f64>(), 0..4), equal in 0u8..2, paired in any::<bool>()
+    ) {
+        let b = if equal == 1 { a.clone() } else { b };
+        let (a, b) = (arm("a", a.len(), |at| a[at]), arm("b", b.len(), |at| b[at]));
+        let design = if paired { Design::Paired } else { Design::Unpaired };
+        let asked = Question { design, equiv: Some(0.05), ..question() };
+        if let Ok(report) = compare(&a, &b, &asked, &mut Power::default()) {
+            let text = table(&report, true) + &csv(&report).expect("text") + &json(&report).expect("text");
+            prop_assert!(text.contains("throughput"));
+            prop_assert!(!shows_something(&report), "so few trials show nothing");
+        }
     }
 }
