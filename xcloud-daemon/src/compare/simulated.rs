@@ -53,7 +53,7 @@ pub(super) fn latency_arm(
         metric.value = 1e10 * (noise * random.normal()).exp() / factor;
         let off = (noise * random.normal()).exp() * factor;
         let mut whole =
-            hdrhistogram::Histogram::new_with_max(100_000_000, 3).expect("three digits");
+            hdrhistogram::Histogram::new_with_bounds(8_192, 100_000_000, 3).expect("three digits");
         for second in 0..5 {
             let values = second_of(off, random);
             whole.add(&values).expect("in range");
@@ -71,11 +71,11 @@ pub(super) fn latency_arm(
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some milliseconds")]
 fn second_of(off: f64, random: &mut Random) -> hdrhistogram::Histogram<u64> {
-    let mut values = hdrhistogram::Histogram::new_with_max(100_000_000, 3).expect("three digits");
+    let mut values =
+        hdrhistogram::Histogram::new_with_bounds(8_192, 100_000_000, 3).expect("three digits");
     for _ in 0..400 {
         let value = 2e6 * off * (1.0 - 0.2 * random.share().ln());
-        // In steps of 10 us, to have few buckets.
-        values.record(value as u64 / 10_000 * 10_000).expect("in range");
+        values.record(value as u64).expect("in range");
     }
     values
 }
