@@ -1,5 +1,6 @@
 //! What people type. Definitions only; meaning is given where each command runs.
 
+pub mod compare;
 pub mod load;
 pub mod rate;
 pub mod throughput;
@@ -42,6 +43,8 @@ pub enum Command {
     Cost(Box<cost::CostArgs>),
     /// Show what a load test found, or two side by side
     Report(report::ReportArgs),
+    /// Say what may be said about one run beside another
+    Compare(compare::CompareArgs),
 }
 
 /// Output formats.

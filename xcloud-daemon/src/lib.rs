@@ -7,6 +7,7 @@ pub mod agent;
 pub mod aggregator;
 pub mod check;
 pub mod cli;
+pub mod compare;
 pub mod cost;
 pub mod floor;
 pub mod kernel;

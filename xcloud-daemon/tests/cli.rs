@@ -106,3 +106,38 @@ fn an_address_that_is_taken_is_named() {
     fails(&["aggregator", "--listen", &address], 1, "is no socket");
     assert_eq!(std::fs::read_to_string(&file).expect("still there"), "precious");
 }
+
+/// Throughputs of runs as `iperf3 -J` writes them, one file each.
+fn iperf3_runs(dir: &std::path::Path, name: &str, rates: [f64; 6]) -> String {
+    let file = |(at, rate): (usize, f64)| {
+        let path = dir.join(format!("{name}{at}.json"));
+        let sum = format!(r#"{{"bits_per_second":{rate},"seconds":10}}"#);
+        let end = format!(r#"{{"sum_sent":{sum},"sum_received":{sum}}}"#);
+        let text = format!(r#"{{"start":{{}},"intervals":[],"end":{end}}}"#);
+        std::fs::write(&path, text).expect("writable");
+        path.to_str().expect("plain").to_owned()
+    };
+    rates.into_iter().enumerate().map(file).collect::<Vec<_>>().join(",")
+}
+
+#[test]
+fn a_regression_is_told_from_a_failure() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let a = iperf3_runs(dir.path(), "a", [9.0e9, 9.1e9, 9.2e9, 9.3e9, 9.4e9, 9.5e9]);
+    let b = iperf3_runs(dir.path(), "b", [7.0e9, 7.1e9, 7.2e9, 7.3e9, 7.4e9, 7.5e9]);
+    let code = |a: &str, b: &str| {
+        let output = xcloud(&["compare", a, b]);
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (worse, said) = code(&a, &b);
+    assert!(worse == Some(3) && said.contains("worse"), "{worse:?} {said}");
+    let (better, said) = code(&b, &a);
+    assert!(better == Some(0) && said.contains("better"), "{better:?} {said}");
+    let (same, said) = code(&a, &a);
+    assert!(same == Some(0) && said.contains("no difference shown"), "{same:?} {said}");
+    fails(&["compare", &a, "nowhere.json"], 1, "nowhere.json");
+    fails(&["compare", &a, &b, "--metric", "p99"], 2, "both runs have throughput");
+    fails(&["compare", &a, &b, "--alpha", "0.9"], 2, "--alpha is 0.9");
+    fails(&["compare", &a, &b, "--equiv", "5"], 2, "as in 5% or 0.05");
+    fails(&["compare", &a, &b, "--bootstrap", "1"], 2, "--bootstrap is 1");
+}
