@@ -82,7 +82,7 @@ fn test(
     control.send_state(State::TestRunning)?;
     let mut ledger = traffic.ledger();
     watch(host, control, &mut traffic, &mut ledger, plan)?;
-    traffic.finish();
+    traffic.close();
     let record = exchange(host, control, setting, ledger)?;
     host.clerk.made(&record);
     control.send_state(State::DisplayResults)?;
