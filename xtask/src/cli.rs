@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    bpf, codegen, command, kernels,
+    bench, bpf, codegen, command, kernels,
     lab::{
         self,
         args::{LabArgs, Output},
@@ -70,6 +70,8 @@ enum Task {
 enum Bench {
     /// Nanoseconds per packet and hook over an empty program
     Kernel,
+    /// `xcloud load throughput` beside iperf3
+    Throughput,
 }
 
 #[derive(Debug, clap::Args)]
@@ -147,6 +149,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Task::Bench { which: Bench::Kernel } => {
             command::show(bpf::cargo()?.args(["bench", "-p", "xcloud-daemon", "--bench", "kernel"]))
         }
+        Task::Bench { which: Bench::Throughput } => bench::throughput(),
         Task::Kernels(args) => kernels::run(&args),
         Task::Lab { task } => run_lab(task),
         Task::Codegen { check } => codegen::run(check),
