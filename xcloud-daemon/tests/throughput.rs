@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
     path::Path,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -337,6 +337,29 @@ fn garbage_on_the_control_port_harms_nobody() {
     http.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     assert!(matches!(http.read_to_end(&mut Vec::new()), Ok(0) | Err(_)));
     drop((silent, half, huge, nonsense));
+}
+
+#[test]
+fn a_client_whose_greeting_was_not_answered_may_greet_again() {
+    let server = serve(ours, "");
+    let mut control = TcpStream::connect(("127.0.0.1", server.port)).expect("connects");
+    control.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let wish = br#"{"udp":true,"time":1,"parallel":2,"len":1000}"#;
+    let cookie = [b"abcdefghijklmnopqrstuvwxyz2345672345".as_slice(), &[0]].concat();
+    let length = u32::try_from(wish.len()).expect("short").to_be_bytes();
+    control.write_all(&[&cookie, &length[..], wish].concat()).expect("sent");
+    let mut states = [0; 2];
+    control.read_exact(&mut states).expect("answers");
+    assert_eq!(states, [9, 10]);
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    socket.connect(("127.0.0.1", server.port)).expect("connects");
+    socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+    for _ in 0..2 {
+        socket.send(&0x3637_3839_u32.to_ne_bytes()).expect("sent");
+        let mut answer = [0; 4];
+        assert_eq!(socket.recv(&mut answer).expect("an answer"), 4);
+        assert_eq!(u32::from_ne_bytes(answer), 0x3938_3736);
+    }
 }
 
 #[test]

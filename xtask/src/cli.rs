@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    bpf, codegen, command, kernels,
+    bench, bpf, codegen, command, kernels,
     lab::{
         self,
         args::{LabArgs, Output},
@@ -72,6 +72,8 @@ enum Bench {
     Kernel,
     /// Requests per second of `xcloud load http` beside wrk, and its precision at a constant rate
     Requests,
+    /// `xcloud load throughput` beside iperf3
+    Throughput,
 }
 
 #[derive(Debug, clap::Args)]
@@ -150,6 +152,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
             let bench = match which {
                 Bench::Kernel => "kernel",
                 Bench::Requests => "requests",
+                Bench::Throughput => return bench::throughput(),
             };
             command::show(bpf::cargo()?.args(["bench", "-p", "xcloud-daemon", "--bench", bench]))
         }

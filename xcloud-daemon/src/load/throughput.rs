@@ -1,6 +1,7 @@
 //! `xcloud load throughput`: how much a path carries. Speaks iperf3's protocol, in both roles.
 
 pub mod client;
+pub mod cookie;
 pub mod counters;
 pub mod cpu;
 pub mod datagram;

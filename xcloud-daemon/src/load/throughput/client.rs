@@ -6,10 +6,11 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::Value;
 
 use super::{
+    cookie::Cookie,
     ledger::{Ledger, Moment, Span},
     params::{self, Refused},
     plan::{Direction, Plan, Protocol},
-    protocol::{Control, Cookie, State},
+    protocol::{Control, State},
     record::{Record, Setting},
     results,
     socket::{self, Family},

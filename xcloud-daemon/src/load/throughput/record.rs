@@ -9,9 +9,9 @@ use std::{
 use socket2::Socket;
 
 use super::{
+    cookie::Cookie,
     ledger::{Ledger, Part, Span},
     plan::{Plan, Protocol},
-    protocol::Cookie,
     results::{Cpu, Results, StreamResult},
     socket::{congestion, plain},
 };

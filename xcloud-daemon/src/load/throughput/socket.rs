@@ -11,9 +11,9 @@ use anyhow::{Context as _, Result, bail};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{
+    cookie::Cookie,
     datagram::{HELLO, OLD_WELCOME, WELCOME},
     plan::{Plan, Protocol},
-    protocol::Cookie,
 };
 
 /// How often a thread that waits for its socket looks whether the test is over.

@@ -1,6 +1,7 @@
 //! A test while it runs: one thread a stream, and one that looks at them each interval.
 
 use std::{
+    net::Shutdown,
     os::fd::AsFd as _,
     sync::{
         Arc,
@@ -213,6 +214,17 @@ impl Traffic {
             // What breaks now has been counted.
             drop(stream.thread.take().map(JoinHandle::join));
         }
+    }
+
+    /// Stops all streams and tells the other end that nothing more comes: clients before iperf3 3.13 read data until then
+    /// before they hear anything else.
+    pub fn close(&mut self) {
+        self.finish_sending();
+        for stream in self.streams.iter().filter(|stream| stream.sends) {
+            // A datagram socket or one whose peer has left needs no such word.
+            let _ = stream.socket.shutdown(Shutdown::Write);
+        }
+        self.finish();
     }
 }
 

@@ -37,6 +37,14 @@ fn greet(host: &Arc<Host>, from: SocketAddr) {
     }
 }
 
+/// Answers a client that greets again on a socket of its own: the first answer was lost.
+pub(super) fn greet_again(socket: &Socket) {
+    if sender(socket).is_some() {
+        // A client that misses this one, too, asks again.
+        let _ = socket.send(&WELCOME.to_ne_bytes());
+    }
+}
+
 fn sender(socket: &Socket) -> Option<SocketAddr> {
     let mut ignored = [MaybeUninit::uninit(); 4];
     let (_, from) = socket.recv_from_with_flags(&mut ignored, libc::MSG_DONTWAIT).ok()?;

@@ -17,10 +17,7 @@ use nix::{
 };
 
 use super::{
-    super::{
-        protocol::{Control, Cookie},
-        socket::plain,
-    },
+    super::{cookie::Cookie, protocol::Control, socket::plain},
     host::Host,
     session,
 };

@@ -13,7 +13,7 @@ use std::{
 
 use socket2::Socket;
 
-use super::{super::protocol::Cookie, Clerk};
+use super::{super::cookie::Cookie, Clerk};
 
 /// What clients may do.
 #[derive(Clone, Copy, Debug)]

@@ -13,15 +13,17 @@ use socket2::Socket;
 
 use super::{
     super::{
+        cookie::Cookie,
         ledger::{Ledger, Moment},
         params::{self, Refused},
         plan::{Plan, Protocol},
-        protocol::{Control, Cookie, State},
+        protocol::{Control, State},
         record::{Record, Setting},
         results,
         socket::{plain, prepare},
         traffic::{End, Traffic},
     },
+    datagrams,
     host::{Expected, Host},
 };
 
@@ -82,7 +84,7 @@ fn test(
     control.send_state(State::TestRunning)?;
     let mut ledger = traffic.ledger();
     watch(host, control, &mut traffic, &mut ledger, plan)?;
-    traffic.finish();
+    traffic.close();
     let record = exchange(host, control, setting, ledger)?;
     host.clerk.made(&record);
     control.send_state(State::DisplayResults)?;
@@ -144,7 +146,12 @@ fn connections(
     control.send_state(State::CreateStreams)?;
     let mut sockets = Vec::new();
     while sockets.len() < plan.connections() {
-        let socket = next(&expected, control.socket(), until).with_context(|| {
+        let again = || {
+            if plan.protocol == Protocol::Udp {
+                sockets.iter().for_each(datagrams::greet_again);
+            }
+        };
+        let socket = next(&expected, control.socket(), until, &again).with_context(|| {
             format!("{} of {} data connections came", sockets.len(), plan.connections())
         })?;
         if let Err(error) = prepare(&socket, plan) {
@@ -169,7 +176,12 @@ fn wait_for_turn(host: &Arc<Host>, control: &Control, until: Instant) -> Result<
     bail!("another test from {from} was still opening its datagram sockets")
 }
 
-fn next(expected: &Expected, control: &TcpStream, until: Instant) -> Result<Socket> {
+fn next(
+    expected: &Expected,
+    control: &TcpStream,
+    until: Instant,
+    meanwhile: &dyn Fn(),
+) -> Result<Socket> {
     loop {
         match expected.sockets.recv_timeout(Duration::from_millis(100)) {
             Ok(socket) => return Ok(socket),
@@ -177,6 +189,7 @@ fn next(expected: &Expected, control: &TcpStream, until: Instant) -> Result<Sock
             Err(RecvTimeoutError::Timeout) => {
                 ensure!(Instant::now() < until, "the client opens no more");
                 ensure!(is_open(control), "the client left");
+                meanwhile();
             }
         }
     }
