@@ -114,10 +114,12 @@ fn wrk_rate(url: &str, connections: u32) -> Result<f64> {
     let said = String::from_utf8_lossy(&output.stdout);
     ensure!(!said.contains("Socket errors"), "{said}");
     let line = said.lines().find_map(|line| line.strip_prefix("Requests/sec:"));
-    line.context("wrk shows no rate; is it installed? cargo xtask setup")?
-        .trim()
-        .parse()
-        .context("reading wrk's rate")
+    line.context(
+        "wrk shows no rate; is it installed? `cargo xtask bench requests` does so as root",
+    )?
+    .trim()
+    .parse()
+    .context("reading wrk's rate")
 }
 
 fn histogram(trial: &Trial, name: &str) -> Result<Histogram<u64>> {

@@ -151,7 +151,10 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Task::Bench { which } => {
             let bench = match which {
                 Bench::Kernel => "kernel",
-                Bench::Requests => "requests",
+                Bench::Requests => {
+                    setup::for_load()?;
+                    "requests"
+                }
                 Bench::Throughput => return bench::throughput(),
             };
             command::show(bpf::cargo()?.args(["bench", "-p", "xcloud-daemon", "--bench", bench]))

@@ -18,7 +18,7 @@ const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
 const BPF_LINKER: &str = "0.13.0";
 
 /// Programs needed, and the Debian packages they come in.
-const TOOLS: [(&str, &str); 11] = [
+const TOOLS: [(&str, &str); 9] = [
     ("ip", "iproute2"),
     ("tc", "iproute2"),
     ("cc", "build-essential"),
@@ -28,9 +28,10 @@ const TOOLS: [(&str, &str); 11] = [
     ("curl", "curl"),
     ("nft", "nftables"),
     ("wg", "wireguard-tools"),
-    ("nginx", "nginx-light"),
-    ("wrk", "wrk"),
 ];
+/// What load tests are tried against, in tests and benchmarks.
+const LOAD_TOOLS: [(&str, &str); 2] = [("nginx", NGINX), ("wrk", "wrk")];
+const NGINX: &str = "nginx-light";
 /// Programs that booting other kernels takes.
 const GUEST_TOOLS: [(&str, &str); 5] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
@@ -58,6 +59,21 @@ pub(crate) fn run() -> Result<()> {
     install(&packages)?;
     bpf_toolchain()?;
     install_linker()
+}
+
+/// Installs what load tests are tried against, beyond [`run`].
+pub(crate) fn for_load() -> Result<()> {
+    let packages = missing_tools(&LOAD_TOOLS);
+    install(&packages)?;
+    if packages.contains(&NGINX) {
+        // Debian starts it on port 80, for which nobody asked. It fails where no services run, and then none was started.
+        for words in [["service", "nginx", "stop"], ["update-rc.d", "nginx", "disable"]] {
+            if let Err(error) = command::output(Command::new(words[0]).args(&words[1..])) {
+                eprintln!("xtask: {}: {error:#}", words.join(" "));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Installs what booting other kernels takes, beyond [`run`].

@@ -89,6 +89,9 @@ fn kernel() -> Result<()> {
 }
 
 fn cargo_test() -> Result<()> {
+    if Uid::effective().is_root() && setup::has_apt() {
+        setup::for_load()?;
+    }
     command::show(bpf::cargo()?.args(["test", "--workspace"]))
 }
 

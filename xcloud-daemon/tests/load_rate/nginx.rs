@@ -26,8 +26,8 @@ fn start(folder: &Path) -> Option<(Nginx, u16)> {
     let program =
         ["/usr/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|path| Path::new(path).exists());
     let Some(program) = program else {
-        assert!(std::env::var_os("CI").is_none(), "nginx has to be there in CI: cargo xtask setup");
-        eprintln!("SKIPPED: no nginx here; cargo xtask setup installs it");
+        assert!(std::env::var_os("CI").is_none(), "nginx has to be there in CI: cargo xtask test");
+        eprintln!("SKIPPED: no nginx here; `cargo xtask test` as root installs it");
         return None;
     };
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
