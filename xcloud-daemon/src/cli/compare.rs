@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::Output;
+use crate::compare::question::{ALPHA, EFFECT, REPLICATES, SEED};
 
 /// `xcloud compare`.
 #[derive(Args, Clone, Debug)]
@@ -16,19 +17,19 @@ pub struct CompareArgs {
     #[arg(long = "metric", value_name = "NAME")]
     pub metrics: Vec<String>,
     /// Chance of even one false alarm among all comparisons
-    #[arg(long, default_value_t = 0.05)]
+    #[arg(long, default_value_t = ALPHA)]
     pub alpha: f64,
     /// Differences below this share do not matter: say "equivalent" where they are shown to be smaller
     #[arg(long, value_name = "PERCENT", value_parser = share)]
     pub equiv: Option<f64>,
     /// Say how many trials it takes to find a difference of this share
-    #[arg(long, default_value = "5%", value_name = "PERCENT", value_parser = share)]
+    #[arg(long, default_value_t = EFFECT, value_name = "PERCENT", value_parser = share)]
     pub effect: f64,
     /// Bootstrap replicates of each distribution
-    #[arg(long, default_value_t = 2_000, value_name = "COUNT")]
+    #[arg(long, default_value_t = REPLICATES, value_name = "COUNT")]
     pub bootstrap: usize,
     /// Where the random numbers start; the same seed gives the same answer
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = SEED)]
     pub seed: u64,
     /// The i-th trials of both runs, in the order of time, were made under the same conditions
     #[arg(long)]

@@ -9,6 +9,15 @@ const FEWEST_REPLICATES: usize = 100;
 /// Most that anybody waits for.
 const MOST_REPLICATES: usize = 1_000_000;
 
+/// Chance of even one false alarm, unless another is asked for.
+pub const ALPHA: f64 = 0.05;
+/// The difference whose number of trials is told, likewise.
+pub const EFFECT: f64 = 0.05;
+/// Bootstrap replicates, likewise.
+pub const REPLICATES: usize = 2_000;
+/// Where random numbers start, likewise.
+pub const SEED: u64 = 1;
+
 /// How two runs are to be compared.
 #[derive(Clone, Debug)]
 pub struct Question {
@@ -24,6 +33,19 @@ pub struct Question {
     pub chance: Chance,
     /// How trials belong together.
     pub design: Design,
+}
+
+impl Default for Question {
+    fn default() -> Self {
+        Self {
+            metrics: Vec::new(),
+            alpha: ALPHA,
+            equiv: None,
+            effect: EFFECT,
+            chance: Chance { seed: SEED, replicates: REPLICATES },
+            design: Design::Unpaired,
+        }
+    }
 }
 
 impl Question {

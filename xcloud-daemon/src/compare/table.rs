@@ -89,8 +89,9 @@ fn cells(one: &Comparison) -> Cells {
     [a, b, difference, interval, p, finds, needs, format!("{} + {}", one.trials[0], one.trials[1])]
 }
 
-/// As a ratio where there is one, otherwise as a difference.
-fn shift(one: &Comparison) -> (String, String) {
+/// The difference and its interval: as a ratio where there is one, otherwise as it is.
+#[must_use]
+pub fn shift(one: &Comparison) -> (String, String) {
     let Some(ratio) = one.ratio else {
         let figure = |value: f64| signed(value, |value| figure(value, &one.unit));
         return both(one.difference, figure, "");

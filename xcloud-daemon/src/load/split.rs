@@ -95,6 +95,13 @@ impl Seen {
         Cell::merged(&self.paths.values().collect::<Vec<_>>())
     }
 
+    /// Where the test's requests came from and went to, if all went one way.
+    #[must_use]
+    pub fn ends(&self) -> Option<&(Site, Site)> {
+        let mut all = self.paths.keys();
+        all.next().filter(|_| all.len() == 0)
+    }
+
     /// What the slowest hundredth is made of.
     #[must_use]
     pub fn tail(&self) -> Option<Tail> {

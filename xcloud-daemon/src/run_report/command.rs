@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use super::{csv::csv, facts, html::html, markdown::markdown};
+use super::{csv::csv, facts, html::html, markdown::markdown, verdict};
 use crate::{
     cli::report::{ReportArgs, ReportFormat},
     report::style::print,
@@ -14,21 +14,30 @@ use crate::{
 /// # Errors
 /// No run can be read.
 pub fn run(args: &ReportArgs) -> Result<()> {
-    let (mut runs, mut unread) = (Vec::new(), Vec::new());
+    let (mut runs, mut missing) = (Vec::new(), Vec::new());
     for path in std::iter::once(&args.run).chain(&args.other) {
         match Run::read(path) {
             Ok(run) => runs.push(run),
-            Err(error) => unread.push(format!("a run that cannot be read: {error:#}")),
+            Err(error) => missing.push(format!("a run that cannot be read: {error:#}")),
         }
     }
     if runs.is_empty() {
-        bail!(unread.join("; "));
+        bail!(missing.join("; "));
     }
-    for why in &unread {
+    for why in &missing {
         log::warn!("{why}");
     }
-    // The verdicts of a comparison enter here.
-    let report = facts::report(&runs, Vec::new(), unread)?;
+    let mut verdicts = Vec::new();
+    if let [a, b] = &runs[..] {
+        match verdict::verdicts(a, b) {
+            Ok((all, doubts)) => {
+                verdicts = all;
+                missing.extend(doubts.into_iter().map(|why| format!("of the comparison: {why}")));
+            }
+            Err(error) => missing.push(format!("a comparison: {error:#}")),
+        }
+    }
+    let report = facts::report(&runs, verdicts, missing)?;
     let text = match args.output {
         ReportFormat::Html => html(&report),
         ReportFormat::Markdown => markdown(&report),

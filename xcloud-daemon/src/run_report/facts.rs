@@ -89,11 +89,11 @@ impl Path {
     }
 }
 
-/// The report on runs; `unread` says which files could not be read, and why.
+/// The report on runs; `missing` says what could not be had for it, and why.
 ///
 /// # Errors
 /// None that passes the tests: a table inside the program is wrong.
-pub fn report(runs: &[Run], verdicts: Vec<Verdict>, unread: Vec<String>) -> Result<Report> {
+pub fn report(runs: &[Run], verdicts: Vec<Verdict>, missing: Vec<String>) -> Result<Report> {
     let tables = Tables::built_in()?;
     let paths = keys(runs).into_iter().map(|key| path(runs, key, &tables)).collect();
     let mut report = Report {
@@ -102,7 +102,7 @@ pub fn report(runs: &[Run], verdicts: Vec<Verdict>, unread: Vec<String>) -> Resu
         paths,
         verdicts,
         doubts: Vec::new(),
-        missing: unread,
+        missing,
     };
     report.doubts = doubts::doubts(&report);
     report.missing.extend(missing::missing(&report));

@@ -1,6 +1,14 @@
-//! Where a comparison enters: the report only shows what it is given here.
+//! What a comparison says, in the words of the report.
 
+use anyhow::Result;
 use serde::Serialize;
+
+use crate::{
+    compare::{
+        arm::Arm, compare, comparison::Comparison, question::Question, stats::power::Power, table,
+    },
+    result::Run,
+};
 
 /// What a comparison says about one figure of one path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -15,4 +23,27 @@ pub struct Verdict {
     pub figure: String,
     /// The difference with its interval, and what follows from it, in one line.
     pub says: String,
+}
+
+impl From<&Comparison> for Verdict {
+    fn from(one: &Comparison) -> Self {
+        let (difference, interval) = table::shift(one);
+        Self {
+            test: one.test.clone(),
+            from: one.from.clone(),
+            to: one.to.clone(),
+            figure: one.name(),
+            says: format!("{difference} ({interval}): {}", one.verdict.words()),
+        }
+    }
+}
+
+/// What may be said about B beside A, and why to doubt it.
+///
+/// # Errors
+/// They have nothing in common, or a distribution cannot be decoded.
+pub fn verdicts(a: &Run, b: &Run) -> Result<(Vec<Verdict>, Vec<String>)> {
+    let [a, b] = [a, b].map(|run| Arm::new(vec![run.clone()]));
+    let report = compare(&a, &b, &Question::default(), &mut Power::default())?;
+    Ok((report.comparisons.iter().map(Verdict::from).collect(), report.warnings))
 }

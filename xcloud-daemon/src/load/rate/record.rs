@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     load::{environment::hostname, split::Seen},
-    measure::{Group, tail::Tail},
+    measure::{Group, Site, tail::Tail},
     result::{Better, Histogram, Interval, Metric, Trial},
 };
 
@@ -24,18 +24,30 @@ use crate::{
 /// # Errors
 /// None that is known; encoding could in theory fail.
 pub fn trial(target: &Target, load: &Load, run: &Measured) -> Result<Trial> {
+    let ends = run.split.as_ref().and_then(Seen::ends);
+    let (from, to) = ends
+        .map_or_else(|| (hostname(), target.name.clone()), |(near, far)| (place(near), place(far)));
+    let nodes = ends.into_iter().flat_map(|(near, far)| {
+        [("from_node".to_owned(), near.node.clone()), ("to_node".to_owned(), far.node.clone())]
+    });
     Ok(Trial {
         test: target.test.into(),
-        from: hostname(),
-        to: target.name.clone(),
+        from,
+        to,
         started_unix_ns: run.started_unix_ns,
         duration_ns: run.duration_ns,
-        settings: settings(target, load),
+        settings: settings(target, load).into_iter().chain(nodes).collect(),
         metrics: metrics(run),
         histograms: histograms(&run.total)?.into_iter().chain(segments(run)?).collect(),
         intervals: (0..).zip(&run.seconds).map(interval).collect::<Result<_>>()?,
         warnings: verdict::warnings(run, load.offer),
     })
+}
+
+/// A site as prices and floors know it.
+fn place(Site { cloud, region, zone, .. }: &Site) -> String {
+    let zone = if zone.is_empty() { String::new() } else { format!("/{zone}") };
+    format!("{cloud}/{region}{zone}")
 }
 
 /// A distribution as standard tools read it.
