@@ -1,5 +1,8 @@
 //! What people type. Definitions only; meaning is given where each command runs.
 
+pub mod load;
+pub mod stamp;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -28,6 +31,9 @@ pub enum Command {
     Observe(ObserveArgs),
     /// Say what this kernel and this node allow, and what would attach where
     Check(CheckArgs),
+    /// Send traffic and time it
+    #[command(subcommand)]
+    Load(load::LoadCommand),
 }
 
 /// Output formats.

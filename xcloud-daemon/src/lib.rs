@@ -8,6 +8,7 @@ pub mod aggregator;
 pub mod check;
 pub mod cli;
 pub mod kernel;
+pub mod load;
 pub mod measure;
 pub mod observe;
 pub mod query;

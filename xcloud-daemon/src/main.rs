@@ -6,7 +6,7 @@ use clap::Parser as _;
 use xcloud::{
     agent, aggregator, check,
     cli::{Cli, Command},
-    observe, query,
+    load, observe, query,
     usage::UsageError,
 };
 
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Command::Split(args) => query::run(args),
         Command::Observe(args) => observe::run(args),
         Command::Check(args) => check::run(args),
+        Command::Load(command) => load::run(command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
