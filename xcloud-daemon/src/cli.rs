@@ -1,11 +1,17 @@
 //! What people type. Definitions only; meaning is given where each command runs.
 
+pub mod compare;
 pub mod load;
+pub mod rate;
 pub mod stamp;
+pub mod throughput;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub mod cost;
+pub mod report;
 
 use crate::kernel::probe::{DepartureHook, Finding, Plan, TcHook};
 
@@ -31,9 +37,15 @@ pub enum Command {
     Observe(ObserveArgs),
     /// Say what this kernel and this node allow, and what would attach where
     Check(CheckArgs),
-    /// Send traffic and time it
+    /// Put load on a path and say what it bore
     #[command(subcommand)]
     Load(load::LoadCommand),
+    /// Say what bytes between clouds cost
+    Cost(Box<cost::CostArgs>),
+    /// Show what a load test found, or two side by side
+    Report(report::ReportArgs),
+    /// Say what may be said about one run beside another
+    Compare(compare::CompareArgs),
 }
 
 /// Output formats.

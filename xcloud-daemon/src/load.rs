@@ -2,8 +2,14 @@
 
 pub mod convergence;
 mod environment;
+pub mod http;
 mod interrupt;
+pub mod rate;
+pub mod responder;
+pub mod rr;
+pub mod split;
 pub mod stamp;
+pub mod throughput;
 
 use anyhow::Result;
 
@@ -15,6 +21,12 @@ use crate::cli::load::LoadCommand;
 /// The flags contradict each other, or the test cannot be made.
 pub fn run(command: LoadCommand) -> Result<()> {
     match command {
+        LoadCommand::Http(args) => http::run(&args),
+        LoadCommand::Rr(args) => rr::run(&args, rate::slot::Transport::Tcp),
+        LoadCommand::Crr(args) => rr::run(&args, rate::slot::Transport::TcpEach),
+        LoadCommand::UdpRr(args) => rr::run(&args, rate::slot::Transport::Udp),
+        LoadCommand::Responder(args) => responder::run(&args),
+        LoadCommand::Throughput(args) => throughput::run(&args),
         LoadCommand::Stamp(args) => stamp::run(&args),
         LoadCommand::Convergence(args) => convergence::run(&args),
     }

@@ -6,7 +6,7 @@ use clap::Parser as _;
 use xcloud::{
     agent, aggregator, check,
     cli::{Cli, Command},
-    load, observe, query,
+    compare, cost, load, observe, query, run_report,
     usage::UsageError,
 };
 
@@ -22,12 +22,21 @@ fn main() -> ExitCode {
         Command::Observe(args) => observe::run(args),
         Command::Check(args) => check::run(args),
         Command::Load(command) => load::run(command),
+        Command::Cost(args) => cost::command::run(&args),
+        Command::Report(args) => run_report::command::run(&args),
+        Command::Compare(args) => compare::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xcloud: {error:#}");
-            if error.is::<UsageError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+            if error.is::<UsageError>() {
+                ExitCode::from(2)
+            } else if error.is::<compare::Regression>() {
+                ExitCode::from(3)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

@@ -26,6 +26,7 @@ pub fn run(args: ObserveArgs) -> Result<()> {
         min_total_ns: args
             .min_total
             .map_or(0, |least| u64::try_from(least.as_nanos()).unwrap_or(u64::MAX)),
+        destination: None,
     };
     if args.number == Some(0) {
         return Ok(());

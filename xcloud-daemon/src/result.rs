@@ -3,6 +3,8 @@
 //! A [`Run`] holds [`Trial`]s. A trial is the unit of replication: a comparison resamples trials, never requests. Nothing
 //! is averaged away: percentiles come from the histograms, which can be merged.
 
+mod histogram;
+
 use std::{
     collections::BTreeMap,
     fs::{self, File},

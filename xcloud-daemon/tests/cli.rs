@@ -46,7 +46,38 @@ fn wrong_usage_is_told_from_failure() {
     fails(&["aggregator", "--listen", "nowhere"], 2, "neither IP:PORT");
     fails(&["aggregator", "--join-capacity", "0"], 2, "--join-capacity is 0");
     fails(&["aggregator", "--interval", "1h", "--retention", "1m"], 2, "--retention is 1m");
+    fails(&["load", "http", "https://a/"], 2, "asks for encryption");
+    fails(&["load", "http", "http://127.0.0.1:9/", "-R", "0"], 2, "--rate is 0");
+    fails(&["load", "http", "http://127.0.0.1:9/", "-c", "2", "-t", "3"], 2, "--threads is 3");
+    fails(&["load", "http", "http://127.0.0.1:9/", "--ramp", "5:1:1"], 2, "--ramp is \"5:1:1\"");
+    fails(&["load", "http", "http://127.0.0.1:9/", "-H", "A"], 2, "a header is `Name: value`");
+    fails(&["load", "rr", "nowhere"], 2, "no HOST:PORT");
+    fails(&["load", "udp-rr", "127.0.0.1:9", "-r", "1,70000"], 2, "a datagram holds");
+    fails(&["cost", "--from", "aws"], 2, "CLOUD/REGION");
+    let (from, to) = ("aws/us-east-1", "gcp/us-central1");
+    fails(&["cost", "--from", from, "--to", to], 2, "--bytes");
+    let wanted = ["cost", "--from", from, "--to", to, "--bytes", "1TB"];
+    fails(&[&wanted[..], &["--path", "pigeon"]].concat(), 2, "no price is known for pigeon");
+    fails(&[&wanted[..], &["--what-if", "packets=12%"]].concat(), 2, "packets=-PERCENT%");
+    fails(&[&wanted[..], &["--tariffs", "/nowhere"]].concat(), 1, "reading prices from /nowhere");
     fails(&["aggregator", "--unknown"], 2, "unexpected argument");
+}
+
+#[test]
+fn a_run_that_cannot_be_read_is_named_in_the_report_on_the_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (run, broken) = (folder.path().join("run.json"), folder.path().join("broken.json"));
+    let text = r#"{"schema":"xcloud.run.v1","label":"a","tool":"xcloud","trials":[]}"#;
+    std::fs::write(&run, text).expect("writable");
+    std::fs::write(&broken, &text[..40]).expect("writable");
+    let (run, broken) = (run.display().to_string(), broken.display().to_string());
+    let output = xcloud(&["report", &run, &broken, "-o", "markdown"]);
+    let page = String::from_utf8_lossy(&output.stdout);
+    assert!(page.contains("cannot be read") && page.contains("broken.json"), "{page}");
+    assert!(page.contains("there is no trial in it"), "{page}");
+    assert_eq!(output.status.code(), Some(0));
+    fails(&["report", &broken], 1, "broken.json is no result of xcloud");
+    fails(&["report", "/nowhere.json"], 1, "opening /nowhere.json");
 }
 
 #[test]
@@ -74,4 +105,39 @@ fn an_address_that_is_taken_is_named() {
     let address = format!("unix:{}", file.display());
     fails(&["aggregator", "--listen", &address], 1, "is no socket");
     assert_eq!(std::fs::read_to_string(&file).expect("still there"), "precious");
+}
+
+/// Throughputs of runs as `iperf3 -J` writes them, one file each.
+fn iperf3_runs(dir: &std::path::Path, name: &str, rates: [f64; 6]) -> String {
+    let file = |(at, rate): (usize, f64)| {
+        let path = dir.join(format!("{name}{at}.json"));
+        let sum = format!(r#"{{"bits_per_second":{rate},"seconds":10}}"#);
+        let end = format!(r#"{{"sum_sent":{sum},"sum_received":{sum}}}"#);
+        let text = format!(r#"{{"start":{{}},"intervals":[],"end":{end}}}"#);
+        std::fs::write(&path, text).expect("writable");
+        path.to_str().expect("plain").to_owned()
+    };
+    rates.into_iter().enumerate().map(file).collect::<Vec<_>>().join(",")
+}
+
+#[test]
+fn a_regression_is_told_from_a_failure() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let a = iperf3_runs(dir.path(), "a", [9.0e9, 9.1e9, 9.2e9, 9.3e9, 9.4e9, 9.5e9]);
+    let b = iperf3_runs(dir.path(), "b", [7.0e9, 7.1e9, 7.2e9, 7.3e9, 7.4e9, 7.5e9]);
+    let code = |a: &str, b: &str| {
+        let output = xcloud(&["compare", a, b]);
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (worse, said) = code(&a, &b);
+    assert!(worse == Some(3) && said.contains("worse"), "{worse:?} {said}");
+    let (better, said) = code(&b, &a);
+    assert!(better == Some(0) && said.contains("better"), "{better:?} {said}");
+    let (same, said) = code(&a, &a);
+    assert!(same == Some(0) && said.contains("no difference shown"), "{same:?} {said}");
+    fails(&["compare", &a, "nowhere.json"], 1, "nowhere.json");
+    fails(&["compare", &a, &b, "--metric", "p99"], 2, "both runs have throughput");
+    fails(&["compare", &a, &b, "--alpha", "0.9"], 2, "--alpha is 0.9");
+    fails(&["compare", &a, &b, "--equiv", "5"], 2, "as in 5% or 0.05");
+    fails(&["compare", &a, &b, "--bootstrap", "1"], 2, "--bootstrap is 1");
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    bpf, codegen, command, kernels,
+    bench, bpf, codegen, command, kernels,
     lab::{
         self,
         args::{LabArgs, Output},
@@ -70,6 +70,10 @@ enum Task {
 enum Bench {
     /// Nanoseconds per packet and hook over an empty program
     Kernel,
+    /// Requests per second of `xcloud load http` beside wrk, and its precision at a constant rate
+    Requests,
+    /// `xcloud load throughput` beside iperf3
+    Throughput,
 }
 
 #[derive(Debug, clap::Args)]
@@ -144,8 +148,13 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Task::Run(args) if args.host => lab::host::run(&args.lab, args.output),
         Task::Run(args) => lab::run::run(&args.lab, args.output),
         Task::Test(args) => test::run(&args),
-        Task::Bench { which: Bench::Kernel } => {
-            command::show(bpf::cargo()?.args(["bench", "-p", "xcloud-daemon", "--bench", "kernel"]))
+        Task::Bench { which } => {
+            let bench = match which {
+                Bench::Kernel => "kernel",
+                Bench::Requests => "requests",
+                Bench::Throughput => return bench::throughput(),
+            };
+            command::show(bpf::cargo()?.args(["bench", "-p", "xcloud-daemon", "--bench", bench]))
         }
         Task::Kernels(args) => kernels::run(&args),
         Task::Lab { task } => run_lab(task),

@@ -1,5 +1,6 @@
 //! Project tasks; see `cargo xtask --help`.
 
+mod bench;
 mod bpf;
 mod cli;
 mod codegen;

@@ -18,7 +18,7 @@ const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
 const BPF_LINKER: &str = "0.13.0";
 
 /// Programs needed, and the Debian packages they come in.
-const TOOLS: [(&str, &str); 9] = [
+const TOOLS: [(&str, &str); 11] = [
     ("ip", "iproute2"),
     ("tc", "iproute2"),
     ("cc", "build-essential"),
@@ -28,6 +28,8 @@ const TOOLS: [(&str, &str); 9] = [
     ("curl", "curl"),
     ("nft", "nftables"),
     ("wg", "wireguard-tools"),
+    ("nginx", "nginx-light"),
+    ("wrk", "wrk"),
 ];
 /// Programs that booting other kernels takes.
 const GUEST_TOOLS: [(&str, &str); 5] = [

@@ -272,6 +272,9 @@ pub struct WatchExchangesRequest {
     /// Only exchanges that took at least this long.
     #[prost(uint64, tag = "3")]
     pub min_total_ns: u64,
+    /// Only exchanges whose data was addressed to this end; port 0 means any.
+    #[prost(message, optional, tag = "4")]
+    pub destination: ::core::option::Option<super::super::common::v1::Endpoint>,
 }
 /// One item of the stream.
 #[derive(Clone, PartialEq, ::prost::Message)]

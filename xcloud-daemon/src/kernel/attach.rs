@@ -259,6 +259,9 @@ impl Programs {
     /// # Errors
     /// The kernel does not tell.
     pub fn displaced(&self, ifindex: u32) -> Result<Vec<(&'static str, Place)>> {
+        if let Some((name, inside)) = self.inside.get(&ifindex) {
+            return inside.displaced().with_context(|| format!("looking into the pod of {name}"));
+        }
         let mut displaced = vec![];
         for hook in self.attached.get(&ifindex).into_iter().flat_map(|attached| &attached.hooks) {
             let place = hook.place().with_context(|| {
@@ -277,7 +280,7 @@ impl Programs {
     /// The interface is gone or the kernel refuses; then nothing is left on it.
     pub fn put_first(&mut self, ifindex: u32, names: &[&str]) -> Result<()> {
         let Some(Attached { interface, mut hooks }) = self.attached.remove(&ifindex) else {
-            return Ok(());
+            return self.put_first_inside(ifindex);
         };
         for at in 0..hooks.len() {
             if names.contains(&hooks[at].program) {

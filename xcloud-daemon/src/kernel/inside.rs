@@ -13,7 +13,7 @@ use super::{
     attach::{Programs, program, refused},
     ifaces::Interface,
     podns::{self, PodEnd},
-    tc::{Hook, Spot},
+    tc::{Hook, Place, Spot},
 };
 
 /// Programs there, with their direction as the pod sees it: what leaves it goes out.
@@ -43,6 +43,18 @@ impl Drop for Inside {
     }
 }
 
+impl Inside {
+    /// Which hooks other programs displaced there, and from where they run now.
+    pub(super) fn displaced(&self) -> Result<Vec<(&'static str, Place)>> {
+        let Self { end, hooks } = self;
+        podns::within(&end.path, end.namespace, || {
+            let places = hooks.iter().map(|hook| Ok((hook.program, hook.place()?)));
+            let places = places.collect::<Result<Vec<_>>>()?;
+            Ok(places.into_iter().filter(|(_, place)| *place != Place::First).collect())
+        })
+    }
+}
+
 impl Programs {
     /// Moves a pod's hooks from its interface on the node to the pod's end, so that no packet passes both.
     ///
@@ -50,7 +62,24 @@ impl Programs {
     /// The kernel refuses; then there are no hooks for the pod at all.
     pub fn move_inside(&mut self, interface: &Interface, end: &PodEnd) -> Result<()> {
         self.detach(interface.index);
-        let mut inside = Inside { end: end.clone(), hooks: Vec::new() };
+        let inside = self.hook_inside(end.clone())?;
+        self.inside.insert(interface.index, (interface.name.clone(), inside));
+        Ok(())
+    }
+
+    /// Puts a pod's hooks at its end on anew, and so first.
+    pub(super) fn put_first_inside(&mut self, ifindex: u32) -> Result<()> {
+        let Some((name, inside)) = self.inside.remove(&ifindex) else { return Ok(()) };
+        let end = inside.end.clone();
+        // The kernel takes a program once at a place, so it must go before it can come.
+        drop(inside);
+        let inside = self.hook_inside(end)?;
+        self.inside.insert(ifindex, (name, inside));
+        Ok(())
+    }
+
+    fn hook_inside(&mut self, end: PodEnd) -> Result<Inside> {
+        let mut inside = Inside { end, hooks: Vec::new() };
         let backend = self.plan.pod_hook;
         for (name, _) in HOOKS {
             let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
@@ -60,8 +89,8 @@ impl Programs {
             }
         }
         let ebpf = &mut self.ebpf;
-        let hooks = &mut inside.hooks;
-        podns::within(&end.path, end.namespace, move || {
+        let Inside { end, hooks } = &mut inside;
+        podns::within(&end.path, end.namespace, || {
             for (name, direction) in HOOKS {
                 let program: &mut SchedClassifier = program(ebpf, name)?;
                 let interface = end.interface.as_str();
@@ -73,7 +102,6 @@ impl Programs {
             }
             Ok(())
         })?;
-        self.inside.insert(interface.index, (interface.name.clone(), inside));
-        Ok(())
+        Ok(inside)
     }
 }

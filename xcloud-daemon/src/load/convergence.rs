@@ -16,6 +16,7 @@ use anyhow::{Result, anyhow};
 use self::{event::Event, outage::Found};
 use super::{
     interrupt,
+    rate::timer::nanoseconds,
     stamp::{
         clock::{Clock, monotonic_ns},
         command,
@@ -81,13 +82,13 @@ fn probe(
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let prober = scope.spawn(|| prober::run(plan, clock, &stop));
-        wait_until(clock.start_ns() + command::nanoseconds(args.before));
+        wait_until(clock.start_ns() + nanoseconds(args.before));
         if prober.is_finished() && !interrupt::stopped() {
             // Nothing is changed where nothing would be seen.
             let measured = prober.join().expect("the prober does not panic");
             return Err(measured.err().unwrap_or_else(|| anyhow!("the prober ended early")));
         }
-        let end_ns = monotonic_ns() + command::nanoseconds(args.wait);
+        let end_ns = monotonic_ns() + nanoseconds(args.wait);
         let event = event::run(&args.event, clock, end_ns);
         if event.is_ok() {
             wait_until(end_ns);

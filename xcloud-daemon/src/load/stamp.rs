@@ -26,7 +26,7 @@ use anyhow::Result;
 use self::{
     auth::Key, clock::Clock, prober::Plan, reflector::Limits, schedule::Schedule, summary::Summary,
 };
-use super::interrupt;
+use super::{interrupt, rate::timer::nanoseconds};
 use crate::{
     cli::{
         Output,
@@ -57,7 +57,7 @@ pub fn run(args: &StampArgs) -> Result<()> {
 }
 
 fn send(args: &StampArgs, to: &str) -> Result<()> {
-    let interval_ns = command::nanoseconds(args.interval);
+    let interval_ns = nanoseconds(args.interval);
     let count = command::count(args.count, args.duration, interval_ns)?;
     let schedule = match args.schedule {
         ScheduleArg::Periodic => Schedule::periodic(interval_ns),

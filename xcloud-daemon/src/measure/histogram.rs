@@ -6,6 +6,8 @@ use hdrhistogram::{
     serialization::{Serializer as _, V2Serializer},
 };
 
+pub mod dense;
+
 /// Significant digits kept.
 pub const DIGITS: u8 = 3;
 

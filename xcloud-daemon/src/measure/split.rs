@@ -37,6 +37,14 @@ impl Split {
         split
     }
 
+    /// From parts that were split elsewhere.
+    #[must_use]
+    pub fn of(total_ns: u64, parts: impl Iterator<Item = (Segment, i64)>) -> Self {
+        let mut split = Self { total_ns, ..Self::default() };
+        parts.for_each(|(segment, ns)| split.set(segment, Some(ns)));
+        split
+    }
+
     fn near_side(near: &Sample) -> Self {
         let mut split =
             Self { total_ns: near.last_ns.saturating_sub(near.first_ns), ..Self::default() };

@@ -1,9 +1,6 @@
 //! Single exchanges as they happen, one line each.
 
-use std::{
-    fmt::Write as _,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
+use std::{fmt::Write as _, net::SocketAddr};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -14,7 +11,7 @@ use super::{
     convert::{kind_name, rfc3339, segment_name},
     style::{clean, place, signed_time, time},
 };
-use crate::{cli::Output, measure::Segment};
+use crate::{cli::Output, measure::Segment, wire::answer};
 
 /// A joined exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -64,10 +61,7 @@ impl From<WireExchange> for Exchange {
 }
 
 fn endpoint(endpoint: Option<&Endpoint>) -> String {
-    let address = endpoint.and_then(|end| match end.address[..] {
-        [a, b, c, d] => Some(IpAddr::from(Ipv4Addr::new(a, b, c, d))),
-        ref bytes => <[u8; 16]>::try_from(bytes).ok().map(|octets| Ipv6Addr::from(octets).into()),
-    });
+    let address = endpoint.and_then(|end| answer::address(&end.address));
     let port = endpoint.and_then(|end| u16::try_from(end.port).ok());
     address.zip(port).map_or_else(String::new, |(ip, port)| SocketAddr::new(ip, port).to_string())
 }

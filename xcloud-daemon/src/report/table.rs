@@ -50,6 +50,17 @@ fn block(text: &mut String, path: &Path, color: bool) {
         text.push_str("  none was joined\n");
         return;
     }
+    figures(text, path, color);
+    if path.far.is_some() {
+        let _ = writeln!(text, "  {}", dim(&doubt(path), color));
+        if path.unjoined != Unjoined::default() {
+            let _ = writeln!(text, "  {}", dim(&unjoined(&path.unjoined), color));
+        }
+    }
+}
+
+/// A row for the total and one for each segment, and what the tail is made of.
+pub fn figures(text: &mut String, path: &Path, color: bool) {
     let columns = COLUMNS.map(|name| format!("{name:>9}")).concat();
     let _ = writeln!(text, "  {}", dim(&format!("{:<17}{columns}", ""), color));
     let _ = writeln!(text, "  {}", bold(&row("total", &path.total), color));
@@ -58,12 +69,6 @@ fn block(text: &mut String, path: &Path, color: bool) {
     }
     if let Some(tail) = &path.tail {
         let _ = writeln!(text, "  {}", bold(&make_up(tail), color));
-    }
-    if path.far.is_some() {
-        let _ = writeln!(text, "  {}", dim(&doubt(path), color));
-        if path.unjoined != Unjoined::default() {
-            let _ = writeln!(text, "  {}", dim(&unjoined(&path.unjoined), color));
-        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! What was measured, as the observer wire says it.
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use prost_types::Timestamp;
 use xcloud_proto::{
@@ -60,6 +63,18 @@ pub fn site(site: &Site) -> WireSite {
         region: site.region.clone(),
         zone: site.zone.clone(),
         node: site.node.clone(),
+    }
+}
+
+/// An address from its 4 or 16 bytes; IPv4 in IPv6 is IPv4.
+#[must_use]
+pub fn address(bytes: &[u8]) -> Option<IpAddr> {
+    match *bytes {
+        [a, b, c, d] => Some(Ipv4Addr::new(a, b, c, d).into()),
+        _ => {
+            let octets = <[u8; 16]>::try_from(bytes).ok()?;
+            Some(Ipv6Addr::from(octets).to_canonical())
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Answers users and collectors.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use tokio::sync::{
     broadcast::{self, error::RecvError},
@@ -9,7 +9,7 @@ use tokio::sync::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use xcloud_proto::{
-    common::v1::{ExchangeKind, Site as WireSite},
+    common::v1::{Endpoint, ExchangeKind, Site as WireSite},
     observer::v1::{
         Exchange, ExchangeFilter, GetServerStatusRequest, GetServerStatusResponse, GroupBy,
         ListNodesRequest, ListNodesResponse, QuerySplitRequest, QuerySplitResponse, SiteFilter,
@@ -69,7 +69,13 @@ impl ObserverService for Observer {
         let request = request.into_inner();
         let filter =
             Filter::read(request.filter.unwrap_or_default()).map_err(Status::invalid_argument)?;
-        let wanted = Wanted { filter, limit: request.limit, min_total_ns: request.min_total_ns };
+        let destination = request.destination.as_ref().map(Destination::read).transpose();
+        let wanted = Wanted {
+            filter,
+            limit: request.limit,
+            min_total_ns: request.min_total_ns,
+            destination: destination.map_err(Status::invalid_argument)?,
+        };
         let (answers, receiver) = mpsc::channel(READER_BUFFER);
         let hub = Arc::clone(&self.hub);
         // From here on nothing is missed.
@@ -252,6 +258,33 @@ struct Wanted {
     /// 0 for no limit.
     limit: u64,
     min_total_ns: u64,
+    destination: Option<Destination>,
+}
+
+/// Where data was addressed to.
+#[derive(Clone, Copy, Debug)]
+struct Destination {
+    address: IpAddr,
+    /// 0 for any.
+    port: u16,
+}
+
+impl Destination {
+    fn read(end: &Endpoint) -> Result<Self, String> {
+        let address = answer::address(&end.address).ok_or_else(|| {
+            format!("destination.address has {} bytes, not 4 or 16", end.address.len())
+        })?;
+        let port = u16::try_from(end.port);
+        let port = port.map_err(|_| format!("destination.port is {}", end.port))?;
+        Ok(Self { address, port })
+    }
+
+    fn takes(self, end: Option<&Endpoint>) -> bool {
+        end.is_some_and(|end| {
+            answer::address(&end.address) == Some(self.address)
+                && (self.port == 0 || end.port == u32::from(self.port))
+        })
+    }
 }
 
 type Answers = mpsc::Sender<Result<WatchExchangesResponse, Status>>;
@@ -288,6 +321,8 @@ async fn follow(
 
 impl Wanted {
     fn takes(&self, exchange: &Exchange) -> bool {
-        exchange.total_ns >= self.min_total_ns && self.filter.matches_exchange(exchange)
+        exchange.total_ns >= self.min_total_ns
+            && self.destination.is_none_or(|to| to.takes(exchange.destination.as_ref()))
+            && self.filter.matches_exchange(exchange)
     }
 }

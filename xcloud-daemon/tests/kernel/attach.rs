@@ -1,15 +1,28 @@
 //! Each way to put the programs on hooks, by the agent's own code, in a network namespace that ends with the test.
 //! `cargo xtask kernels` runs these one by one on each kernel, which may lack some.
 
-use std::{panic, process::Command, thread};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    panic,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+};
 
-use aya::programs::{SchedClassifier, TcAttachType};
+use aya::programs::{
+    SchedClassifier, TcAttachType,
+    tc::{NlOptions, TcAttachOptions},
+};
 use nix::sched::{CloneFlags, unshare};
 use xcloud::kernel::{
     attach::Programs,
     ifaces::{Interface, LinkLayer, Role},
+    object,
     pin::Owner,
+    podns::PodEnd,
     probe::{Answer, Feature, Finding, Plan, TcHook},
+    tc::Place,
 };
 use xcloud_common::config::Config;
 
@@ -39,6 +52,48 @@ fn by_raw_tracepoint() {
     attaches(&[Feature::Clsact, Feature::RawTpNetDevStartXmit], "uplink_out=raw_tp");
 }
 
+#[test]
+fn displaced_inside_a_pod_the_hooks_are_put_first_again() {
+    if !harness::available() {
+        return;
+    }
+    in_a_namespace(|| {
+        let bpffs = tempfile::tempdir().expect("a directory");
+        let plan = plan(&[Feature::Clsact, Feature::RawTpNetDevStartXmit]);
+        let mut programs =
+            Programs::load(&plan, Config::default(), &owner(bpffs.path())).expect("loading");
+        let path = PathBuf::from("/proc/thread-self/ns/net");
+        let namespace = fs::metadata(&path).expect("the namespace").ino();
+        let namespace = u32::try_from(namespace).expect("32 bits");
+        let end = PodEnd { path, namespace, interface: "lo".into() };
+        programs.move_inside(&loopback(Role::Pod), &end).expect("moving inside");
+        assert_eq!(programs.displaced(1).expect("asking"), []);
+        let mut other = object::load().expect("loading the kernel object");
+        let other: &mut SchedClassifier =
+            other.program_mut("uplink_in").expect("there").try_into().expect("a TC program");
+        other.load().expect("loading another program");
+        let first = TcAttachOptions::Netlink(NlOptions { priority: 1, ..NlOptions::default() });
+        other.attach_with_options("lo", TcAttachType::Ingress, first).expect("attaching it");
+        let displaced = programs.displaced(1).expect("asking");
+        assert!(matches!(displaced[..], [("pod_in_inside", Place::Behind(_))]), "{displaced:?}");
+        programs.put_first(1, &["pod_in_inside"]).expect("putting it first");
+        assert_eq!(programs.displaced(1).expect("asking"), []);
+        assert_eq!(filters(plan.pod_hook), 2, "one program at each of both hooks");
+    });
+}
+
+fn in_a_namespace(work: impl FnOnce() + Send) {
+    let work = || {
+        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
+        work();
+    };
+    thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|why| panic::resume_unwind(why));
+}
+
+fn owner(bpffs: &Path) -> Owner {
+    Owner { agent_id: "attach".into(), boot_id: [1; 16], bpffs: bpffs.to_owned() }
+}
+
 /// Attaches as planned for a kernel that has just these features to a loopback device, first as a pod's interface,
 /// then as an uplink, and takes all off again. Among the hooks must be the one that starts like `hook`.
 fn attaches(features: &[Feature], hook: &str) {
@@ -46,12 +101,10 @@ fn attaches(features: &[Feature], hook: &str) {
         return;
     }
     let plan = plan(features);
-    let work = || {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
+    in_a_namespace(|| {
         let bpffs = tempfile::tempdir().expect("a directory");
-        let owner =
-            Owner { agent_id: "attach".into(), boot_id: [1; 16], bpffs: bpffs.path().to_owned() };
-        let mut programs = Programs::load(&plan, Config::default(), &owner).expect("loading");
+        let mut programs =
+            Programs::load(&plan, Config::default(), &owner(bpffs.path())).expect("loading");
         for role in [Role::Pod, Role::Uplink] {
             let attached = programs.attach(&loopback(role)).expect("attaching");
             assert_eq!(filters(plan.pod_hook), attached.len(), "{attached:?}");
@@ -60,8 +113,7 @@ fn attaches(features: &[Feature], hook: &str) {
         assert!(hooks.iter().any(|one| one.starts_with(hook)), "{hooks:?}");
         programs.detach(1);
         assert_eq!(filters(plan.pod_hook), 0, "filters are left");
-    };
-    thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|why| panic::resume_unwind(why));
+    });
 }
 
 /// What is planned for a kernel with these features and no others.

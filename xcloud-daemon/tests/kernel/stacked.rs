@@ -42,8 +42,11 @@ fn send(interface: &str, frame: &[u8]) {
     assert!(sent >= 0, "sending by {interface}: {}", io::Error::last_os_error());
 }
 
-/// Builds `commands` on top of devices, sends one segment for each of them by `top`, and expects the departures to be
-/// stamped at the devices, each once.
+/// Segments sent: a bond deals other packets out too, so the first two may leave by the same member.
+const SENT: u32 = 16;
+
+/// Builds `commands` on top of devices, sends by `top`, and expects each departure to be stamped at one of the devices
+/// and each of them to have some.
 fn leaves_by_the_lower_devices(
     top: &'static str,
     lower: &'static [&'static str],
@@ -64,7 +67,7 @@ fn leaves_by_the_lower_devices(
         let mut wanted: Vec<u32> =
             lower.iter().map(|name| if_nametoindex(*name).expect("an index")).collect();
         let mut kernel = watching(&wanted);
-        for at in 0..u32::try_from(wanted.len()).expect("few") {
+        for at in 0..SENT {
             let data = Segment { seq: 700_000 + 10_000 * at, ..DATA };
             let answer = data.answered().frame();
             kernel.run("pod_out", &data.frame());
@@ -73,10 +76,12 @@ fn leaves_by_the_lower_devices(
             kernel.run("pod_in", &answer);
         }
         let samples = kernel.samples();
+        assert_eq!(samples.len(), SENT as usize);
         let mut uplinks: Vec<u32> = samples.iter().map(|one| one.uplink_ifindex).collect();
         uplinks.sort_unstable();
+        uplinks.dedup();
         wanted.sort_unstable();
-        assert_eq!(uplinks, wanted, "a sample for each device below {top}");
+        assert_eq!(uplinks, wanted, "departures at all devices below {top}, and at no other");
     };
     thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|why| panic::resume_unwind(why));
 }

@@ -1,10 +1,6 @@
 //! From flags to a plan, and from trials to what is written: the same for all tests that send probes.
 
-use std::{
-    collections::BTreeMap,
-    net::{SocketAddr, ToSocketAddrs as _},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result};
 
@@ -14,6 +10,7 @@ use crate::{
         Output,
         stamp::{FormatArg, ProbeArgs},
     },
+    load::rate::{command::resolve, timer::nanoseconds},
     report::style,
     result::{Run, Trial},
     usage::usage,
@@ -27,12 +24,6 @@ const SHORTEST_INTERVAL_NS: u64 = 10_000;
 const MOST_FLOWS: u16 = 256;
 /// Longest wait for an answer.
 const LONGEST_TIMEOUT: Duration = Duration::from_mins(1);
-
-/// A duration in nanoseconds, 584 years at most.
-#[must_use]
-pub fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
 
 /// How many probes are sent.
 ///
@@ -82,19 +73,16 @@ pub fn plan(
         FormatArg::Ptp => Format::Ptp,
     };
     let timeout_ns = nanoseconds(args.timeout);
-    Ok(Plan { target: resolve(to)?, flows, size, key, format, schedule, count, timeout_ns })
+    Ok(Plan { target: address(to)?, flows, size, key, format, schedule, count, timeout_ns })
 }
 
-/// The first address of a reflector.
-fn resolve(to: &str) -> Result<SocketAddr> {
-    let port =
-        to.rsplit_once(':').filter(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-    if port.is_none() {
+/// The address of a reflector.
+fn address(to: &str) -> Result<SocketAddr> {
+    let parts = to.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    let Some((host, port)) = parts.filter(|(host, _)| !host.is_empty()) else {
         return Err(usage(format!("--to {to:?} is no HOST:PORT, as in 192.0.2.1:862")));
-    }
-    let mut found =
-        to.to_socket_addrs().with_context(|| format!("looking up the address of {to:?}"))?;
-    found.next().with_context(|| format!("{to:?} has no address"))
+    };
+    resolve(host.trim_matches(['[', ']']), port)
 }
 
 /// Flags that all tests have, for the result.

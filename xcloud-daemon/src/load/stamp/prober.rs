@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::{prctl, time::TimeSpec},
+    sys::time::TimeSpec,
     time::{ClockId, ClockNanosleepFlags, clock_nanosleep},
 };
 
@@ -26,6 +26,7 @@ use super::{
     timestamp::{ErrorEstimate, Format},
     tlv,
 };
+use crate::load::rate::timer::no_slack;
 
 /// What to send, to whom.
 #[derive(Clone, Debug)]
@@ -95,9 +96,7 @@ fn open(plan: &Plan) -> Result<Vec<Flow>> {
 }
 
 fn send_all(plan: &Plan, flows: &[Flow], clock: Clock, stop: &AtomicBool) -> Vec<Sent> {
-    if let Err(error) = prctl::set_timerslack(1) {
-        log::warn!("probes may be 50 us late: setting the timer slack: {error}");
-    }
+    no_slack();
     let error = error_estimate(plan.format);
     let mut bytes = vec![0; plan.size];
     tlv::pad(&mut bytes[packet::length(plan.key.as_ref())..]);

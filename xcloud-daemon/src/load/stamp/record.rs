@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
+use anyhow::Result;
 
 use super::{probes::Measured, summary::Summary};
 use crate::{
@@ -58,14 +56,8 @@ pub fn encode<const N: usize>(
     histograms: [(&str, &Sparse); N],
 ) -> Result<BTreeMap<String, Histogram>> {
     let used = histograms.into_iter().filter(|(_, values)| values.count() > 0);
-    used.map(|(name, values)| {
-        let mut bytes = Vec::new();
-        V2DeflateSerializer::new()
-            .serialize(&values.to_hdr(), &mut bytes)
-            .context("encoding a histogram")?;
-        Ok((name.to_owned(), Histogram { hdr: STANDARD.encode(bytes), censored: 0 }))
-    })
-    .collect()
+    used.map(|(name, values)| Ok((name.to_owned(), Histogram::encode(&values.to_hdr(), 0)?)))
+        .collect()
 }
 
 /// Trials as the file that others read.

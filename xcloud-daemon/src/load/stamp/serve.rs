@@ -16,7 +16,7 @@ use super::{
     socket::{self, Received, Receiver},
     timestamp::{ErrorEstimate, Format},
 };
-use crate::load::interrupt;
+use crate::load::{interrupt, rate::timer::nanoseconds};
 
 /// How often the end is looked for.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -39,7 +39,7 @@ pub fn run(
     interrupt::catch()?;
     log::info!("reflecting STAMP on UDP {}", socket.local_addr().unwrap_or(address));
     let mut reflector = Reflector::new(key, limits, monotonic_ns());
-    let end = duration.map(|duration| clock.start_ns() + nanoseconds(duration));
+    let end = duration.map(|duration| clock.start_ns().saturating_add(nanoseconds(duration)));
     serve(&socket, &mut reflector, clock, end);
     let counts = reflector.counts();
     log::info!(
@@ -50,10 +50,6 @@ pub fn run(
         counts.over_sessions
     );
     Ok(())
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 2)
 }
 
 fn serve(socket: &UdpSocket, reflector: &mut Reflector, clock: Clock, end: Option<u64>) {

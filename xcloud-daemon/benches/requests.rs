@@ -1,0 +1,205 @@
+//! `xcloud load http` beside wrk: `cargo bench --bench requests`, or `cargo xtask bench requests`.
+//!
+//! nginx with one worker on the first processor, the client with one thread on the second, a page of 10 KB. Closed loop
+//! at 64 and 1 000 connections, interleaved A B B A, and each pair's ratio; then 2 000 requests a second over 100
+//! connections, whose response times from the intended and from the real send time must agree.
+
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::{Child, Command},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hdrhistogram::{Histogram, serialization::Deserializer};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use xcloud::result::{Run, Trial};
+
+/// Pairs of runs at each number of connections.
+const PAIRS: usize = 6;
+const SECONDS: u32 = 4;
+/// A run counts if the machine was at least this idle right before it.
+const IDLE: f64 = 0.9;
+/// How long it is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn main() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (_server, url) = serve(folder.path())?;
+    for connections in [64, 1_000] {
+        closed_loop(&url, connections)?;
+    }
+    constant_rate(&url)
+}
+
+/// Requests per second of both, and what each took of its processor.
+fn closed_loop(url: &str, connections: u32) -> Result<()> {
+    let (mut ratios, mut ours, mut theirs, mut busy) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    for pair in 0..PAIRS {
+        busy += u32::from(!calm());
+        let (own, other) = if pair % 2 == 0 {
+            let own = xcloud_rate(url, connections)?;
+            (own, wrk_rate(url, connections)?)
+        } else {
+            let other = wrk_rate(url, connections)?;
+            (xcloud_rate(url, connections)?, other)
+        };
+        ratios.push(own / other);
+        ours.push(own);
+        theirs.push(other);
+    }
+    println!(
+        "{connections} connections: xcloud {:.0} requests/s, wrk {:.0} (medians of {PAIRS}); ratio {:.3} (median of pairs; \
+         {:.3} to {:.3}); {busy} pairs began on a busy machine",
+        median(&mut ours),
+        median(&mut theirs),
+        median(&mut ratios),
+        ratios[0],
+        ratios[ratios.len() - 1],
+    );
+    Ok(())
+}
+
+fn constant_rate(url: &str) -> Result<()> {
+    let mut apart = Vec::new();
+    for _ in 0..3 {
+        let busy = if calm() { "" } else { " (busy machine)" };
+        let trial = xcloud(url, &["-t", "1", "-c", "100", "-R", "2000", "-d", "10s"])?;
+        let us = |name: &str, quantile| -> Result<f64> {
+            Ok(histogram(&trial, name)?.value_at_quantile(quantile) as f64 / 1e3)
+        };
+        let (response, service) = (us("response", 0.5)?, us("service", 0.5)?);
+        println!(
+            "2000 requests/s, 100 connections: p50 {response:.0} us from the intended send time, {service:.0} us from the \
+             real one; p99 {:.0} and {:.0} us; generator's lateness p50 {:.0}, p99 {:.0} us{busy}",
+            us("response", 0.99)?,
+            us("service", 0.99)?,
+            us("generator_lateness", 0.5)?,
+            us("generator_lateness", 0.99)?,
+        );
+        apart.push(response - service);
+    }
+    println!("p50s are {:.0} us apart (median of {})", median(&mut apart), apart.len());
+    Ok(())
+}
+
+fn xcloud_rate(url: &str, connections: u32) -> Result<f64> {
+    let (connections, duration) = (connections.to_string(), format!("{SECONDS}s"));
+    let trial = xcloud(url, &["-t", "1", "-c", &connections, "-d", &duration])?;
+    ensure!(trial.metrics["failed_share"].value == 0.0, "requests failed: {:?}", trial.metrics);
+    Ok(trial.metrics["achieved_rate"].value)
+}
+
+fn xcloud(url: &str, flags: &[&str]) -> Result<Trial> {
+    let program = env!("CARGO_BIN_EXE_xcloud");
+    let words = [&["-c", "1", program, "load", "http", url, "-o", "json"], flags].concat();
+    let output = Command::new("taskset").args(words).output().context("running xcloud")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut run: Run = serde_json::from_slice(&output.stdout)?;
+    run.trials.pop().context("no trial")
+}
+
+fn wrk_rate(url: &str, connections: u32) -> Result<f64> {
+    let (connections, duration) = (connections.to_string(), format!("{SECONDS}s"));
+    let words = ["-c", "1", "wrk", "-t", "1", "-c", &connections, "-d", &duration, url];
+    let output = Command::new("taskset").args(words).output().context("running wrk")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(!said.contains("Socket errors"), "{said}");
+    let line = said.lines().find_map(|line| line.strip_prefix("Requests/sec:"));
+    line.context("wrk shows no rate; is it installed? cargo xtask setup")?
+        .trim()
+        .parse()
+        .context("reading wrk's rate")
+}
+
+fn histogram(trial: &Trial, name: &str) -> Result<Histogram<u64>> {
+    let bytes = STANDARD.decode(&trial.histograms[name].hdr)?;
+    Deserializer::new().deserialize(&mut &bytes[..]).context("decoding a histogram")
+}
+
+/// Waits for a second in which the machine has nothing to do; `false` if none came.
+fn calm() -> bool {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        let before = idle_and_all();
+        thread::sleep(Duration::from_secs(1));
+        let after = idle_and_all();
+        if (after.0 - before.0) / (after.1 - before.1).max(1.0) >= IDLE {
+            return true;
+        }
+    }
+    false
+}
+
+/// Ticks of all processors so far.
+fn idle_and_all() -> (f64, f64) {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default();
+    let ticks: Vec<f64> =
+        line.split_whitespace().skip(1).take(8).filter_map(|word| word.parse().ok()).collect();
+    (ticks.get(3).copied().unwrap_or(0.0), ticks.iter().sum())
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 {
+        values[middle]
+    } else {
+        f64::midpoint(values[middle - 1], values[middle])
+    }
+}
+
+struct Nginx(Child);
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Its master ends its worker before it ends.
+        let pid = i32::try_from(self.0.id()).map(Pid::from_raw);
+        if pid.is_ok_and(|pid| kill(pid, Signal::SIGTERM).is_ok()) {
+            let _ = self.0.wait();
+        }
+    }
+}
+
+fn serve(folder: &Path) -> Result<(Nginx, String)> {
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let root = folder.display();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .iter()
+        .map(|name| format!("{name}_temp_path {root}/{name};"))
+        .collect();
+    let config = format!(
+        "daemon off; worker_processes 1; pid {root}/pid; error_log {root}/error.log; events {{ worker_connections 4096; }} \
+         http {{ access_log off; keepalive_requests 1000000000; {temporary} server {{ listen 127.0.0.1:{port} \
+         backlog=4096; root {root}; }} }}"
+    );
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+    fs::write(folder.join("page"), vec![b'x'; 10_240])?;
+    let file = folder.join("nginx.conf");
+    fs::write(&file, config)?;
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0", "nginx", "-p"]).arg(folder).arg("-c").arg(&file);
+    let path = std::env::var("PATH").unwrap_or_default();
+    let child =
+        command.env("PATH", format!("{path}:/usr/sbin")).spawn().context("running nginx")?;
+    let mut nginx = Nginx(child);
+    for _ in 0..200 {
+        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return Ok((nginx, format!("http://127.0.0.1:{port}/page")));
+        }
+        if let Some(status) = nginx.0.try_wait()? {
+            bail!("nginx ended at once ({status}); is it installed? cargo xtask setup");
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    bail!("nginx does not listen")
+}

@@ -1,0 +1,145 @@
+//! `xcloud cost`.
+
+use std::path::Path;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::{
+    break_even::break_even,
+    money::Money,
+    price::{Bill, Consumption, price},
+    route::Route,
+    show,
+    tariff::Tariffs,
+    volume::Volume,
+    what_if::{Traffic, WhatIf},
+    workloads::{Terms, month, read::read},
+};
+use crate::{cli::cost::CostArgs, report::style::print, usage::usage};
+
+/// What is answered about one route.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Answer {
+    /// The way.
+    pub route: Route,
+    /// What is sent.
+    pub traffic: Traffic,
+    /// How it is charged.
+    pub consumed: Consumption,
+    /// What it costs.
+    pub bill: Bill,
+    /// Of the whole bill, what falls on a GB (10^9 bytes) on the wire.
+    pub usd_per_gb: Money,
+    /// The same for a GB of payload, where that was given.
+    pub usd_per_payload_gb: Option<Money>,
+    /// What changes would bring.
+    pub what_if: Vec<Change>,
+    /// Which price lists were used.
+    pub tariffs: Vec<String>,
+}
+
+/// What a change would bring.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// The change.
+    pub change: String,
+    /// What is sent then.
+    pub traffic: Traffic,
+    /// What it costs then.
+    pub bill: Bill,
+    /// Whether that is less than before.
+    pub cheaper: bool,
+    /// By how much it is more or less.
+    pub difference: Money,
+    /// From how many bytes a month on it pays, for another way.
+    pub pays_from_bytes: Option<u64>,
+    /// How to read it.
+    pub remark: String,
+}
+
+/// Answers at standard output.
+///
+/// # Errors
+/// A wrong argument or file, or no price.
+pub fn run(args: &CostArgs) -> Result<()> {
+    let tariffs = args.tariffs.as_deref().map_or_else(Tariffs::built_in, Tariffs::with_file)?;
+    let text = match (&args.usage, &args.to, args.bytes) {
+        (Some(file), ..) => workloads(args, file, &tariffs)?,
+        (None, Some(to), Some(bytes)) => {
+            let path = args.path.as_deref();
+            let route = Route::new(args.from.clone(), to.clone(), path, &args.via)?;
+            show::answer(&answer(args, route, bytes, &tariffs)?, args.output)?
+        }
+        _ => return Err(usage("--to and --bytes, or --usage, have to be given")),
+    };
+    print(&text)?;
+    Ok(())
+}
+
+pub(super) fn workloads(args: &CostArgs, file: &Path, tariffs: &Tariffs) -> Result<String> {
+    let usage = read(file)?;
+    let before = Consumption { bytes: 0, month_to_date: args.month_to_date.0, hours: args.hours };
+    let terms = Terms { from: &args.from, path: args.path.as_deref(), via: &args.via, before };
+    show::month(&month(&usage, terms, tariffs)?, &tariffs.versions, args.output)
+}
+
+pub(super) fn answer(
+    args: &CostArgs,
+    route: Route,
+    bytes: Volume,
+    tariffs: &Tariffs,
+) -> Result<Answer> {
+    const GB: u64 = 1_000_000_000;
+    let traffic = Traffic::new(bytes.0, args.packets, args.header_bytes);
+    let consumed =
+        Consumption { bytes: bytes.0, month_to_date: args.month_to_date.0, hours: args.hours };
+    let bill = price(&route.charges(tariffs)?, consumed);
+    let changes = args
+        .what_if
+        .iter()
+        .map(|what_if| change(what_if, &route, traffic, consumed, &bill, tariffs))
+        .collect::<Result<_>>()?;
+    Ok(Answer {
+        route,
+        traffic,
+        consumed,
+        usd_per_gb: bill.total.share(GB, bytes.0),
+        usd_per_payload_gb: args.payload.map(|payload| bill.total.share(GB, payload.0)),
+        bill,
+        what_if: changes,
+        tariffs: tariffs.versions.clone(),
+    })
+}
+
+fn change(
+    what_if: &WhatIf,
+    route: &Route,
+    before: Traffic,
+    consumed: Consumption,
+    bill: &Bill,
+    tariffs: &Tariffs,
+) -> Result<Change> {
+    let other = what_if.path().map_or_else(
+        || Ok(route.clone()),
+        |path| Route::new(route.from.clone(), route.to.clone(), Some(path), &route.via),
+    )?;
+    let traffic = what_if.apply(before);
+    let owed = other.charges(tariffs)?;
+    let after = price(&owed, Consumption { bytes: traffic.bytes, ..consumed });
+    let pays_from_bytes = match what_if.path() {
+        Some(_) => break_even(&route.charges(tariffs)?, &owed, consumed),
+        None => None,
+    };
+    let cheaper = after.total < bill.total;
+    let (more, less) = if cheaper { (bill.total, after.total) } else { (after.total, bill.total) };
+    Ok(Change {
+        change: what_if.to_string(),
+        traffic,
+        bill: after,
+        cheaper,
+        difference: more.less(less),
+        pays_from_bytes,
+        remark: what_if.remark(before),
+    })
+}

@@ -1,0 +1,123 @@
+//! Cost for people.
+
+use std::fmt::Write as _;
+
+use super::super::{
+    command::{Answer, Change},
+    price::{Bill, Line},
+    tariff::Status,
+    volume::Volume,
+    workloads::Month,
+};
+use crate::report::style::{clean, grouped};
+
+pub(super) fn answer(answer: &Answer) -> String {
+    let Answer { route, consumed, .. } = answer;
+    let mut text = format!(
+        "{} -> {} by {}: {} in a month",
+        clean(&route.from.to_string()),
+        clean(&route.to.to_string()),
+        clean(&route.path),
+        Volume(consumed.bytes)
+    );
+    for via in &route.via {
+        let _ = write!(text, ", through {}", clean(via));
+    }
+    if consumed.month_to_date > 0 {
+        let _ = write!(text, ", after {} this month", Volume(consumed.month_to_date));
+    }
+    text.push('\n');
+    bill(&mut text, &answer.bill);
+    let _ = write!(text, "  {:.4} USD per GB on the wire", answer.usd_per_gb);
+    if let Some(usd) = answer.usd_per_payload_gb {
+        let _ = write!(text, ", {usd:.4} USD per GB of payload");
+    }
+    text.push('\n');
+    for one in &answer.what_if {
+        change(&mut text, one, answer);
+    }
+    let bills = std::iter::once(&answer.bill).chain(answer.what_if.iter().map(|one| &one.bill));
+    sources(&mut text, bills.flat_map(|bill| &bill.lines), &answer.tariffs);
+    text
+}
+
+fn change(text: &mut String, change: &Change, answer: &Answer) {
+    let before = answer.bill.total;
+    let percent = match before.approximate() {
+        0.0 => String::new(),
+        whole => format!(" ({:.2} %)", change.difference.approximate() / whole * 100.0),
+    };
+    let verdict = if change.cheaper {
+        format!("{} USD less{percent}", change.difference)
+    } else if change.bill.total == before {
+        "the same".into()
+    } else {
+        format!("{} USD more{percent}", change.difference)
+    };
+    let _ = writeln!(text, "\nwhat if {}: {verdict}", clean(&change.change));
+    bill(text, &change.bill);
+    let _ = writeln!(text, "  {}", clean(&change.remark));
+    let (now, then) = (answer.traffic.bytes, change.traffic.bytes);
+    if now != then {
+        let _ = writeln!(text, "  {} B then, {} B now", grouped(then), grouped(now));
+    }
+    let doubt = if change.bill.missing.is_empty() { "" } else { ", without what is not known" };
+    match change.pays_from_bytes {
+        Some(0) => text.push_str(&format!("  never dearer, whatever the volume{doubt}\n")),
+        Some(bytes) => {
+            let _ = writeln!(text, "  pays from {} a month on{doubt}", Volume(bytes));
+        }
+        None => {}
+    }
+}
+
+pub(super) fn month(month: &Month, tariffs: &[String]) -> String {
+    let mut text = format!(
+        "{:<32} {:<28} {:<14} {:>10} {:>14} {:>14}\n",
+        "workload", "to", "by", "bytes", "packets", "USD"
+    );
+    for row in &month.rows {
+        let packets = row.packets.map(grouped).unwrap_or_default();
+        let [workload, to, path] = [&row.workload, &row.to_site, &row.path].map(|one| clean(one));
+        let (bytes, usd) = (Volume(row.bytes).to_string(), row.usd.to_string());
+        let _ = writeln!(
+            text,
+            "{workload:<32} {to:<28} {path:<14} {bytes:>10} {packets:>14} {usd:>14}"
+        );
+    }
+    text.push('\n');
+    bill(&mut text, &month.bill);
+    sources(&mut text, month.bill.lines.iter(), tariffs);
+    text
+}
+
+fn bill(text: &mut String, bill: &Bill) {
+    for line in &bill.lines {
+        let (what, usd) = (clean(&line.what), line.usd.to_string());
+        let charge = clean(&line.charge);
+        let each = line.price.to_string();
+        let doubt = if line.status == Status::Listed { "" } else { "  to be checked" };
+        let _ = writeln!(text, "  {charge:<36} {what:>32} x {each:<7} {usd:>12} USD{doubt}");
+    }
+    for one in &bill.missing {
+        let (charge, per) = (clean(&one.charge), clean(&one.per));
+        let _ = writeln!(text, "  {charge:<36} price not known: {per}; add it with --tariffs");
+    }
+    let at_least = if bill.missing.is_empty() { "" } else { "at least " };
+    let total = format!("{at_least}{}", bill.total);
+    let _ = writeln!(text, "  {:<36} {total:>54} USD", "total");
+}
+
+fn sources<'a>(text: &mut String, lines: impl Iterator<Item = &'a Line>, tariffs: &[String]) {
+    let versions: Vec<_> = tariffs.iter().map(|version| clean(version)).collect();
+    let _ = writeln!(text, "\nlist prices before tax and discounts: {}", versions.join(", "));
+    let mut told: Vec<&str> = Vec::new();
+    for line in lines {
+        if !told.contains(&&*line.charge) {
+            told.push(&line.charge);
+            let [charge, read, source] =
+                [&line.charge, &line.read, &line.source].map(|one| clean(one));
+            let _ = writeln!(text, "  {charge}: {}, {read}: {source}", line.status);
+        }
+    }
+}

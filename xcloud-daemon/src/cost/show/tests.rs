@@ -1,0 +1,83 @@
+use anyhow::Result;
+use clap::Parser as _;
+use insta::assert_snapshot;
+
+use crate::{
+    cli::{Cli, Command},
+    cost::{command, route::Route, show, tariff::Tariffs},
+};
+
+/// What the command prints, with these arguments after `xcloud cost --from aws/us-east-1`.
+fn says(arguments: &str) -> Result<String> {
+    let line = format!("xcloud cost --from aws/us-east-1 {arguments}");
+    let Command::Cost(args) = Cli::try_parse_from(line.split(' '))?.command else {
+        unreachable!("the command is cost")
+    };
+    let tariffs = args.tariffs.as_deref().map_or_else(Tariffs::built_in, Tariffs::with_file)?;
+    if let Some(file) = &args.usage {
+        return command::workloads(&args, file, &tariffs);
+    }
+    let (to, bytes) = (args.to.clone().expect("--to"), args.bytes.expect("--bytes"));
+    let route = Route::new(args.from.clone(), to, args.path.as_deref(), &args.via)?;
+    show::answer(&command::answer(&args, route, bytes, &tariffs)?, args.output)
+}
+
+#[test]
+fn the_claim_that_fewer_packets_save_money_gets_a_number() {
+    let text = says("--to gcp/us-central1 --bytes 10TB --payload 9.6TB --what-if packets=-12%");
+    assert_snapshot!("packets", text.expect("an answer"));
+}
+
+#[test]
+fn another_path_says_from_where_on_it_pays() {
+    let text = says(
+        "--to gcp/us-central1 --bytes 60TB --month-to-date 1TB --via nat-gateway --what-if path=interconnect --what-if compression=2.5",
+    );
+    assert_snapshot!("paths", text.expect("an answer"));
+}
+
+#[test]
+fn programs_get_exact_amounts() {
+    let text = says("--to gcp/us-central1 --bytes 1GiB --path interconnect -o json");
+    assert_snapshot!("json", text.expect("an answer"));
+    let text = says("--to gcp/us-central1 --bytes 1TB --what-if overhead=50 -o csv");
+    assert_snapshot!("csv", text.expect("an answer"));
+}
+
+#[test]
+fn a_usage_file_is_a_months_bill_by_workload() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("usage.csv");
+    let rows = "workload,to_site,bytes,packets\nshop/api,gcp/us-central1,15000000000000,11000000000\n\
+                shop/\u{1b}[31mlog,azure/eastus,5000000000000,\n";
+    std::fs::write(&file, rows).expect("writable");
+    let month = |output| says(&format!("--usage {} -o {output}", file.display())).expect("a month");
+    assert_snapshot!("month", month("table"));
+    assert_snapshot!("month_csv", month("csv"));
+    let json: serde_json::Value = serde_json::from_str(&month("json")).expect("JSON");
+    assert_eq!(json["bill"]["total"], "1741.5");
+    assert_eq!(json["rows"][0]["usd"], "1306.125");
+}
+
+#[test]
+fn a_price_of_ones_own_is_used() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("mine.toml");
+    let mine = r#"
+        schema = "xcloud.tariffs.v1"
+        cloud = "aws"
+        version = "our contract"
+        [[charge]]
+        id = "aws-internet-north-america"
+        path = "internet"
+        unit = "GB"
+        tiers = [{ usd = "0.02" }]
+        status = "listed"
+        source = "contract 4711"
+        read = "2026-11-23"
+    "#;
+    std::fs::write(&file, mine).expect("writable");
+    let text = says(&format!("--to gcp/us-central1 --bytes 1TB --tariffs {}", file.display()));
+    let text = text.expect("an answer");
+    assert!(text.contains("20.00 USD") && text.contains("contract 4711"), "{text}");
+}

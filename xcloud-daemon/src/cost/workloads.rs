@@ -1,0 +1,143 @@
+//! A month's bill, shared among the workloads that caused it.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use super::{
+    money::Money,
+    price::{Bill, Consumption, price},
+    route::{Owed, Route},
+    tariff::{Rate, Tariffs},
+};
+use crate::place::Place;
+
+pub mod read;
+
+/// What a workload sent to one place in a month.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Its name.
+    pub workload: String,
+    /// Where to.
+    pub to: Place,
+    /// Bytes on the wire.
+    pub bytes: u64,
+    /// Packets, where known.
+    pub packets: Option<u64>,
+}
+
+/// A workload's part of the bill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// Its name.
+    pub workload: String,
+    /// Where to.
+    pub to_site: String,
+    /// By what way.
+    pub path: String,
+    /// Bytes on the wire.
+    pub bytes: u64,
+    /// Packets, where known.
+    pub packets: Option<u64>,
+    /// Its part.
+    pub usd: Money,
+}
+
+/// The whole bill, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Month {
+    /// Dearest first; together they are the bill.
+    pub rows: Vec<Row>,
+    /// The bill.
+    pub bill: Bill,
+}
+
+/// How the rows are sent and charged.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// Where all bytes leave.
+    pub from: &'a Place,
+    /// By what way; the usual one if none is named.
+    pub path: Option<&'a str>,
+    /// What else processes them.
+    pub via: &'a [String],
+    /// Sent before, and hours.
+    pub before: Consumption,
+}
+
+/// A month's table. Tiers are the account's: each byte bears the average price of its charge. What is paid by the hour
+/// is paid once for each place, and shared by bytes.
+///
+/// # Errors
+/// No price is known for a row.
+pub fn month(usage: &[Usage], terms: Terms<'_>, tariffs: &Tariffs) -> Result<Month> {
+    let mut routes = Vec::new();
+    for (number, row) in (1..).zip(usage) {
+        let to = row.to.clone();
+        let route = Route::new(terms.from.clone(), to, terms.path, terms.via)
+            .with_context(|| format!("row {number}, {}", row.workload))?;
+        routes.push(route);
+    }
+    let mut shares: BTreeMap<(&str, Option<String>), Share<'_>> = BTreeMap::new();
+    for (at, route) in routes.iter().enumerate() {
+        let row = &usage[at];
+        let owed =
+            route.charges(tariffs).with_context(|| format!("row {}, {}", at + 1, row.workload))?;
+        for one in owed {
+            let paid_once = matches!(one.charge.rate, Rate::Hourly(..));
+            let key = (&*one.charge.id, paid_once.then(|| route.to.to_string()));
+            let share = shares.entry(key).or_insert_with(|| Share { owed: one, rows: Vec::new() });
+            share.rows.push(at);
+        }
+    }
+    Ok(divided(usage, &routes, shares.into_values(), terms.before))
+}
+
+/// A charge and the rows that bear it.
+struct Share<'a> {
+    owed: Owed<'a>,
+    rows: Vec<usize>,
+}
+
+fn divided<'a>(
+    usage: &[Usage],
+    routes: &[Route],
+    shares: impl Iterator<Item = Share<'a>>,
+    before: Consumption,
+) -> Month {
+    let mut paid = vec![Money::default(); usage.len()];
+    let mut bill = Bill::default();
+    for Share { owed, rows } in shares {
+        let bytes = rows.iter().fold(0u64, |sum, at| sum.saturating_add(usage[*at].bytes));
+        let mut part = price(&[owed], Consumption { bytes, ..before });
+        let mut rest = part.total;
+        for (at, left) in rows.iter().zip((0..rows.len()).rev()) {
+            let mine = if left == 0 { rest } else { part.total.share(usage[*at].bytes, bytes) };
+            rest = rest.less(mine);
+            paid[*at] = paid[*at] + mine;
+        }
+        bill.total = bill.total + part.total;
+        bill.lines.append(&mut part.lines);
+        bill.missing.append(&mut part.missing);
+    }
+    let mut rows: Vec<Row> = usage
+        .iter()
+        .zip(routes)
+        .zip(paid)
+        .map(|((row, route), usd)| Row {
+            workload: row.workload.clone(),
+            to_site: row.to.to_string(),
+            path: route.path.clone(),
+            bytes: row.bytes,
+            packets: row.packets,
+            usd,
+        })
+        .collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.usd));
+    Month { rows, bill }
+}
+
+#[cfg(test)]
+mod tests;

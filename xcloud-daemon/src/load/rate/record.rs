@@ -1,0 +1,162 @@
+//! A run as a trial of a result file.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use super::{
+    Load, Measured,
+    command::Target,
+    schedule::{Arrival, SECOND_NS},
+    seconds::Second,
+    tally::{Failure, Tally},
+    timings::Timings,
+    verdict::{self, Rates},
+};
+use crate::{
+    load::{environment::hostname, split::Seen},
+    measure::{Group, tail::Tail},
+    result::{Better, Histogram, Interval, Metric, Trial},
+};
+
+/// A run as a trial.
+///
+/// # Errors
+/// None that is known; encoding could in theory fail.
+pub fn trial(target: &Target, load: &Load, run: &Measured) -> Result<Trial> {
+    Ok(Trial {
+        test: target.test.into(),
+        from: hostname(),
+        to: target.name.clone(),
+        started_unix_ns: run.started_unix_ns,
+        duration_ns: run.duration_ns,
+        settings: settings(target, load),
+        metrics: metrics(run),
+        histograms: histograms(&run.total)?.into_iter().chain(segments(run)?).collect(),
+        intervals: (0..).zip(&run.seconds).map(interval).collect::<Result<_>>()?,
+        warnings: verdict::warnings(run, load.offer),
+    })
+}
+
+/// A distribution as standard tools read it.
+///
+/// # Errors
+/// None that is known; encoding could in theory fail.
+pub fn encode(timings: &Timings) -> Result<Histogram> {
+    Histogram::encode(&timings.values.to_hdr(), timings.censored)
+}
+
+/// The distributions of a second or a run, by the names they have in files.
+#[must_use]
+pub const fn named(second: &Second) -> [(&'static str, &Timings); 4] {
+    [
+        ("response", &second.response),
+        ("service", &second.service),
+        ("lateness", &second.lateness),
+        ("generator_lateness", &second.generator),
+    ]
+}
+
+fn settings(target: &Target, load: &Load) -> BTreeMap<String, String> {
+    let time =
+        |ns: u64| humantime::format_duration(std::time::Duration::from_nanos(ns)).to_string();
+    let mut settings = BTreeMap::from([
+        ("threads", load.threads.to_string()),
+        ("connections", load.connections.to_string()),
+        ("duration", time(load.limits.duration_ns)),
+        ("timeout", time(load.limits.timeout_ns)),
+        ("drain", time(load.limits.drain_ns)),
+    ]);
+    if let Some(offer) = load.offer {
+        let arrival = match offer.arrival {
+            Arrival::Constant => "constant",
+            Arrival::Poisson { .. } => "poisson",
+        };
+        settings.extend([("rate", offer.rate.to_string()), ("arrival", arrival.into())]);
+    }
+    settings.extend(target.settings.iter().cloned());
+    settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn metrics(run: &Measured) -> BTreeMap<String, Metric> {
+    let tally = &run.total.tally;
+    let rates = Rates::of(run);
+    let metric = |value, unit: &str, better| Metric { value, unit: unit.into(), better };
+    let per_second = |value, better| metric(value, "{request}/s", better);
+    let share = |count: u64| count as f64 / tally.scheduled.max(1) as f64;
+    let mut metrics = BTreeMap::from([
+        ("offered_rate".to_owned(), per_second(rates.offered, None)),
+        ("sent_rate".to_owned(), per_second(rates.sent, None)),
+        ("achieved_rate".to_owned(), per_second(rates.achieved, Some(Better::Higher))),
+        ("failed_share".to_owned(), metric(share(tally.failures()), "1", Some(Better::Lower))),
+        (
+            "cpu_per_request".to_owned(),
+            metric(run.cpu_ns as f64 / tally.done.max(1) as f64, "ns", Some(Better::Lower)),
+        ),
+    ]);
+    if let Some(tail) = run.split.as_ref().and_then(Seen::tail) {
+        metrics.extend(make_up(&tail));
+    }
+    let counts = counts(tally).map(|(name, count)| (name, metric(count as f64, "{request}", None)));
+    metrics.extend(counts);
+    metrics
+}
+
+/// Where the requests' time went, segment by segment.
+fn segments(run: &Measured) -> Result<Vec<(String, Histogram)>> {
+    let Some(seen) = &run.split else { return Ok(Vec::new()) };
+    let all = seen.all();
+    let parts = all.segments().map(|(segment, values)| (segment.name(), values));
+    let total = Some(("total", all.total())).filter(|(_, values)| values.count() > 0);
+    total
+        .into_iter()
+        .chain(parts)
+        .map(|(name, values)| {
+            Ok((format!("segment/{name}"), Histogram::encode(&values.to_hdr(), 0)?))
+        })
+        .collect()
+}
+
+/// What the slowest hundredth of the requests is made of: parts and total, in nanoseconds, which add up.
+fn make_up(tail: &Tail) -> impl Iterator<Item = (String, Metric)> {
+    let group = |group| tail.group_ns(group);
+    let parts = [
+        ("total", i64::try_from(tail.total_ns).unwrap_or(i64::MAX)),
+        ("cni", group(Group::Cni)),
+        ("queue", group(Group::Queue)),
+        ("wan", group(Group::Wan)),
+        ("pod", group(Group::Pod)),
+        ("unattributed", tail.unattributed_ns),
+    ];
+    parts.into_iter().map(|(name, ns)| {
+        let metric = Metric { value: ns as f64, unit: "ns".into(), better: Some(Better::Lower) };
+        (format!("p99_make_up/{name}"), metric)
+    })
+}
+
+/// Every count of a tally by its name in files; the one of failures is the sum of its kinds.
+fn counts(tally: &Tally) -> impl Iterator<Item = (String, u64)> {
+    let ends = [
+        ("scheduled", tally.scheduled),
+        ("sent", tally.sent),
+        ("done", tally.done),
+        ("unfinished", tally.unfinished),
+        ("reconnects", tally.reconnects),
+    ];
+    let failed = Failure::ALL.map(|kind| (format!("failed_{kind}"), tally.failed(kind)));
+    ends.into_iter().map(|(name, count)| (name.to_owned(), count)).chain(failed)
+}
+
+fn interval((index, second): (u64, &Second)) -> Result<Interval> {
+    Ok(Interval {
+        start_ns: index * SECOND_NS,
+        duration_ns: SECOND_NS,
+        metrics: counts(&second.tally).map(|(name, count)| (name, count as f64)).collect(),
+        histograms: histograms(second)?,
+    })
+}
+
+fn histograms(second: &Second) -> Result<BTreeMap<String, Histogram>> {
+    let used = named(second).into_iter().filter(|(_, timings)| timings.values.count() > 0);
+    used.map(|(name, timings)| Ok((name.to_owned(), encode(timings)?))).collect()
+}
