@@ -89,6 +89,7 @@ fn kernel() -> Result<()> {
 }
 
 fn cargo_test() -> Result<()> {
+    setup::install_stamp_suite()?;
     command::show(bpf::cargo()?.args(["test", "--workspace"]))
 }
 
