@@ -1,11 +1,14 @@
 //! Load tests: traffic that is made to be measured.
 
+pub mod convergence;
 mod environment;
 pub mod http;
+mod interrupt;
 pub mod rate;
 pub mod responder;
 pub mod rr;
 pub mod split;
+pub mod stamp;
 pub mod throughput;
 
 use anyhow::Result;
@@ -24,5 +27,7 @@ pub fn run(command: LoadCommand) -> Result<()> {
         LoadCommand::UdpRr(args) => rr::run(&args, rate::slot::Transport::Udp),
         LoadCommand::Responder(args) => responder::run(&args),
         LoadCommand::Throughput(args) => throughput::run(&args),
+        LoadCommand::Stamp(args) => stamp::run(&args),
+        LoadCommand::Convergence(args) => convergence::run(&args),
     }
 }

@@ -53,6 +53,22 @@ fn wrong_usage_is_told_from_failure() {
     fails(&["load", "http", "http://127.0.0.1:9/", "-H", "A"], 2, "a header is `Name: value`");
     fails(&["load", "rr", "nowhere"], 2, "no HOST:PORT");
     fails(&["load", "udp-rr", "127.0.0.1:9", "-r", "1,70000"], 2, "a datagram holds");
+    fails(&["load", "stamp"], 2, "--reflect");
+    fails(
+        &["load", "stamp", "--to", "127.0.0.1:9", "--reflect", "127.0.0.1:0"],
+        2,
+        "cannot be used",
+    );
+    fails(&["load", "stamp", "--to", "nowhere"], 2, "no HOST:PORT");
+    fails(&["load", "stamp", "--to", "127.0.0.1:9", "-i", "1us"], 2, "10us apart");
+    fails(&["load", "stamp", "--to", "127.0.0.1:9", "-n", "0"], 2, "0 probes");
+    fails(&["load", "stamp", "--to", "127.0.0.1:9", "--size", "43"], 2, "--size is 43");
+    fails(&["load", "stamp", "--to", "127.0.0.1:9", "--flows", "0"], 2, "--flows is 0");
+    fails(&["load", "stamp", "--to", "127.0.0.1:9", "--key-file", "nowhere"], 1, "nowhere");
+    let converge = ["load", "convergence", "--to", "127.0.0.1:9", "--event", "true"];
+    fails(&[&converge[..], &["--rate", "0"]].concat(), 2, "--rate is 0");
+    fails(&[&converge[..], &["--rate", "100001"]].concat(), 2, "100000 per second");
+    fails(&[&converge[..], &["--wait", "2h"]].concat(), 2, "1h together");
     fails(&["cost", "--from", "aws"], 2, "CLOUD/REGION");
     let (from, to) = ("aws/us-east-1", "gcp/us-central1");
     fails(&["cost", "--from", from, "--to", to], 2, "--bytes");

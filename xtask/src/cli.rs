@@ -139,6 +139,7 @@ enum Internal {
 pub(crate) fn run(cli: Cli) -> Result<()> {
     match cli.task {
         Task::Setup { deny } => setup::run().and_then(|()| {
+            setup::install_stamp_suite()?;
             if deny {
                 setup::install_cargo_deny()?;
             }

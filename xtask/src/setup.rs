@@ -10,12 +10,17 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use nix::unistd::Uid;
 
-use crate::{bpf::BpfToolchain, command};
+use crate::{
+    bpf::{self, BpfToolchain},
+    command,
+};
 
 /// The LLVM that compiler and linker must share.
 const LLVM: &str = "22";
 const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
 const BPF_LINKER: &str = "0.13.0";
+/// Another implementation of STAMP, which tests talk to.
+const STAMP_SUITE: &str = "1.0.0";
 
 /// Programs needed, and the Debian packages they come in.
 const TOOLS: [(&str, &str); 9] = [
@@ -227,6 +232,31 @@ fn install_linker() -> Result<()> {
     command::watch(&mut command).with_context(|| {
         format!("installing bpf-linker failed: it needs LLVM {LLVM} at {LLVM_PREFIX} and the crate registry")
     })
+}
+
+/// Installs what only tests need: another implementation of STAMP, in `target/tools`.
+pub(crate) fn install_stamp_suite() -> Result<()> {
+    let tools = bpf::root().join("target/tools");
+    let there = Command::new(tools.join("bin/stamp-suite")).arg("--version").output();
+    if there.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains(STAMP_SUITE)) {
+        return Ok(());
+    }
+    eprintln!("xtask: building stamp-suite {STAMP_SUITE}, some minutes");
+    let mut command = Command::new("cargo");
+    command
+        .args([
+            "install",
+            "--quiet",
+            "--locked",
+            "--force",
+            "stamp-suite",
+            "--version",
+            STAMP_SUITE,
+        ])
+        .arg("--root")
+        .arg(&tools);
+    command::watch(&mut command)
+        .context("installing stamp-suite failed: it needs the crate registry")
 }
 
 /// Installs what only checking dependencies needs.

@@ -92,6 +92,7 @@ fn cargo_test() -> Result<()> {
     if Uid::effective().is_root() && setup::has_apt() {
         setup::for_load()?;
     }
+    setup::install_stamp_suite()?;
     command::show(bpf::cargo()?.args(["test", "--workspace"]))
 }
 

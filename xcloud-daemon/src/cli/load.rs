@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 use super::{
     rate::{HttpArgs, ResponderArgs, RrArgs},
+    stamp::{ConvergenceArgs, StampArgs},
     throughput::ThroughputArgs,
 };
 
@@ -22,4 +23,8 @@ pub enum LoadCommand {
     UdpRr(RrArgs),
     /// Answer load tests over TCP, UDP and HTTP
     Responder(ResponderArgs),
+    /// Probe a path with STAMP (RFC 8762): loss, order and time, each way; or answer such probes
+    Stamp(Box<StampArgs>),
+    /// Probe a path with STAMP around an event: how long which flows were down
+    Convergence(Box<ConvergenceArgs>),
 }

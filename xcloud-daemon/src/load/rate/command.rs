@@ -2,14 +2,10 @@
 
 use std::{
     net::{SocketAddr, ToSocketAddrs as _},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use anyhow::{Context as _, Result};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 use super::{
     Limits, Load, Measured, export,
@@ -26,6 +22,7 @@ use crate::{
     },
     load::{
         environment::environment,
+        interrupt::{self, STOP},
         split::{Sources, Watcher},
     },
     report::style,
@@ -55,12 +52,6 @@ pub struct Target {
     pub settings: Vec<(&'static str, String)>,
 }
 
-static STOP: AtomicBool = AtomicBool::new(false);
-
-extern "C" fn stop(_: libc::c_int) {
-    STOP.store(true, Ordering::Relaxed);
-}
-
 /// Makes the test as often as asked for, and tells what came of it.
 ///
 /// # Errors
@@ -68,7 +59,7 @@ extern "C" fn stop(_: libc::c_int) {
 pub fn run<P: Protocol>(args: &RateArgs, target: &Target, protocol: &P) -> Result<()> {
     let load = plan(args, target)?;
     let steps = args.ramp.as_deref().map(ramp::steps).transpose()?;
-    stop_on_signals()?;
+    interrupt::catch()?;
     let runs = match steps {
         Some(steps) => ramp::climb(args, target, &load, steps, protocol, &STOP)?,
         None => repeat(args, target, &load, protocol)?,
@@ -92,7 +83,7 @@ fn repeat<P: Protocol>(
     protocol: &P,
 ) -> Result<Vec<(Load, Measured)>> {
     let mut runs = Vec::new();
-    while runs.len() < args.repeat as usize && !STOP.load(Ordering::Relaxed) {
+    while runs.len() < args.repeat as usize && !interrupt::stopped() {
         let run = measure(args, load, protocol)?;
         if args.output == Output::Table {
             style::print(&report::table(target, load, &run, args.latency))?;
@@ -197,15 +188,4 @@ pub fn resolve(host: &str, port: u16) -> Result<SocketAddr> {
         .to_socket_addrs()
         .with_context(|| format!("looking up the address of {host:?}"))?;
     found.next().with_context(|| format!("{host:?} has no address"))
-}
-
-/// Ends a run early and in good order on Ctrl-C; a second one ends it at once.
-fn stop_on_signals() -> Result<()> {
-    let flags = SaFlags::SA_RESETHAND;
-    let action = SigAction::new(SigHandler::Handler(stop), flags, SigSet::empty());
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        // SAFETY: the handler only stores to an atomic.
-        unsafe { sigaction(signal, &action) }.context("catching signals")?;
-    }
-    Ok(())
 }

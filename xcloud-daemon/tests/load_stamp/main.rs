@@ -1,0 +1,7 @@
+//! `xcloud load stamp` and `xcloud load convergence` on loopback: against reflectors that lose, double, swap, delay and
+//! have a false clock, and with an implementation that others wrote.
+
+mod convergence;
+mod faults;
+mod harness;
+mod interop;
