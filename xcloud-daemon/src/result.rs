@@ -78,6 +78,14 @@ pub struct Metric {
     pub better: Option<Better>,
 }
 
+impl Metric {
+    /// A figure.
+    #[must_use]
+    pub fn new(value: f64, unit: &str, better: Option<Better>) -> Self {
+        Self { value, unit: unit.into(), better }
+    }
+}
+
 /// Which of two figures one would rather have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,9 +1,23 @@
-//! Facts about this machine that have to be the same for two runs to be compared.
+//! Runs made here, with the facts about this machine that have to be the same for two of them to be compared.
 
 use std::{collections::BTreeMap, fs};
 
+use crate::result::{Run, SCHEMA, Trial};
+
+/// Trials as the file that others read.
+pub(crate) fn run(label: &str, trials: Vec<Trial>) -> Run {
+    Run {
+        schema: SCHEMA.into(),
+        label: label.into(),
+        tool: format!("xcloud {}", env!("CARGO_PKG_VERSION")),
+        environment: environment(),
+        trials,
+        warnings: Vec::new(),
+    }
+}
+
 /// What is known, by name; what cannot be read is left out.
-pub(crate) fn environment() -> BTreeMap<String, String> {
+fn environment() -> BTreeMap<String, String> {
     let file = |path: &str| fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
     let cpu = file("/proc/cpuinfo").and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("model name"))?;

@@ -100,6 +100,23 @@ pub struct Measured {
     pub split: Option<Seen>,
 }
 
+#[cfg(test)]
+impl Measured {
+    /// These seconds, undisturbed.
+    fn of(duration_ns: u64, seconds: Vec<Second>) -> Self {
+        Self {
+            started_unix_ns: 0,
+            duration_ns,
+            total: Second::merged(&seconds.iter().collect::<Vec<_>>()),
+            seconds,
+            unopened: 0,
+            cpu_ns: 0,
+            stopped: false,
+            split: None,
+        }
+    }
+}
+
 /// Sends a load and measures.
 ///
 /// # Errors

@@ -39,12 +39,8 @@ use self::{
     server::{Clerk, Limits, Place},
     socket::Family,
 };
-use super::environment::environment;
-use crate::{
-    cli::throughput::ThroughputArgs,
-    result::{Run, SCHEMA},
-    usage::usage,
-};
+use super::environment;
+use crate::{cli::throughput::ThroughputArgs, usage::usage};
 
 /// `xcloud load throughput`.
 ///
@@ -81,21 +77,10 @@ fn ask(args: &ThroughputArgs, host: &str, interval: Duration) -> Result<()> {
         trials.push(outcome::trial(&record));
         if let Some(path) = &args.outcome.result {
             // After each, so that a broken one takes nothing from those before it.
-            result(&args.outcome.label, trials.clone()).write(path)?;
+            environment::run(&args.outcome.label, trials.clone()).write(path)?;
         }
     }
     Ok(())
-}
-
-fn result(label: &str, trials: Vec<crate::result::Trial>) -> Run {
-    Run {
-        schema: SCHEMA.into(),
-        label: label.into(),
-        tool: format!("xcloud {}", env!("CARGO_PKG_VERSION")),
-        environment: environment(),
-        trials,
-        warnings: Vec::new(),
-    }
 }
 
 fn family(args: &ThroughputArgs) -> Family {

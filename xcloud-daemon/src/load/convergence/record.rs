@@ -12,13 +12,7 @@ use crate::{
     cli::stamp::ConvergenceArgs,
     load::{
         environment::hostname,
-        stamp::{
-            command,
-            prober::Plan,
-            probes::Measured,
-            record::{encode, metric},
-            summary::distribution,
-        },
+        stamp::{command, prober::Plan, probes::Measured, record::encode, summary::distribution},
     },
     result::{Better, Metric, Trial},
 };
@@ -93,17 +87,17 @@ pub const fn since_event(at_ns: u64, event: &Event) -> i64 {
 }
 
 fn whole(event: &Event, found: &Found) -> BTreeMap<String, Metric> {
-    let count = |count: u64| metric(count as f64, "{packet}", None);
-    let time = |ns: f64, better| metric(ns, "ns", better);
+    let count = |count: u64| Metric::new(count as f64, "{packet}", None);
+    let time = |ns: f64, better| Metric::new(ns, "ns", better);
     let lower = Some(Better::Lower);
     let mut metrics = vec![
         ("event_took", time(event.took_ns as f64, None)),
-        ("event_code", metric(event.code.into(), "1", None)),
-        ("flows_hit", metric(found.hit().count() as f64, "{flow}", lower)),
+        ("event_code", Metric::new(event.code.into(), "1", None)),
+        ("flows_hit", Metric::new(found.hit().count() as f64, "{flow}", lower)),
         ("outage", time(found.longest().map_or(0, Gap::outage_ns) as f64, lower)),
         ("outage_error", time(found.longest().map_or(0, Gap::error_ns) as f64, None)),
         ("sent", count(found.sum(|flow| flow.losses.sent))),
-        ("lost", metric(found.sum(Flow::lost) as f64, "{packet}", lower)),
+        ("lost", Metric::new(found.sum(Flow::lost) as f64, "{packet}", lower)),
         ("lost_earlier", count(found.sum(|flow| flow.lost_earlier))),
         ("late", count(found.sum(|flow| flow.losses.late))),
         ("duplicates", count(found.sum(duplicates))),
@@ -136,7 +130,7 @@ fn each(index: u32, flow: &Flow, event: &Event) -> Vec<(String, Metric)> {
         ]);
     }
     let named =
-        |(name, value, unit)| (format!("flow_{index:03}_{name}"), metric(value, unit, None));
+        |(name, value, unit)| (format!("flow_{index:03}_{name}"), Metric::new(value, unit, None));
     figures.into_iter().map(named).collect()
 }
 

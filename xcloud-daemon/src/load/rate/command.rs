@@ -21,12 +21,12 @@ use crate::{
         rate::{ArrivalArg, RateArgs},
     },
     load::{
-        environment::environment,
+        environment,
         interrupt::{self, STOP},
         split::{Sources, Watcher},
     },
     report::style,
-    result::{Run, SCHEMA, Trial},
+    result::Trial,
     usage::usage,
 };
 
@@ -113,14 +113,7 @@ fn write(args: &RateArgs, runs: &[(Load, Measured)], trials: Vec<Trial>) -> Resu
     if let Some(path) = &args.hdr_log {
         export::write(path, &export::log(&measured)?)?;
     }
-    let run = Run {
-        schema: SCHEMA.into(),
-        label: args.label.clone(),
-        tool: format!("xcloud {}", env!("CARGO_PKG_VERSION")),
-        environment: environment(),
-        trials,
-        warnings: Vec::new(),
-    };
+    let run = environment::run(&args.label, trials);
     if let Some(path) = &args.result {
         run.write(path)?;
     }

@@ -84,7 +84,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::load::rate::seconds::{Request, Second, Seconds};
+    use crate::load::rate::seconds::{Request, Seconds};
 
     fn run() -> Measured {
         let mut seconds = Seconds::new(2 * SECOND_NS);
@@ -95,16 +95,9 @@ mod tests {
             seconds.sent(request);
             seconds.done(intended_ns + (index + 1) * 10_000, request);
         }
-        let seconds = seconds.finish();
         Measured {
             started_unix_ns: 1_700_000_000 * SECOND_NS,
-            duration_ns: 2 * SECOND_NS,
-            total: Second::merged(&seconds.iter().collect::<Vec<_>>()),
-            seconds,
-            unopened: 0,
-            cpu_ns: 0,
-            stopped: false,
-            split: None,
+            ..Measured::of(2 * SECOND_NS, seconds.finish())
         }
     }
 

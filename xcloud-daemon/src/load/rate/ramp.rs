@@ -122,7 +122,7 @@ mod tests {
     use super::*;
     use crate::load::rate::{
         schedule::SECOND_NS,
-        seconds::{Request, Second, Seconds},
+        seconds::{Request, Seconds},
         tally::Failure,
     };
 
@@ -142,17 +142,7 @@ mod tests {
             seconds.sent(request);
             seconds.done(intended_ns + response_ns, request);
         }
-        let seconds = seconds.finish();
-        Measured {
-            started_unix_ns: 0,
-            duration_ns: SECOND_NS,
-            total: Second::merged(&seconds.iter().collect::<Vec<_>>()),
-            seconds,
-            unopened: 0,
-            cpu_ns: 0,
-            stopped: false,
-            split: None,
-        }
+        Measured::of(SECOND_NS, seconds.finish())
     }
 
     #[test]

@@ -93,23 +93,23 @@ fn settings(target: &Target, load: &Load) -> BTreeMap<String, String> {
 fn metrics(run: &Measured) -> BTreeMap<String, Metric> {
     let tally = &run.total.tally;
     let rates = Rates::of(run);
-    let metric = |value, unit: &str, better| Metric { value, unit: unit.into(), better };
-    let per_second = |value, better| metric(value, "{request}/s", better);
+    let per_second = |value, better| Metric::new(value, "{request}/s", better);
     let share = |count: u64| count as f64 / tally.scheduled.max(1) as f64;
     let mut metrics = BTreeMap::from([
         ("offered_rate".to_owned(), per_second(rates.offered, None)),
         ("sent_rate".to_owned(), per_second(rates.sent, None)),
         ("achieved_rate".to_owned(), per_second(rates.achieved, Some(Better::Higher))),
-        ("failed_share".to_owned(), metric(share(tally.failures()), "1", Some(Better::Lower))),
+        ("failed_share".to_owned(), Metric::new(share(tally.failures()), "1", Some(Better::Lower))),
         (
             "cpu_per_request".to_owned(),
-            metric(run.cpu_ns as f64 / tally.done.max(1) as f64, "ns", Some(Better::Lower)),
+            Metric::new(run.cpu_ns as f64 / tally.done.max(1) as f64, "ns", Some(Better::Lower)),
         ),
     ]);
     if let Some(tail) = run.split.as_ref().and_then(Seen::tail) {
         metrics.extend(make_up(&tail));
     }
-    let counts = counts(tally).map(|(name, count)| (name, metric(count as f64, "{request}", None)));
+    let counts =
+        counts(tally).map(|(name, count)| (name, Metric::new(count as f64, "{request}", None)));
     metrics.extend(counts);
     metrics
 }
@@ -141,8 +141,7 @@ fn make_up(tail: &Tail) -> impl Iterator<Item = (String, Metric)> {
         ("unattributed", tail.unattributed_ns),
     ];
     parts.into_iter().map(|(name, ns)| {
-        let metric = Metric { value: ns as f64, unit: "ns".into(), better: Some(Better::Lower) };
-        (format!("p99_make_up/{name}"), metric)
+        (format!("p99_make_up/{name}"), Metric::new(ns as f64, "ns", Some(Better::Lower)))
     })
 }
 

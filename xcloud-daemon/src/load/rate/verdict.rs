@@ -130,7 +130,7 @@ mod tests {
     use super::*;
     use crate::load::rate::{
         schedule::Arrival,
-        seconds::{Request, Second, Seconds},
+        seconds::{Request, Seconds},
     };
 
     const OFFER: Option<Offer> = Some(Offer { rate: 100, arrival: Arrival::Constant });
@@ -144,17 +144,7 @@ mod tests {
             seconds.sent(request);
             seconds.done(request.sent_ns + 1_000_000, request);
         }
-        let seconds = seconds.finish();
-        Measured {
-            started_unix_ns: 0,
-            duration_ns: SECOND_NS,
-            total: Second::merged(&seconds.iter().collect::<Vec<_>>()),
-            seconds,
-            unopened: 0,
-            cpu_ns: 0,
-            stopped: false,
-            split: None,
-        }
+        Measured::of(SECOND_NS, seconds.finish())
     }
 
     #[test]

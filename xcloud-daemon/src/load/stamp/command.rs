@@ -4,13 +4,16 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result};
 
-use super::{auth::Key, packet, prober::Plan, record, schedule::Schedule, timestamp::Format};
+use super::{auth::Key, packet, prober::Plan, schedule::Schedule, timestamp::Format};
 use crate::{
     cli::{
         Output,
         stamp::{FormatArg, ProbeArgs},
     },
-    load::rate::{command::resolve, timer::nanoseconds},
+    load::{
+        environment,
+        rate::{command::resolve, timer::nanoseconds},
+    },
     report::style,
     result::{Run, Trial},
     usage::usage,
@@ -106,7 +109,7 @@ pub fn settings(args: &ProbeArgs, plan: &Plan) -> BTreeMap<String, String> {
 /// # Errors
 /// It cannot be written.
 pub fn write(args: &ProbeArgs, trials: Vec<Trial>) -> Result<()> {
-    let run = record::run(&args.label, trials);
+    let run = environment::run(&args.label, trials);
     if let Some(path) = &args.result {
         run.write(path)?;
     }

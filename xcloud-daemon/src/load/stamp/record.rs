@@ -6,9 +6,9 @@ use anyhow::Result;
 
 use super::{probes::Measured, summary::Summary};
 use crate::{
-    load::environment::{environment, hostname},
+    load::environment::hostname,
     measure::histogram::Sparse,
-    result::{Better, Histogram, Metric, Run, SCHEMA, Trial},
+    result::{Better, Histogram, Metric, Trial},
 };
 
 /// A run as a trial.
@@ -42,12 +42,6 @@ pub fn trial(
     })
 }
 
-/// A figure.
-#[must_use]
-pub fn metric(value: f64, unit: &str, better: Option<Better>) -> Metric {
-    Metric { value, unit: unit.into(), better }
-}
-
 /// Distributions that hold something, as standard tools read them.
 ///
 /// # Errors
@@ -58,19 +52,6 @@ pub fn encode<const N: usize>(
     let used = histograms.into_iter().filter(|(_, values)| values.count() > 0);
     used.map(|(name, values)| Ok((name.to_owned(), Histogram::encode(&values.to_hdr(), 0)?)))
         .collect()
-}
-
-/// Trials as the file that others read.
-#[must_use]
-pub fn run(label: &str, trials: Vec<Trial>) -> Run {
-    Run {
-        schema: SCHEMA.into(),
-        label: label.into(),
-        tool: format!("xcloud {}", env!("CARGO_PKG_VERSION")),
-        environment: environment(),
-        trials,
-        warnings: Vec::new(),
-    }
 }
 
 fn metrics(summary: &Summary) -> BTreeMap<String, Metric> {
@@ -93,13 +74,13 @@ fn metrics(summary: &Summary) -> BTreeMap<String, Metric> {
         ("reordered_share_forward", share(summary.reordered.forward, losses.answered)),
         ("reordered_share_backward", share(summary.reordered.backward, losses.answered)),
     ];
-    let counts = counts.map(|(name, count)| (name, metric(count as f64, "{packet}", None)));
-    let shares = shares.map(|(name, share)| (name, metric(share, "1", Some(Better::Lower))));
+    let counts = counts.map(|(name, count)| (name, Metric::new(count as f64, "{packet}", None)));
+    let shares = shares.map(|(name, share)| (name, Metric::new(share, "1", Some(Better::Lower))));
     let clocks = summary.clocks.clocks.last().map(|last| {
         [
-            ("one_way_error", metric(summary.clocks.error_ns(), "ns", None)),
-            ("clock_offset", metric(last.offset_ns, "ns", None)),
-            ("clock_drift", metric(last.ppm, "[ppm]", None)),
+            ("one_way_error", Metric::new(summary.clocks.error_ns(), "ns", None)),
+            ("clock_offset", Metric::new(last.offset_ns, "ns", None)),
+            ("clock_drift", Metric::new(last.ppm, "[ppm]", None)),
         ]
     });
     let all = counts.into_iter().chain(shares).chain(clocks.into_iter().flatten());

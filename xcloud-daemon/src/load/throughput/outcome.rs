@@ -1,6 +1,6 @@
 //! Tests as trials of a result.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use super::{
     ledger::Span,
@@ -8,7 +8,10 @@ use super::{
     record::{Record, percent, rate},
     text,
 };
-use crate::result::{Better, Interval, Metric, Trial};
+use crate::{
+    load::{environment::hostname, rate::timer::nanoseconds},
+    result::{Better, Interval, Metric, Trial},
+};
 
 /// The trial that a test is.
 #[must_use]
@@ -19,7 +22,7 @@ pub fn trial(record: &Record) -> Trial {
     let spans = record.ledger.spans().iter().filter(|span| !span.omitted);
     Trial {
         test: "throughput".into(),
-        from: crate::load::environment::hostname(),
+        from: hostname(),
         to: setting.peer.clone(),
         started_unix_ns: nanoseconds(since),
         duration_ns: nanoseconds(whole.time()),
@@ -29,10 +32,6 @@ pub fn trial(record: &Record) -> Trial {
         intervals: spans.map(|span| interval(record, span)).collect(),
         warnings: warnings(record),
     }
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn settings(plan: &Plan, port: u16) -> BTreeMap<String, String> {
