@@ -2,7 +2,13 @@
 
 use anyhow::{Result, bail};
 
-use super::{csv::csv, facts, html::html, markdown::markdown, verdict};
+use super::{
+    csv::csv,
+    facts::{self, Report},
+    html::html,
+    markdown::markdown,
+    verdict,
+};
 use crate::{
     cli::report::{ReportArgs, ReportFormat},
     report::style::print,
@@ -27,17 +33,14 @@ pub fn run(args: &ReportArgs) -> Result<()> {
     for why in &missing {
         log::warn!("{why}");
     }
-    let mut verdicts = Vec::new();
+    let (mut verdicts, mut verdict_doubts) = (Vec::new(), Vec::new());
     if let [a, b] = &runs[..] {
         match verdict::verdicts(a, b) {
-            Ok((all, doubts)) => {
-                verdicts = all;
-                missing.extend(doubts.into_iter().map(|why| format!("of the comparison: {why}")));
-            }
+            Ok(said) => (verdicts, verdict_doubts) = said,
             Err(error) => missing.push(format!("a comparison: {error:#}")),
         }
     }
-    let report = facts::report(&runs, verdicts, missing)?;
+    let report = Report { verdict_doubts, ..facts::report(&runs, verdicts, missing)? };
     let text = match args.output {
         ReportFormat::Html => html(&report),
         ReportFormat::Markdown => markdown(&report),

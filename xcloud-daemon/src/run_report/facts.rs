@@ -37,6 +37,8 @@ pub struct Report {
     pub paths: Vec<Path>,
     /// What a comparison says; empty without one.
     pub verdicts: Vec<Verdict>,
+    /// Why to doubt the comparison.
+    pub verdict_doubts: Vec<String>,
     /// Figures that cannot be right.
     pub doubts: Vec<String>,
     /// What a reader would look for and not find.
@@ -101,6 +103,7 @@ pub fn report(runs: &[Run], verdicts: Vec<Verdict>, missing: Vec<String>) -> Res
         runs: labelled(runs),
         paths,
         verdicts,
+        verdict_doubts: Vec::new(),
         doubts: Vec::new(),
         missing,
     };

@@ -63,6 +63,10 @@ pub fn html(report: &Report) -> String {
         section(&mut page, &path.name(), |page| pictures(page, report, path));
     }
     section(&mut page, "Environment", |page| environment(page, report));
+    if !report.verdict_doubts.is_empty() {
+        let doubts = |page: &mut String| list(page, "plain", &report.verdict_doubts);
+        section(&mut page, "Doubts about the differences", doubts);
+    }
     section(&mut page, "Method", |page| list(page, "plain", &METHOD.map(String::from)));
     page.push_str("</main>\n</body>\n</html>\n");
     page

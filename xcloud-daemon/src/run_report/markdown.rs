@@ -26,6 +26,7 @@ pub fn markdown(report: &Report) -> String {
     for block in matrix(report) {
         table(&mut text, report, &block);
     }
+    list(&mut text, "Doubts about the differences", &report.verdict_doubts);
     list(&mut text, "Method", &METHOD.map(String::from));
     text
 }

@@ -114,18 +114,17 @@ fn metrics(run: &Measured) -> BTreeMap<String, Metric> {
     metrics
 }
 
-/// Where the requests' time went, segment by segment.
+/// The exchanges that agents saw of the requests, whole and segment by segment.
 fn segments(run: &Measured) -> Result<Vec<(String, Histogram)>> {
     let Some(seen) = &run.split else { return Ok(Vec::new()) };
     let all = seen.all();
-    let parts = all.segments().map(|(segment, values)| (segment.name(), values));
-    let total = Some(("total", all.total())).filter(|(_, values)| values.count() > 0);
-    total
+    let parts =
+        all.segments().map(|(segment, values)| (format!("segment/{}", segment.name()), values));
+    let whole = Some(("exchange".to_owned(), all.total())).filter(|(_, values)| values.count() > 0);
+    whole
         .into_iter()
         .chain(parts)
-        .map(|(name, values)| {
-            Ok((format!("segment/{name}"), Histogram::encode(&values.to_hdr(), 0)?))
-        })
+        .map(|(name, values)| Ok((name, Histogram::encode(&values.to_hdr(), 0)?)))
         .collect()
 }
 
@@ -170,4 +169,22 @@ fn interval((index, second): (u64, &Second)) -> Result<Interval> {
 fn histograms(second: &Second) -> Result<BTreeMap<String, Histogram>> {
     let used = named(second).into_iter().filter(|(_, timings)| timings.values.count() > 0);
     used.map(|(name, timings)| Ok((name.to_owned(), encode(timings)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::{Segment, split::Split};
+
+    #[test]
+    fn the_whole_exchange_is_none_of_its_segments() {
+        let mut seen = Seen::default();
+        let parts = [(Segment::Wan, 70), (Segment::FarPod, 30)];
+        let cell = seen.paths.entry((Site::default(), Site::default())).or_default();
+        cell.record(&Split::of(100, parts.into_iter()), 0);
+        let run = Measured { split: Some(seen), ..Measured::of(0, Vec::new()) };
+        let all = segments(&run).expect("encodable");
+        let names: Vec<_> = all.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["exchange", "segment/wan", "segment/far_pod"]);
+    }
 }
