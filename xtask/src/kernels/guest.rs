@@ -35,6 +35,15 @@ pub(super) struct Guest<'a> {
     pub(super) scratch: &'a Path,
 }
 
+/// How a boot ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// The command did, with this status.
+    Exited(i32),
+    /// The kernel did; what it said first of why.
+    Panicked(String),
+}
+
 /// A child that does not outlive us.
 struct Owned(Child);
 
@@ -52,8 +61,6 @@ const LISTEN: Duration = Duration::from_secs(5);
 const PROBE: Duration = Duration::from_secs(8);
 const MEMORY: &str = "2G";
 const TICK: Duration = Duration::from_millis(100);
-/// How often a kernel that panics at once is booted.
-const MOST_BOOTS: u32 = 3;
 const LINES_SHOWN: usize = 25;
 
 /// KVM when a boot under it works. That `/dev/kvm` can be opened says little: inside some virtual machines it can, and
@@ -66,46 +73,21 @@ pub(super) fn best_accel(kernel: &Kernel, scratch: &Path) -> Accel {
     }
     let guest = Guest { kernel, accel: Accel::Kvm, scratch };
     match guest.run(&["true".into()], Path::new("/"), PROBE, |_| {}) {
-        Ok(0) => Accel::Kvm,
+        Ok(Ended::Exited(0)) => Accel::Kvm,
         _ => Accel::Tcg,
     }
 }
 
 impl Guest<'_> {
-    /// Boots, runs `words` in `cwd` and gives each line that it writes to standard output to `line`; returns its exit
-    /// status. What it writes to standard error goes to [`Self::console`].
-    ///
-    /// A kernel that panics before its command said anything is booted again: emulated processors now and then meet an
-    /// instruction that another is patching.
+    /// Boots, runs `words` in `cwd` and gives each line that it writes to standard output to `line`. What it writes to
+    /// standard error goes to [`Self::console`].
     pub(super) fn run(
         &self,
         words: &[String],
         cwd: &Path,
         most: Duration,
         mut line: impl FnMut(&str),
-    ) -> Result<i32> {
-        for boot in 1.. {
-            let mut silent = true;
-            let ended = self.boot(words, cwd, most, |text| {
-                silent = false;
-                line(text);
-            });
-            let panicked = ended.is_err() && self.last_words().contains("Kernel panic");
-            if !panicked || !silent || boot == MOST_BOOTS {
-                return ended;
-            }
-            eprintln!("xtask: Linux {} panicked while booting; once more", self.kernel.release);
-        }
-        bail!("no boot was tried")
-    }
-
-    fn boot(
-        &self,
-        words: &[String],
-        cwd: &Path,
-        most: Duration,
-        mut line: impl FnMut(&str),
-    ) -> Result<i32> {
+    ) -> Result<Ended> {
         signals::stop_flag()?;
         let image = self.scratch.join("init.cpio");
         image::write(self.kernel, words, cwd, &image)?;
@@ -136,13 +118,17 @@ impl Guest<'_> {
                 );
             }
         }
-        status.with_context(|| {
-            format!(
+        if let Some(status) = status {
+            return Ok(Ended::Exited(status));
+        }
+        match self.panic() {
+            Some(why) => Ok(Ended::Panicked(why)),
+            None => bail!(
                 "Linux {} ended before its command did{}",
                 self.kernel.release,
                 self.last_words()
-            )
-        })
+            ),
+        }
     }
 
     /// Kernel messages, and what the command wrote to standard error.
@@ -150,9 +136,21 @@ impl Guest<'_> {
         self.scratch.join("console.log")
     }
 
+    /// What the kernel gave as the reason of its panic, if it had one.
+    fn panic(&self) -> Option<String> {
+        let text = self.said();
+        text.contains("Kernel panic").then_some(())?;
+        let first =
+            |line: &&str| ["Oops:", "BUG:", "Kernel panic"].iter().any(|w| line.contains(w));
+        text.lines().find(first).map(|line| line.trim().to_owned())
+    }
+
+    fn said(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.console()).unwrap_or_default()).into_owned()
+    }
+
     fn last_words(&self) -> String {
-        let text = fs::read(self.console()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
+        let text = self.said();
         let lines: Vec<_> = text.lines().collect();
         let last = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n  ");
         format!(". Its console said last:\n  {last}")

@@ -17,7 +17,7 @@ use nix::unistd::Uid;
 use self::{
     baseline::Counts,
     features::{Feature, Features, Shown},
-    guest::Guest,
+    guest::{Ended, Guest},
     table::{Cell, Column},
 };
 pub(crate) use self::{
@@ -28,6 +28,9 @@ use crate::{bpf, command, lab::args::Output, setup};
 
 /// How long one kernel may take with all that is asked of it.
 const MOST: Duration = Duration::from_mins(30);
+/// How often a kernel may panic at one feature before that counts as the feature's fault: emulated processors now and
+/// then meet an instruction that another is patching.
+const MOST_PANICS: usize = 2;
 
 /// Flags of `kernels`.
 #[derive(Args, Debug)]
@@ -136,17 +139,13 @@ fn column(series: Series, features: &[Feature], built: &Built) -> Result<Column>
     let kernel = apt::kernel(series)?;
     let version = kernel.release.parse::<series::Version>().map_err(anyhow::Error::msg)?;
     let mut column = Column::new(series, &kernel.release);
-    let mut words: Vec<String> =
-        [&built.xtask.to_string_lossy(), "internal", "guest"].map(String::from).into();
-    for (flag, path) in [("--xcloud", &built.xcloud), ("--tests", &built.tests)] {
-        words.extend([flag.into(), path.to_string_lossy().into_owned()]);
-    }
+    let mut left = Vec::new();
     for feature in features {
         match feature.since {
             Some(since) if version < since => {
                 column.put(&feature.name, Cell::Older(since.to_string()))
             }
-            _ => words.push(feature.name.clone()),
+            _ => left.push(feature.name.clone()),
         }
     }
     let scratch = scratch(series)?;
@@ -158,19 +157,47 @@ fn column(series: Series, features: &[Feature], built: &Built) -> Result<Column>
         guest.accel,
         guest.console().display()
     );
-    let status = guest.run(&words, bpf::root(), MOST, |line| {
+    while !left.is_empty() {
+        let ended = show_in(&guest, built, &left, &mut column)?;
+        left.retain(|name| !column.cells.contains_key(name));
+        let (Ended::Panicked(why), Some(during)) = (ended, left.first().cloned()) else { break };
+        eprintln!("{series} panicked during {during}: {why}");
+        if column.panicked(&during, why) == MOST_PANICS {
+            column.put(&during, Cell::Failed(vec!["the kernel panicked each time".into()]));
+            left.remove(0);
+        }
+    }
+    Ok(column)
+}
+
+/// Shows features one after the other in one boot of a kernel.
+fn show_in(
+    guest: &Guest<'_>,
+    built: &Built,
+    names: &[String],
+    column: &mut Column,
+) -> Result<Ended> {
+    let mut words: Vec<String> =
+        [&built.xtask.to_string_lossy(), "internal", "guest"].map(String::from).into();
+    for (flag, path) in [("--xcloud", &built.xcloud), ("--tests", &built.tests)] {
+        words.extend([flag.into(), path.to_string_lossy().into_owned()]);
+    }
+    words.extend_from_slice(names);
+    let ended = guest.run(&words, bpf::root(), MOST, |line| {
         let Ok(shown) = serde_json::from_str::<Shown>(line) else { return };
         let verdict = if shown.wrong.is_empty() { "ok" } else { "FAILED" };
-        eprintln!("{series} {} ... {verdict} ({} s)", shown.feature, shown.seconds);
+        eprintln!("{} {} ... {verdict} ({} s)", column.series, shown.feature, shown.seconds);
         shown.wrong.iter().for_each(|line| eprintln!("    {line}"));
         column.take(shown);
     })?;
-    ensure!(
-        status == 0,
-        "the guest's part failed with {status}: see {}",
-        guest.console().display()
-    );
-    Ok(column)
+    if let Ended::Exited(status) = ended {
+        ensure!(
+            status == 0,
+            "the guest's part failed with {status}: see {}",
+            guest.console().display()
+        );
+    }
+    Ok(ended)
 }
 
 /// An empty directory for a boot, short enough a path for sockets wherever the workspace lies.
@@ -188,9 +215,13 @@ fn run_command(series: Series, words: &[String]) -> Result<()> {
         Guest { accel: guest::best_accel(&kernel, &scratch), kernel: &kernel, scratch: &scratch };
     let joined = ["sh", "-c", "exec \"$@\" 2>&1", "sh"].map(String::from);
     let words = [&joined[..], words].concat();
-    let status = guest.run(&words, &std::env::current_dir()?, MOST, |line| println!("{line}"))?;
-    if status != 0 {
-        bail!("the command failed with {status} on Linux {}", kernel.release);
+    match guest.run(&words, &std::env::current_dir()?, MOST, |line| println!("{line}"))? {
+        Ended::Exited(0) => Ok(()),
+        Ended::Exited(status) => {
+            bail!("the command failed with {status} on Linux {}", kernel.release)
+        }
+        Ended::Panicked(why) => {
+            bail!("Linux {} panicked: {why}; see {}", kernel.release, guest.console().display())
+        }
     }
-    Ok(())
 }

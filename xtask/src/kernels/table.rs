@@ -20,6 +20,8 @@ pub(super) struct Column {
     pub(super) cells: BTreeMap<String, Cell>,
     /// Instructions the verifier looked at, by program.
     pub(super) verifier: BTreeMap<String, u64>,
+    /// Panics of the kernel, each at a feature and with what it gave as the reason; it was booted again after each.
+    panics: Vec<(String, String)>,
 }
 
 /// A kernel's answer about a feature.
@@ -55,11 +57,18 @@ impl Column {
             release: release.into(),
             cells: BTreeMap::new(),
             verifier: BTreeMap::new(),
+            panics: Vec::new(),
         }
     }
 
     pub(super) fn put(&mut self, feature: &str, cell: Cell) {
         self.cells.insert(feature.into(), cell);
+    }
+
+    /// Notes a panic; returns how often there was one at that feature.
+    pub(super) fn panicked(&mut self, feature: &str, why: String) -> usize {
+        self.panics.push((feature.into(), why));
+        self.panics.iter().filter(|(at, _)| at == feature).count()
     }
 
     pub(super) fn take(&mut self, shown: Shown) {
@@ -81,6 +90,14 @@ pub(super) fn text(features: &[Feature], columns: &[Column]) -> String {
             text += &format!(" {cell} |");
         }
         text += "\n";
+    }
+    for column in columns {
+        for (feature, why) in &column.panics {
+            text += &format!(
+                "\n{} panicked during {feature} and was booted again: {why}\n",
+                column.release
+            );
+        }
     }
     text
 }
