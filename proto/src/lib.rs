@@ -26,6 +26,14 @@ pub mod ingest {
     }
 }
 
+/// Load tests, and the endpoints that make them.
+pub mod loadtest {
+    /// Version 1.
+    pub mod v1 {
+        include!("gen/xcloud.loadtest.v1.rs");
+    }
+}
+
 /// Users to aggregator.
 pub mod observer {
     /// Version 1.

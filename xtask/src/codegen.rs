@@ -5,9 +5,10 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, Result, bail};
 use prost::Message as _;
 
-const FILES: [&str; 3] = [
+const FILES: [&str; 4] = [
     "xcloud/common/v1/common.proto",
     "xcloud/ingest/v1/ingest.proto",
+    "xcloud/loadtest/v1/loadtest.proto",
     "xcloud/observer/v1/observer.proto",
 ];
 
