@@ -104,11 +104,14 @@ pub fn settings(args: &ProbeArgs, plan: &Plan) -> BTreeMap<String, String> {
     .collect()
 }
 
-/// Writes what was found, to the file and in the format asked for.
+/// Writes what was found, if anything, to the file and in the format asked for.
 ///
 /// # Errors
 /// It cannot be written.
 pub fn write(args: &ProbeArgs, trials: Vec<Trial>) -> Result<()> {
+    if trials.is_empty() {
+        return Ok(());
+    }
     let run = environment::run(&args.label, trials);
     if let Some(path) = &args.result {
         run.write(path)?;
