@@ -9,6 +9,7 @@ pub mod comparison;
 pub mod distributions;
 pub mod doubts;
 pub mod figures;
+pub mod guards;
 pub mod import;
 pub mod pairing;
 pub mod question;
@@ -83,6 +84,7 @@ pub fn compare(a: &Arm, b: &Arm, question: &Question, power: &mut Power) -> Resu
     for pair in &pairs {
         pair.check(question.design)?;
         warnings.extend(doubts::of_pair(pair));
+        warnings.extend(guards::doubts(pair, question));
         groups.extend(figures::compare(pair, question, &mut warnings));
         groups.extend(distributions::compare(pair, question, &mut warnings)?);
     }
