@@ -23,7 +23,7 @@ pub const SCHEMA: &str = "xcloud.run.v1";
 pub struct Run {
     /// [`SCHEMA`].
     pub schema: String,
-    /// What its reader calls this run, e.g. `cilium`.
+    /// What its reader calls this run, e.g. `cilium`; where that is empty, what its file is called.
     pub label: String,
     /// The program that measured, and its version.
     pub tool: String,
@@ -128,10 +128,13 @@ impl Run {
     /// It cannot be read, is no run, or one of another layout.
     pub fn read(path: &Path) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-        let run: Self = serde_json::from_reader(BufReader::new(file))
+        let mut run: Self = serde_json::from_reader(BufReader::new(file))
             .with_context(|| format!("{} is no result of xcloud", path.display()))?;
         if run.schema != SCHEMA {
             bail!("{} is of layout {:?}; this xcloud reads {SCHEMA}", path.display(), run.schema);
+        }
+        if run.label.trim().is_empty() {
+            run.label = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         }
         Ok(run)
     }
@@ -182,6 +185,14 @@ mod tests {
         Run { schema: "xcloud.run.v9".into(), ..run() }.write(&path).expect("written");
         let error = Run::read(&path).expect_err("refused").to_string();
         assert!(error.contains("xcloud.run.v9") && error.contains(SCHEMA), "{error}");
+    }
+
+    #[test]
+    fn a_run_without_a_label_is_called_as_its_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("before.json");
+        Run { label: " ".into(), ..run() }.write(&path).expect("written");
+        assert_eq!(Run::read(&path).expect("read").label, "before");
     }
 
     #[test]
