@@ -11,6 +11,7 @@ mod process;
 pub(crate) mod run;
 mod stand_in;
 pub(crate) mod state;
+mod strays;
 mod topology;
 mod tunnels;
 mod verify;
