@@ -8,6 +8,7 @@ pub(crate) mod manage;
 mod nat;
 pub(crate) mod plan;
 mod process;
+pub(crate) mod requests;
 pub(crate) mod run;
 mod stand_in;
 pub(crate) mod state;
