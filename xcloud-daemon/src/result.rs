@@ -9,7 +9,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{BufReader, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -121,6 +121,26 @@ pub struct Interval {
     pub histograms: BTreeMap<String, Histogram>,
 }
 
+/// Whether a file can be written, so that nobody measures for an hour and then hears that it cannot.
+///
+/// # Errors
+/// It cannot be.
+pub fn may_write(path: &Path) -> Result<()> {
+    let name = path.display();
+    if path.is_dir() {
+        bail!("{name} is a directory: name a file in it");
+    }
+    let trial = unfinished(path);
+    File::create(&trial)
+        .and_then(|_| fs::remove_file(&trial))
+        .with_context(|| format!("{name} cannot be written"))
+}
+
+/// What a file is called until it is whole.
+fn unfinished(path: &Path) -> PathBuf {
+    path.with_added_extension("part")
+}
+
 impl Run {
     /// Reads a file.
     ///
@@ -144,7 +164,7 @@ impl Run {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let unfinished = path.with_added_extension("part");
+        let unfinished = unfinished(path);
         let text = serde_json::to_vec_pretty(self)?;
         File::create(&unfinished)
             .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
@@ -193,6 +213,17 @@ mod tests {
         let path = dir.path().join("before.json");
         Run { label: " ".into(), ..run() }.write(&path).expect("written");
         assert_eq!(Run::read(&path).expect("read").label, "before");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_known_before_there_is_something_to_write() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let says = |path: &Path| may_write(path).map_err(|error| format!("{error:#}"));
+        assert_eq!(says(&dir.path().join("a.json")), Ok(()));
+        assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 0);
+        assert!(says(dir.path()).is_err_and(|error| error.contains("is a directory")));
+        let nowhere = says(&dir.path().join("no/a.json")).expect_err("refused");
+        assert!(nowhere.contains("no/a.json") && nowhere.contains("No such file"), "{nowhere}");
     }
 
     #[test]
