@@ -9,6 +9,7 @@ pub mod comparison;
 pub mod distributions;
 pub mod doubts;
 pub mod figures;
+pub mod guards;
 pub mod import;
 pub mod pairing;
 pub mod question;
@@ -83,6 +84,7 @@ pub fn compare(a: &Arm, b: &Arm, question: &Question, power: &mut Power) -> Resu
     for pair in &pairs {
         pair.check(question.design)?;
         warnings.extend(doubts::of_pair(pair));
+        warnings.extend(guards::doubts(pair, question));
         groups.extend(figures::compare(pair, question, &mut warnings));
         groups.extend(distributions::compare(pair, question, &mut warnings)?);
     }
@@ -92,8 +94,8 @@ pub fn compare(a: &Arm, b: &Arm, question: &Question, power: &mut Power) -> Resu
     }
     warnings.extend(doubts::of_comparisons(&comparisons, families, question));
     Ok(Report {
-        a: side(a),
-        b: side(b),
+        a: side(a, "A"),
+        b: side(b, "B"),
         paired: question.design == Design::Paired,
         alpha: question.alpha,
         equiv: question.equiv,
@@ -104,9 +106,10 @@ pub fn compare(a: &Arm, b: &Arm, question: &Question, power: &mut Power) -> Resu
     })
 }
 
-fn side(arm: &Arm) -> Side {
+fn side(arm: &Arm, place: &str) -> Side {
     let tools = arm.tools.iter().cloned().collect();
-    Side { label: arm.label.clone(), tools, trials: arm.trials.len() }
+    let label = if arm.label.is_empty() { place } else { &arm.label };
+    Side { label: label.into(), tools, trials: arm.trials.len() }
 }
 
 fn nothing(pairs: &[Pair<'_>], question: &Question, warnings: &[String]) -> anyhow::Error {

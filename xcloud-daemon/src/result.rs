@@ -9,7 +9,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{BufReader, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -23,7 +23,7 @@ pub const SCHEMA: &str = "xcloud.run.v1";
 pub struct Run {
     /// [`SCHEMA`].
     pub schema: String,
-    /// What its reader calls this run, e.g. `cilium`.
+    /// What its reader calls this run, e.g. `cilium`; where that is empty, what its file is called.
     pub label: String,
     /// The program that measured, and its version.
     pub tool: String,
@@ -121,6 +121,26 @@ pub struct Interval {
     pub histograms: BTreeMap<String, Histogram>,
 }
 
+/// Whether a file can be written, so that nobody measures for an hour and then hears that it cannot.
+///
+/// # Errors
+/// It cannot be.
+pub fn may_write(path: &Path) -> Result<()> {
+    let name = path.display();
+    if path.is_dir() {
+        bail!("{name} is a directory: name a file in it");
+    }
+    let trial = unfinished(path);
+    File::create(&trial)
+        .and_then(|_| fs::remove_file(&trial))
+        .with_context(|| format!("{name} cannot be written"))
+}
+
+/// What a file is called until it is whole.
+fn unfinished(path: &Path) -> PathBuf {
+    path.with_added_extension("part")
+}
+
 impl Run {
     /// Reads a file.
     ///
@@ -128,10 +148,13 @@ impl Run {
     /// It cannot be read, is no run, or one of another layout.
     pub fn read(path: &Path) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-        let run: Self = serde_json::from_reader(BufReader::new(file))
+        let mut run: Self = serde_json::from_reader(BufReader::new(file))
             .with_context(|| format!("{} is no result of xcloud", path.display()))?;
         if run.schema != SCHEMA {
             bail!("{} is of layout {:?}; this xcloud reads {SCHEMA}", path.display(), run.schema);
+        }
+        if run.label.trim().is_empty() {
+            run.label = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         }
         Ok(run)
     }
@@ -141,7 +164,7 @@ impl Run {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let unfinished = path.with_added_extension("part");
+        let unfinished = unfinished(path);
         let text = serde_json::to_vec_pretty(self)?;
         File::create(&unfinished)
             .and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()))
@@ -182,6 +205,25 @@ mod tests {
         Run { schema: "xcloud.run.v9".into(), ..run() }.write(&path).expect("written");
         let error = Run::read(&path).expect_err("refused").to_string();
         assert!(error.contains("xcloud.run.v9") && error.contains(SCHEMA), "{error}");
+    }
+
+    #[test]
+    fn a_run_without_a_label_is_called_as_its_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("before.json");
+        Run { label: " ".into(), ..run() }.write(&path).expect("written");
+        assert_eq!(Run::read(&path).expect("read").label, "before");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_known_before_there_is_something_to_write() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let says = |path: &Path| may_write(path).map_err(|error| format!("{error:#}"));
+        assert_eq!(says(&dir.path().join("a.json")), Ok(()));
+        assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 0);
+        assert!(says(dir.path()).is_err_and(|error| error.contains("is a directory")));
+        let nowhere = says(&dir.path().join("no/a.json")).expect_err("refused");
+        assert!(nowhere.contains("no/a.json") && nowhere.contains("No such file"), "{nowhere}");
     }
 
     #[test]

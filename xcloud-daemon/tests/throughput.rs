@@ -316,6 +316,31 @@ fn a_server_that_is_killed_is_told_by_name() {
 }
 
 #[test]
+fn a_client_that_is_interrupted_keeps_what_it_saw() {
+    let server = serve(ours, "");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.json");
+    let arguments = format!("-c 127.0.0.1 -p {} -t 50 -b 10M -i 0.5 --repeat 3", server.port);
+    let mut client = ours(&arguments)
+        .arg("--result")
+        .arg(&path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the client starts");
+    let mut lines = BufReader::new(client.stdout.take().expect("piped")).lines();
+    let shown = |line: std::io::Result<String>| line.is_ok_and(|line| line.contains("bits/sec"));
+    assert!(lines.by_ref().any(shown), "no interval was shown");
+    let id = client.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().expect("a shell's tool").success());
+    let told = lines.map_while(Result::ok).collect::<Vec<_>>().join("\n");
+    assert!(client.wait().expect("ends").success() && told.contains("receiver"), "{told}");
+    let run = Run::read(&path).expect("a result");
+    assert_eq!(run.trials.len(), 1);
+    assert!(run.trials[0].metrics["throughput"].value > 0.0);
+    assert!(run.trials[0].warnings.iter().any(|one| one.contains("of 50 s")), "{run:?}");
+}
+
+#[test]
 fn garbage_on_the_control_port_harms_nobody() {
     let server = serve(ours, "");
     let call = || TcpStream::connect(("127.0.0.1", server.port)).expect("connects");

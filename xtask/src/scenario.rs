@@ -49,6 +49,10 @@ pub(crate) struct Scenario {
     /// Smallest share of exchanges that must be joined.
     #[serde(default)]
     pub(crate) joined: f64,
+    /// Requests a second of `xcloud load rr --aggregator`, whose own split is then looked at instead of everybody's; its
+    /// exchanges are the requests.
+    #[serde(default)]
+    pub(crate) requests: Option<u32>,
     /// Paths that must be there, as `aws>gcp`.
     #[serde(default = "usual_paths")]
     pub(crate) paths: Vec<String>,

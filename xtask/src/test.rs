@@ -14,7 +14,7 @@ use crate::{
     bpf, command,
     judge::Baselines,
     kernels::{self, Series},
-    lab::{args::LabArgs, run::measure},
+    lab::{args::LabArgs, requests, run::measure},
     progress::Progress,
     scenario::{self, Scenario},
     setup, signals,
@@ -191,6 +191,11 @@ fn run_once(scenario: &Scenario, more: &[String], xcloud: &Path) -> Result<(Valu
     let mut args = parsed.lab;
     args.xcloud = Some(xcloud.to_owned());
     let progress = Progress::new();
+    if let Some(rate) = scenario.requests {
+        let (lab, split) = requests::measure(&args, rate, &progress)?;
+        progress.done();
+        return Ok((split, lab.wire_report()?));
+    }
     let mut lab = measure(&args, &progress)?;
     progress.done();
     if args.verify {

@@ -1,5 +1,8 @@
 //! Keeps the kernel programs on the interfaces there are, first in their chains, and off where they must not be.
 
+mod health;
+mod status;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -13,16 +16,10 @@ use xcloud_common::{
     counter::Counters,
 };
 
-use super::{
-    patience::Patience,
-    pods::Pods,
-    watchdog::{Harm, Watchdog},
-};
+use super::{patience::Patience, pods::Pods, watchdog::Watchdog};
 use crate::kernel::{
     attach::Programs,
     ifaces::{Event, Interface, Role, traffic},
-    stages::{RunTime, Told},
-    tc::Place,
 };
 
 /// The programs, what they are told, and where they are.
@@ -216,73 +213,6 @@ impl Hooks {
         Ok(true)
     }
 
-    /// Looks whether the programs are still first, and puts them first again where they are not.
-    pub fn keep_first(&mut self) {
-        for index in self.on() {
-            match self.programs.displaced(index) {
-                Ok(displaced) if displaced.is_empty() => {}
-                Ok(displaced) => self.displaced(index, &displaced),
-                // Mostly the interface just went away, which will be told.
-                Err(error) => debug!("{error:#}"),
-            }
-        }
-    }
-
-    fn displaced(&mut self, index: u32, hooks: &[(&'static str, Place)]) {
-        let now = self.started.elapsed();
-        let Some(watched) = self.watched.get_mut(&index) else { return };
-        let what = title(&watched.interface);
-        let told: Vec<_> = hooks.iter().map(|(name, place)| format!("{name} is {place}")).collect();
-        let told = told.join(", ");
-        if watched.patience.displaced(now) {
-            warn!(
-                "{what}: {told}; another agent keeps displacing xcloud's programs, so they stay off it: let that agent \
-                 attach after others, or leave the interface out with --uplink or --pod-interface"
-            );
-            let why = format!("another agent keeps displacing it: {told}");
-            return self.detach(index, State::LeftAlone(why));
-        }
-        warn!("{what}: {told}; putting it first again, the other program stays");
-        let names: Vec<&str> = hooks.iter().map(|(name, _)| *name).collect();
-        if let Err(error) = self.programs.put_first(index, &names) {
-            warn!("{what}: cannot put it first again: {error:#}; tried again at the next change");
-            self.detach(index, State::Failed(format!("{error:#}")));
-        }
-    }
-
-    /// Looks at the drops of pods' interfaces, and leaves those alone that drop more since the programs are on.
-    pub fn watch_drops(&mut self) {
-        for index in self.on() {
-            let Some(watchdog) = self.watched.get_mut(&index).and_then(|w| w.watchdog.as_mut())
-            else {
-                continue;
-            };
-            match traffic(index).map(|counted| watchdog.look(counted)) {
-                Ok(None) => {}
-                Ok(Some(harm)) => self.harmed(index, harm),
-                Err(error) => debug!("counters of interface {index}: {error}"),
-            }
-        }
-    }
-
-    fn harmed(&mut self, index: u32, Harm { before, now }: Harm) {
-        let Some(watched) = self.watched.get(&index) else { return };
-        let what = title(&watched.interface);
-        let (before, now) = (before * 100.0, now * 100.0);
-        let why = format!("it dropped {now:.1} % of its packets, {before:.1} % before");
-        warn!(
-            "{what}: since the programs are on, {why}; they are taken off and stay off until the interface is made \
-             anew or the agent restarts. If the drops go on, xcloud is not their cause"
-        );
-        self.detach(index, State::LeftAlone(why));
-    }
-
-    /// Forgets interfaces left alone that are gone for good.
-    pub fn forget_gone(&mut self) {
-        let alone = |watched: &Watched| matches!(watched.state, State::LeftAlone(_));
-        self.watched.retain(|index, watched| !alone(watched) || traffic(*index).is_ok());
-    }
-
     /// Tells the tracepoint which devices the uplinks' packets leave by: of those attached, and of one about to be.
     fn tell_uplinks(&mut self, joining: &[u32]) -> Result<()> {
         let known = self.interfaces(Role::Uplink).flat_map(|interface| &interface.leaves_by);
@@ -342,59 +272,6 @@ impl Hooks {
     /// Tries the stage profile's functions again that were not there.
     pub fn retry_stages(&mut self) {
         self.programs.retry_stages();
-    }
-
-    /// Which functions the stage profile probes.
-    #[must_use]
-    pub fn stages(&self) -> &[Told] {
-        self.programs.stages()
-    }
-
-    /// Runs and nanoseconds of the stage profile's programs.
-    pub fn stage_run_times(&mut self) -> Result<Vec<RunTime>> {
-        self.programs.stage_run_times()
-    }
-
-    /// Names of the uplinks watched now.
-    #[must_use]
-    pub fn uplinks(&self) -> Vec<&str> {
-        self.interfaces(Role::Uplink).map(|interface| interface.name.as_str()).collect()
-    }
-
-    /// Whether nothing is measured for want of an uplink, and not by somebody's will.
-    #[must_use]
-    pub fn lacks_uplink(&self) -> bool {
-        !self.off && self.uplinks().is_empty()
-    }
-
-    /// Number of pod interfaces watched now.
-    #[must_use]
-    pub fn pods(&self) -> usize {
-        self.interfaces(Role::Pod).count()
-    }
-
-    /// Whether an uplink is watched and no interface waits for its hooks.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        let waits = |watched: &Watched| matches!(watched.state, State::Failed(_) | State::Off);
-        !self.off && !self.watched.values().any(waits) && !self.uplinks().is_empty()
-    }
-
-    /// What is hooked where, and what is not and why: one line each, for the node's status.
-    #[must_use]
-    pub fn status(&self) -> Vec<String> {
-        if self.off {
-            return vec!["off: the kill switch is there".into()];
-        }
-        let not = self.watched.values().filter_map(|Watched { interface, state, .. }| {
-            let (what, why) = match state {
-                State::On | State::Off => return None,
-                State::Failed(why) => ("cannot attach", why),
-                State::LeftAlone(why) => ("left alone", why),
-            };
-            Some(format!("{}: {what}: {why}", interface.name))
-        });
-        self.programs.hooks().into_iter().chain(not).collect()
     }
 }
 

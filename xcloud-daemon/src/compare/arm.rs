@@ -16,7 +16,7 @@ use crate::{
 /// Runs taken together.
 #[derive(Clone, Debug)]
 pub struct Arm {
-    /// What its runs are called.
+    /// What its runs are called; empty if none has a label.
     pub label: String,
     /// The programs that measured.
     pub tools: BTreeSet<String>,
@@ -32,7 +32,8 @@ impl Arm {
     /// All trials of some runs.
     #[must_use]
     pub fn new(runs: Vec<Run>) -> Self {
-        let labels: BTreeSet<String> = runs.iter().map(|run| run.label.clone()).collect();
+        let labels = runs.iter().map(|run| run.label.trim()).filter(|label| !label.is_empty());
+        let labels: BTreeSet<&str> = labels.collect();
         let mut arm = Self {
             label: labels.into_iter().collect::<Vec<_>>().join(", "),
             tools: BTreeSet::new(),

@@ -8,6 +8,7 @@ use super::{
     candidate::Candidate,
     comparison::{Comparison, Estimate, label},
     figures::{spread, variation},
+    guards::is_context,
     pairing::Pair,
     question::Question,
     stats::{
@@ -24,9 +25,6 @@ use crate::{
 
 /// Where distributions are compared.
 pub const QUANTILES: [f64; 6] = [0.5, 0.75, 0.9, 0.95, 0.99, 0.999];
-
-/// The load generator's own delay: told, but no property of the network.
-const LATENESS: &str = "lateness";
 
 /// Compares every distribution that both arms of a pair have. The quantiles of one are a group.
 ///
@@ -149,7 +147,7 @@ impl Named<'_> {
         let interval = shift.log_ratio_interval(alpha);
         let [a, b] = shift.values;
         let evidence = Evidence {
-            better: (self.name != LATENESS).then_some(Better::Lower),
+            better: (!is_context(self.name)).then_some(Better::Lower),
             interval,
             one_sided: shift.log_ratio_interval(2.0 * alpha),
             margin: None,

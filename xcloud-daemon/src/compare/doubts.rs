@@ -24,6 +24,9 @@ pub fn of_arms(a: &Arm, b: &Arm) -> Vec<String> {
     let facts = differences(&a.environment, &b.environment);
     doubts.extend(facts.map(|what| format!("different environment: {what}")));
     for (arm, name) in [(a, "A"), (b, "B")] {
+        if arm.trials.is_empty() {
+            doubts.push(format!("{name} holds no trial"));
+        }
         doubts.extend(arm.warnings.iter().map(|warning| format!("{name} says: {warning}")));
     }
     doubts

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     candidate::Candidate,
     comparison::{Comparison, Estimate},
+    guards::is_context,
     pairing::Pair,
     question::Question,
     stats::{
@@ -49,6 +50,7 @@ fn candidate(
     let figures = [&a, &b].map(|arm| arm.iter().map(|metric| metric.value).collect::<Vec<f64>>());
     let scaled = Scaled::new(&figures, question)?;
     let [n, m] = figures.each_ref().map(Vec::len);
+    let better = first.better.filter(|_| !is_context(name));
     let shown = Comparison {
         test: pair.test.into(),
         from: pair.from.into(),
@@ -56,7 +58,7 @@ fn candidate(
         metric: name.into(),
         quantile: None,
         unit: first.unit.clone(),
-        better: first.better,
+        better,
         trials: [n, m],
         a: median(&figures[0])?,
         b: median(&figures[1])?,
@@ -70,7 +72,7 @@ fn candidate(
         trials_needed: None,
         verdict: Verdict::NotJudged,
     };
-    let evidence = Evidence { better: first.better, ..scaled.evidence };
+    let evidence = Evidence { better, ..scaled.evidence };
     Some(Candidate { shown, evidence, spread: scaled.spread })
 }
 

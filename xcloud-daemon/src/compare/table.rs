@@ -27,15 +27,20 @@ pub fn table(report: &Report, color: bool) -> String {
         let (test, from, to) = key(&pair[0]);
         let title = format!("{} {} -> {}", clean(test), clean(from), clean(to));
         let _ = writeln!(text, "\n{}", bold(&title, color));
-        let rows: Vec<Cells> = [header(report)].into_iter().chain(pair.iter().map(cells)).collect();
+        let (context, judged): (Vec<_>, Vec<_>) =
+            pair.iter().partition(|one| one.verdict == Verdict::NotJudged);
+        let ordered: Vec<_> = judged.iter().chain(&context).copied().collect();
+        let rows: Vec<Cells> =
+            [header(report)].into_iter().chain(ordered.iter().map(|one| cells(one))).collect();
         let mut lines = aligned(&rows).into_iter();
         let head = lines.next().unwrap_or_default() + "  verdict";
         let _ = writeln!(text, "  {:width$}{}", "", dim(&head, color));
-        for (one, line) in pair.iter().zip(lines) {
-            let shown =
-                matches!(one.verdict, Verdict::Better | Verdict::Worse | Verdict::Equivalent);
-            let verdict = bold(one.verdict.words(), color && shown);
-            let _ = writeln!(text, "  {:width$}{line}  {verdict}", clean(&one.name()));
+        for (at, (one, line)) in ordered.into_iter().zip(lines).enumerate() {
+            if at == judged.len() {
+                let _ = writeln!(text, "  {}", dim("context, not judged", color));
+            }
+            let name = clean(&one.name());
+            let _ = writeln!(text, "  {name:width$}{line}  {}", verdict(one, color).trim_end());
         }
     }
     text.push('\n');
@@ -46,6 +51,15 @@ pub fn table(report: &Report, color: bool) -> String {
         let _ = writeln!(text, "{} {}", bold("warning:", color), clean(warning));
     }
     text
+}
+
+fn verdict(one: &Comparison, color: bool) -> String {
+    match one.verdict {
+        // Its heading says so.
+        Verdict::NotJudged => String::new(),
+        Verdict::Better | Verdict::Worse | Verdict::Equivalent => bold(one.verdict.words(), color),
+        Verdict::NoDifferenceShown | Verdict::NotEnoughTrials => one.verdict.words().into(),
+    }
 }
 
 fn key(one: &Comparison) -> (&str, &str, &str) {

@@ -142,6 +142,14 @@ fn unfinished_requests_are_never_called_fast() {
 }
 
 #[test]
+fn runs_without_labels_are_called_by_their_place() {
+    let report =
+        Bench::default().compared(&arm("", 4, |at| at as f64), &arm(" ", 4, |at| at as f64));
+    assert_eq!([report.a.label.as_str(), &report.b.label], ["A", "B"]);
+    assert!(table(&report, false).starts_with("A: A, 4 trials"));
+}
+
+#[test]
 fn a_broken_distribution_is_named() {
     let (mut random, mut power) = (Random::new(1), Power::default());
     let a = latency_arm("a", 2, 0.01, 1.0, &mut random);

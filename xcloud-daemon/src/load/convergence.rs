@@ -6,12 +6,12 @@ pub mod record;
 pub mod report;
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::Duration,
 };
 
-use anyhow::{Result, anyhow};
+use anyhow::{Error, Result, anyhow};
 
 use self::{event::Event, outage::Found};
 use super::{
@@ -21,12 +21,15 @@ use super::{
         clock::{Clock, monotonic_ns},
         command,
         prober::{self, Plan},
+        probes::Measured,
         schedule::Schedule,
+        silence::Silence,
     },
 };
 use crate::{
     cli::{Output, stamp::ConvergenceArgs},
     report::style,
+    result::Trial,
     usage::usage,
 };
 
@@ -43,19 +46,25 @@ pub fn run(args: &ConvergenceArgs) -> Result<()> {
     let plan = plan(args)?;
     interrupt::catch()?;
     let mut trials = Vec::new();
+    let made = repeat(args, &plan, &mut trials);
+    // What was found before a failure is found.
+    command::write(&args.probe, trials)?;
+    made
+}
+
+fn repeat(args: &ConvergenceArgs, plan: &Plan, trials: &mut Vec<Trial>) -> Result<()> {
     for _ in 0..args.probe.repeat {
-        let clock = Clock::new();
-        let (event, measured) = probe(args, &plan, clock)?;
+        let (event, measured) = probe(args, plan, Clock::new())?;
         let found = Found::of(&measured, event.started_ns);
+        trials.push(record::trial(args, plan, &measured, &event, &found)?);
         if args.probe.output == Output::Table {
             style::print(&report::table(args, &event, &found))?;
         }
-        trials.push(record::trial(args, &plan, &measured, &event, &found)?);
         if interrupt::stopped() {
             break;
         }
     }
-    command::write(&args.probe, trials)
+    Ok(())
 }
 
 fn plan(args: &ConvergenceArgs) -> Result<Plan> {
@@ -74,29 +83,36 @@ fn plan(args: &ConvergenceArgs) -> Result<Plan> {
 }
 
 /// Probes before, during and after the event.
-fn probe(
-    args: &ConvergenceArgs,
-    plan: &Plan,
-    clock: Clock,
-) -> Result<(Event, super::stamp::probes::Measured)> {
-    let stop = AtomicBool::new(false);
+fn probe(args: &ConvergenceArgs, plan: &Plan, clock: Clock) -> Result<(Event, Measured)> {
+    let (stop, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
-        let prober = scope.spawn(|| prober::run(plan, clock, &stop));
+        let prober = scope.spawn(|| prober::run(plan, clock, &stop, &answered));
         wait_until(clock.start_ns() + nanoseconds(args.before));
-        if prober.is_finished() && !interrupt::stopped() {
-            // Nothing is changed where nothing would be seen.
-            let measured = prober.join().expect("the prober does not panic");
-            return Err(measured.err().unwrap_or_else(|| anyhow!("the prober ended early")));
-        }
+        let seen = !prober.is_finished() && answered.load(Ordering::Relaxed) > 0;
         let end_ns = monotonic_ns() + nanoseconds(args.wait);
-        let event = event::run(&args.event, clock, end_ns);
-        if event.is_ok() {
+        let may_begin = seen && !interrupt::stopped();
+        let event = may_begin.then(|| event::run(&args.event, clock, end_ns));
+        if let Some(Ok(_)) = event {
             wait_until(end_ns);
         }
         stop.store(true, Ordering::Relaxed);
-        let measured = prober.join().expect("the prober does not panic");
-        Ok((event?, measured?))
+        let measured = prober.join().expect("the prober does not panic")?;
+        let Some(event) = event else { return Err(too_early(plan, &measured)) };
+        Ok((event?, measured))
     })
+}
+
+/// Why nothing is changed: nothing would be seen of it, or somebody wanted the end.
+fn too_early(plan: &Plan, measured: &Measured) -> Error {
+    if interrupt::stopped() {
+        return anyhow!("interrupted before the event, which was not run");
+    }
+    let mut silence = Silence::new(plan);
+    silence.add(measured);
+    let why = silence.error().unwrap_or_else(|| {
+        anyhow!("no answer came before the event was due; make --before longer")
+    });
+    why.context("the event was not run: nobody would see what it does")
 }
 
 fn wait_until(at_ns: u64) {

@@ -15,6 +15,7 @@ pub mod slot;
 pub mod tally;
 pub mod timer;
 pub mod timings;
+pub mod unanswered;
 pub mod verdict;
 pub mod worker;
 

@@ -14,17 +14,19 @@ pub mod report;
 pub mod schedule;
 pub mod serve;
 pub mod sessions;
+pub mod silence;
 pub mod socket;
 pub mod summary;
 pub mod timestamp;
 pub mod tlv;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::AtomicUsize};
 
 use anyhow::Result;
 
 use self::{
-    auth::Key, clock::Clock, prober::Plan, reflector::Limits, schedule::Schedule, summary::Summary,
+    auth::Key, clock::Clock, prober::Plan, reflector::Limits, schedule::Schedule, silence::Silence,
+    summary::Summary,
 };
 use super::{interrupt, rate::timer::nanoseconds};
 use crate::{
@@ -33,6 +35,7 @@ use crate::{
         stamp::{ScheduleArg, StampArgs},
     },
     report::style,
+    result::Trial,
     usage::usage,
 };
 
@@ -64,21 +67,35 @@ fn send(args: &StampArgs, to: &str) -> Result<()> {
         ScheduleArg::Poisson => Schedule::poisson(interval_ns, clock::monotonic_ns()),
     };
     let plan = command::plan(&args.probe, to, args.flows, schedule, count)?;
-    let settings = settings(args, &plan);
     interrupt::catch()?;
-    let mut trials = Vec::new();
+    let (mut trials, mut silence) = (Vec::new(), Silence::new(&plan));
+    let made = repeat(args, to, &plan, &mut trials, &mut silence);
+    // What was found before a failure is found.
+    command::write(&args.probe, trials)?;
+    made?;
+    silence.error().map_or(Ok(()), Err)
+}
+
+fn repeat(
+    args: &StampArgs,
+    to: &str,
+    plan: &Plan,
+    trials: &mut Vec<Trial>,
+    silence: &mut Silence,
+) -> Result<()> {
     for _ in 0..args.probe.repeat {
-        let run = prober::run(&plan, Clock::new(), &interrupt::STOP)?;
+        let run = prober::run(plan, Clock::new(), &interrupt::STOP, &AtomicUsize::new(0))?;
         let summary = Summary::of(&run);
+        silence.add(&run);
+        trials.push(record::trial(to, settings(args, plan), &run, &summary)?);
         if args.probe.output == Output::Table {
             style::print(&report::table(to, &run, &summary))?;
         }
-        trials.push(record::trial(to, settings.clone(), &run, &summary)?);
         if interrupt::stopped() {
             break;
         }
     }
-    command::write(&args.probe, trials)
+    Ok(())
 }
 
 fn settings(args: &StampArgs, plan: &Plan) -> BTreeMap<String, String> {

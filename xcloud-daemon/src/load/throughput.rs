@@ -39,8 +39,8 @@ use self::{
     server::{Clerk, Limits, Place},
     socket::Family,
 };
-use super::environment;
-use crate::{cli::throughput::ThroughputArgs, usage::usage};
+use super::{environment, interrupt};
+use crate::{cli::throughput::ThroughputArgs, result::may_write, usage::usage};
 
 /// `xcloud load throughput`.
 ///
@@ -59,6 +59,10 @@ pub fn run(args: &ThroughputArgs) -> Result<()> {
 
 fn ask(args: &ThroughputArgs, host: &str, interval: Duration) -> Result<()> {
     let plan = plan(args)?;
+    if let Some(path) = &args.outcome.result {
+        may_write(path)?;
+    }
+    interrupt::catch()?;
     let target = Target {
         host: host.into(),
         port: args.port,
@@ -78,6 +82,9 @@ fn ask(args: &ThroughputArgs, host: &str, interval: Duration) -> Result<()> {
         if let Some(path) = &args.outcome.result {
             // After each, so that a broken one takes nothing from those before it.
             environment::run(&args.outcome.label, trials.clone()).write(path)?;
+        }
+        if interrupt::stopped() {
+            break;
         }
     }
     Ok(())

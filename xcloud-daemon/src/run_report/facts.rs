@@ -174,6 +174,11 @@ fn path(runs: &[Run], (test, from, to): Key<'_>, tables: &Tables) -> Path {
 
 fn labelled(runs: &[Run]) -> Vec<RunFacts> {
     let mut facts: Vec<RunFacts> = runs.iter().map(run_facts).collect();
+    for (run, place) in facts.iter_mut().zip(["A", "B"]) {
+        if run.label.trim().is_empty() {
+            run.label = place.into();
+        }
+    }
     let same = |a: &[RunFacts]| a.len() == 2 && a[0].label == a[1].label;
     if same(&facts) {
         for (run, number) in facts.iter_mut().zip(["A", "B"]) {
@@ -191,7 +196,7 @@ fn run_facts(run: &Run) -> RunFacts {
     let of_trials = (1..).zip(&run.trials).flat_map(of_trial);
     let started = run.trials.iter().map(|trial| trial.started_unix_ns).min();
     RunFacts {
-        label: if run.label.is_empty() { "(no label)".into() } else { run.label.clone() },
+        label: run.label.clone(),
         tool: run.tool.clone(),
         started: started.map(date),
         trials: run.trials.len(),

@@ -9,6 +9,7 @@ use super::{
     figure::figure,
 };
 use crate::{
+    compare::guards::is_context,
     cost::{estimate::Estimate, volume::Volume},
     floor::bandwidth::Cap,
 };
@@ -40,14 +41,19 @@ pub struct Line {
     pub cells: Vec<String>,
     /// What a comparison says about it.
     pub verdict: Option<String>,
+    /// Whether it says how far to believe the others, and nothing about what was measured.
+    pub context: bool,
 }
 
 /// The whole matrix.
 #[must_use]
 pub fn matrix(report: &Report) -> Vec<Block> {
     let environment = Block { title: "environment".into(), lines: environment(report) };
-    let paths =
-        report.paths.iter().map(|path| Block { title: path.name(), lines: lines(report, path) });
+    let paths = report.paths.iter().flat_map(|path| {
+        let (context, lines) = lines(report, path).into_iter().partition(|line| line.context);
+        let apart = format!("{}: context, not judged", path.name());
+        [Block { title: path.name(), lines }, Block { title: apart, lines: context }]
+    });
     std::iter::once(environment).chain(paths).filter(|block| !block.lines.is_empty()).collect()
 }
 
@@ -70,38 +76,45 @@ fn environment(report: &Report) -> Vec<Line> {
         name: name.into(),
         cells: cells.into_iter().map(|cell| cell.unwrap_or_else(|| NONE.into())).collect(),
         verdict: None,
+        context: false,
     })
     .collect()
 }
 
 fn lines(report: &Report, path: &Path) -> Vec<Line> {
     let mut lines = Vec::new();
-    let mut add = |name: String, cell: &dyn Fn(&Measured) -> Option<String>| {
+    let mut add = |figure: &str, name: String, cell: &dyn Fn(&Measured) -> Option<String>| {
         let cells = path.measured.iter();
         let cells = cells.map(|one| one.as_ref().and_then(cell).unwrap_or_else(|| NONE.into()));
-        let verdict = verdict(report, path, &name);
-        lines.push(Line { name, cells: cells.collect(), verdict });
+        let context = is_context(figure);
+        let verdict = verdict(report, path, &name).filter(|_| !context);
+        lines.push(Line { name, cells: cells.collect(), verdict, context });
     };
     for name in metrics(path) {
-        add(name.into(), &|one| one.metrics.get(name).map(spread));
+        add(name, name.into(), &|one| one.metrics.get(name).map(spread));
     }
     for name in distributions(path) {
         for (title, quantile) in QUANTILES {
             let told =
                 |one: &Measured| one.distributions.get(name)?.quantile(quantile).map(quantile_cell);
             if path.measured.iter().flatten().any(|one| told(one).is_some()) {
-                add(format!("{name} {title}"), &told);
+                add(name, format!("{name} {title}"), &told);
             }
         }
     }
-    add("trials".into(), &|one| Some(one.trials.to_string()));
+    add("trials", "trials".into(), &|one| Some(one.trials.to_string()));
     lines.extend(given(report, path));
     lines
 }
 
 /// What holds whatever was measured.
 fn given(report: &Report, path: &Path) -> Vec<Line> {
-    let line = |name: &str, cells: Vec<String>| Line { name: name.into(), cells, verdict: None };
+    let line = |name: &str, cells: Vec<String>| Line {
+        name: name.into(),
+        cells,
+        verdict: None,
+        context: false,
+    };
     let same = |text: String| vec![text; report.runs.len()];
     let mut lines = Vec::new();
     if let Some(floor) = path.floor {
@@ -184,7 +197,7 @@ fn ordered<'a>(
 ) -> Vec<&'a str> {
     let mut names: Vec<&str> = path.measured.iter().flatten().flat_map(of).collect();
     let place = |name: &&str| first.iter().position(|one| one == name).unwrap_or(first.len());
-    names.sort_by_key(|name| (place(name), *name));
+    names.sort_by_key(|name| (is_context(name), place(name), *name));
     names.dedup();
     names
 }

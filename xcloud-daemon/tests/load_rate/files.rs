@@ -1,11 +1,11 @@
 //! What is written is read by those it is for.
 
-use std::fs;
+use std::{fs, io::Write as _, net::TcpListener, thread};
 
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use xcloud::result::Run;
 
-use crate::harness::{Responder, count, xcloud};
+use crate::harness::{Responder, count, request, xcloud};
 
 #[test]
 fn repeats_are_trials_of_one_result() {
@@ -42,6 +42,44 @@ fn repeats_are_trials_of_one_result() {
         2,
         "{table}"
     );
+}
+
+#[test]
+fn a_repeat_that_cannot_be_made_takes_nothing_from_those_before_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        drop(listener);
+        while request(&mut stream).is_some() {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.json");
+    let output = xcloud(&format!("http http://{address}/ -R 50 -c 1 -d 300ms --repeat 3"))
+        .arg("--result")
+        .arg(&path)
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("Connection refused"), "{said}");
+    let run = Run::read(&path).expect("a result");
+    assert_eq!((run.trials.len(), count(&run.trials[0], "done")), (1, 15));
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_refused_before_anything_is_sent() {
+    // Nothing listens there, which nobody finds out.
+    for words in
+        ["http http://127.0.0.1:1/", "stamp --to 127.0.0.1:1", "throughput -c 127.0.0.1 -p 1"]
+    {
+        let output = xcloud(words).args(["--result", "/proc/no/a.json"]).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("/proc/no/a.json cannot be written"), "{words}: {said}");
+    }
 }
 
 #[test]

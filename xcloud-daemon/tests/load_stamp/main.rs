@@ -5,3 +5,4 @@ mod convergence;
 mod faults;
 mod harness;
 mod interop;
+mod silence;

@@ -129,7 +129,7 @@ impl Lab {
     }
 
     /// Waits until no sample is under way any more.
-    fn settle(&self) -> Result<()> {
+    pub(super) fn settle(&self) -> Result<()> {
         let deadline = Instant::now() + SETTLE;
         let mut before = None;
         loop {

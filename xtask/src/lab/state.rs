@@ -19,7 +19,7 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::plan::Plan;
+use super::{plan::Plan, strays};
 use crate::command;
 
 /// How long a process may take to end when asked to.
@@ -147,8 +147,9 @@ impl State {
             .with_context(|| format!("writing {}", path.display()))
     }
 
-    /// Ends the lab's processes and removes its namespaces and its directory.
+    /// Ends the lab's processes and all others in its namespaces, and removes its namespaces and its directory.
     pub(crate) fn tear_down(&self) -> Result<()> {
+        strays::end(&self.plan.namespaces(), &self.processes)?;
         // Each needs the next until its end: load the wire, agents the aggregator, both the wire.
         let rank = |p: &Process| match p.name.as_str() {
             "wire" => 2,

@@ -19,7 +19,7 @@ pub enum Verdict {
     NoDifferenceShown,
     /// Nothing could have been shown with this few trials.
     NotEnoughTrials,
-    /// No direction of this figure is good; its difference is only described.
+    /// No direction of this figure is good, or it is context; its difference is only described.
     NotJudged,
 }
 

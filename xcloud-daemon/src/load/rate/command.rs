@@ -14,6 +14,7 @@ use super::{
     schedule::{Arrival, Offer},
     slot::Transport,
     timer::nanoseconds,
+    unanswered,
 };
 use crate::{
     cli::{
@@ -26,7 +27,7 @@ use crate::{
         split::{Sources, Watcher},
     },
     report::style,
-    result::Trial,
+    result::{self, Trial},
     usage::usage,
 };
 
@@ -59,11 +60,24 @@ pub struct Target {
 pub fn run<P: Protocol>(args: &RateArgs, target: &Target, protocol: &P) -> Result<()> {
     let load = plan(args, target)?;
     let steps = args.ramp.as_deref().map(ramp::steps).transpose()?;
+    for path in [&args.result, &args.hgrm, &args.hdr_log].into_iter().flatten() {
+        result::may_write(path)?;
+    }
     interrupt::catch()?;
-    let runs = match steps {
-        Some(steps) => ramp::climb(args, target, &load, steps, protocol, &STOP)?,
-        None => repeat(args, target, &load, protocol)?,
+    let mut runs = Vec::new();
+    let made = match steps {
+        Some(steps) => ramp::climb(args, target, &load, steps, protocol, &mut runs),
+        None => repeat(args, target, &load, protocol, &mut runs),
     };
+    if !runs.is_empty() {
+        // What was found before a failure is found.
+        tell(args, target, &runs)?;
+    }
+    made?;
+    unanswered::error(target, runs.iter().map(|(_, run)| &run.total.tally)).map_or(Ok(()), Err)
+}
+
+fn tell(args: &RateArgs, target: &Target, runs: &[(Load, Measured)]) -> Result<()> {
     let mut trials: Vec<_> =
         runs.iter().map(|(load, run)| record::trial(target, load, run)).collect::<Result<_>>()?;
     if args.ramp.is_some() {
@@ -73,7 +87,7 @@ pub fn run<P: Protocol>(args: &RateArgs, target: &Target, protocol: &P) -> Resul
             trial.test = format!("{}@{}", trial.test, offer.rate);
         }
     }
-    write(args, &runs, trials)
+    write(args, runs, trials)
 }
 
 fn repeat<P: Protocol>(
@@ -81,16 +95,17 @@ fn repeat<P: Protocol>(
     target: &Target,
     load: &Load,
     protocol: &P,
-) -> Result<Vec<(Load, Measured)>> {
-    let mut runs = Vec::new();
+    runs: &mut Vec<(Load, Measured)>,
+) -> Result<()> {
     while runs.len() < args.repeat as usize && !interrupt::stopped() {
         let run = measure(args, load, protocol)?;
-        if args.output == Output::Table {
-            style::print(&report::table(target, load, &run, args.latency))?;
-        }
+        let shown = report::table(target, load, &run, args.latency);
         runs.push((load.clone(), run));
+        if args.output == Output::Table {
+            style::print(&shown)?;
+        }
     }
-    Ok(runs)
+    Ok(())
 }
 
 /// Makes the test once, and asks where its time went if that is wanted.
@@ -107,22 +122,17 @@ pub(super) fn measure<P: Protocol>(args: &RateArgs, load: &Load, protocol: &P) -
 
 fn write(args: &RateArgs, runs: &[(Load, Measured)], trials: Vec<Trial>) -> Result<()> {
     let measured: Vec<_> = runs.iter().map(|(_, run)| run).collect();
-    if let Some(path) = &args.hgrm {
-        export::write(path, &export::hgrm(&measured))?;
-    }
-    if let Some(path) = &args.hdr_log {
-        export::write(path, &export::log(&measured)?)?;
-    }
     let run = environment::run(&args.label, trials);
-    if let Some(path) = &args.result {
-        run.write(path)?;
-    }
-    match args.output {
-        Output::Table => {}
-        Output::Json => drop(style::print(&(serde_json::to_string_pretty(&run)? + "\n"))?),
-        Output::Csv => drop(style::print(&report::csv(&measured)?)?),
-    }
-    Ok(())
+    let shown = match args.output {
+        Output::Table => None,
+        Output::Json => Some(style::print(&(serde_json::to_string_pretty(&run)? + "\n")).map(drop)),
+        Output::Csv => Some(style::print(&report::csv(&measured)?).map(drop)),
+    };
+    let hgrm = args.hgrm.as_ref().map(|path| export::write(path, &export::hgrm(&measured)));
+    let log = args.hdr_log.as_ref().map(|path| export::write(path, &export::log(&measured)?));
+    let kept = args.result.as_ref().map(|path| run.write(path));
+    // Each is tried, whatever became of the others.
+    [shown, hgrm, log, kept].into_iter().flatten().collect()
 }
 
 /// The load that flags describe.

@@ -1,7 +1,5 @@
 //! Raises the rate until the other side cannot follow.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use anyhow::Result;
 
 use super::{
@@ -14,6 +12,7 @@ use super::{
 };
 use crate::{
     cli::{Output, rate::RateArgs},
+    load::interrupt,
     report::style::{grouped, percent, print},
     usage::usage,
 };
@@ -75,9 +74,8 @@ pub fn climb<P: Protocol>(
     load: &Load,
     steps: Vec<u64>,
     protocol: &P,
-    stop: &AtomicBool,
-) -> Result<Vec<(Load, Measured)>> {
-    let mut runs: Vec<(Load, Measured)> = Vec::new();
+    runs: &mut Vec<(Load, Measured)>,
+) -> Result<()> {
     let say = |text: String| match args.output {
         Output::Table => print(&text).map(drop),
         Output::Json | Output::Csv => {
@@ -96,25 +94,26 @@ pub fn climb<P: Protocol>(
         let run = command::measure(args, &load, protocol)?;
         let rates = Rates::of(&run);
         let [p50, p99] = [0.5, 0.99].map(|q| report::shown(run.total.response.quantile(q)));
-        say(format!("{rate:>12}{:>12.1}{:>12.1}{p50:>12}{p99:>12}\n", rates.sent, rates.achieved))?;
+        let line =
+            format!("{rate:>12}{:>12.1}{:>12.1}{p50:>12}{p99:>12}\n", rates.sent, rates.achieved);
         let first = runs.first().map_or(&run, |(_, first)| first);
         let passed = beyond(first, &run);
         let before = runs.last().and_then(|(load, _)| load.offer).map(|offer| offer.rate);
         runs.push((load, run));
+        say(line)?;
         if let Some(why) = passed {
             let knee = before.map_or_else(
                 || format!("below {}/s", grouped(rate)),
                 |knee| format!("at {}/s", grouped(knee)),
             );
             say(format!("knee {knee}: at {}/s {why}\n", grouped(rate)))?;
-            return Ok(runs);
+            return Ok(());
         }
-        if stop.load(Ordering::Relaxed) {
-            return Ok(runs);
+        if interrupt::stopped() {
+            return Ok(());
         }
     }
-    say("no knee up to the last step\n".into())?;
-    Ok(runs)
+    say("no knee up to the last step\n".into())
 }
 
 #[cfg(test)]

@@ -139,9 +139,9 @@ fn make_up(tail: &Tail) -> impl Iterator<Item = (String, Metric)> {
         ("pod", group(Group::Pod)),
         ("unattributed", tail.unattributed_ns),
     ];
-    parts.into_iter().map(|(name, ns)| {
-        (format!("p99_make_up/{name}"), Metric::new(ns as f64, "ns", Some(Better::Lower)))
-    })
+    parts
+        .into_iter()
+        .map(|(name, ns)| (format!("p99_make_up/{name}"), Metric::new(ns as f64, "ns", None)))
 }
 
 /// Every count of a tally by its name in files; the one of failures is the sum of its kinds.

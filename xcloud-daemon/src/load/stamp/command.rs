@@ -15,7 +15,7 @@ use crate::{
         rate::{command::resolve, timer::nanoseconds},
     },
     report::style,
-    result::{Run, Trial},
+    result::{Run, Trial, may_write},
     usage::usage,
 };
 
@@ -47,7 +47,7 @@ pub fn count(count: Option<u32>, duration: Option<Duration>, interval_ns: u64) -
 /// What to send.
 ///
 /// # Errors
-/// A flag is beyond what is allowed, the key cannot be read or the host not found.
+/// A flag is beyond what is allowed, the key cannot be read, the result not written or the host not found.
 pub fn plan(
     args: &ProbeArgs,
     to: &str,
@@ -75,6 +75,9 @@ pub fn plan(
         FormatArg::Ntp => Format::Ntp,
         FormatArg::Ptp => Format::Ptp,
     };
+    if let Some(path) = &args.result {
+        may_write(path)?;
+    }
     let timeout_ns = nanoseconds(args.timeout);
     Ok(Plan { target: address(to)?, flows, size, key, format, schedule, count, timeout_ns })
 }
@@ -104,21 +107,24 @@ pub fn settings(args: &ProbeArgs, plan: &Plan) -> BTreeMap<String, String> {
     .collect()
 }
 
-/// Writes what was found, to the file and in the format asked for.
+/// Writes what was found, if anything, to the file and in the format asked for.
 ///
 /// # Errors
 /// It cannot be written.
 pub fn write(args: &ProbeArgs, trials: Vec<Trial>) -> Result<()> {
-    let run = environment::run(&args.label, trials);
-    if let Some(path) = &args.result {
-        run.write(path)?;
+    if trials.is_empty() {
+        return Ok(());
     }
+    let run = environment::run(&args.label, trials);
     let text = match args.output {
-        Output::Table => return Ok(()),
+        Output::Table => String::new(),
         Output::Json => serde_json::to_string_pretty(&run)? + "\n",
         Output::Csv => csv(&run)?,
     };
-    style::print(&text).map(drop)
+    let shown = style::print(&text).map(drop);
+    let kept = args.result.as_ref().map_or(Ok(()), |path| run.write(path));
+    // Each is tried, whatever became of the other.
+    shown.and(kept)
 }
 
 /// A run as comma-separated values: a row a figure.

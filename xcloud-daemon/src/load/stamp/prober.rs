@@ -4,7 +4,7 @@ use std::{
     io::ErrorKind,
     net::{SocketAddr, UdpSocket},
     os::fd::AsFd as _,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
 
@@ -55,11 +55,16 @@ struct Flow {
     session: u16,
 }
 
-/// Sends until the count is reached or `stop` is set, and waits for the last answers.
+/// Sends until the count is reached or `stop` is set, and waits for the last answers; `answered` is how many came so far.
 ///
 /// # Errors
 /// No socket can be had.
-pub fn run(plan: &Plan, clock: Clock, stop: &AtomicBool) -> Result<Measured> {
+pub fn run(
+    plan: &Plan,
+    clock: Clock,
+    stop: &AtomicBool,
+    answered: &AtomicUsize,
+) -> Result<Measured> {
     let flows = open(plan)?;
     let sending = AtomicBool::new(true);
     let mut measured = Measured::new(plan.flows, plan.timeout_ns, clock.unix_ns(clock.start_ns()));
@@ -69,7 +74,7 @@ pub fn run(plan: &Plan, clock: Clock, stop: &AtomicBool) -> Result<Measured> {
             sending.store(false, Ordering::Release);
             sent
         });
-        let received = receive_all(plan, &flows, clock, &sending, &mut measured);
+        let received = receive_all(plan, &flows, clock, (&sending, answered), &mut measured);
         let sent = sender.join().expect("the sender does not panic");
         received.map(|()| sent)
     })?;
@@ -133,7 +138,7 @@ fn receive_all(
     plan: &Plan,
     flows: &[Flow],
     clock: Clock,
-    sending: &AtomicBool,
+    (sending, answered): (&AtomicBool, &AtomicUsize),
     measured: &mut Measured,
 ) -> Result<()> {
     let mut receiver = Receiver::new();
@@ -157,6 +162,7 @@ fn receive_all(
                 drain(plan, (index, flow), clock, &mut receiver, &mut bytes, measured);
             }
         }
+        answered.store(measured.answers.len(), Ordering::Relaxed);
     }
 }
 
@@ -181,6 +187,7 @@ fn drain(
             }
             Err(error) if error.kind() == ErrorKind::InvalidData => measured.foreign += 1,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => measured.refused += 1,
             Err(_) => {}
         }
     }

@@ -73,6 +73,8 @@ pub struct Measured {
     pub answers: Vec<Answer>,
     /// Packets that came and answer no probe of this run.
     pub foreign: u64,
+    /// How often the host said that nothing listens there.
+    pub refused: u64,
 }
 
 impl Measured {
@@ -87,6 +89,7 @@ impl Measured {
             sent: Vec::new(),
             answers: Vec::new(),
             foreign: 0,
+            refused: 0,
         }
     }
 

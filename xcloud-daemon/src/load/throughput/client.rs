@@ -16,6 +16,7 @@ use super::{
     socket::{self, Family},
     traffic::{End, Traffic},
 };
+use crate::load::interrupt;
 
 /// Whom to test against, and how to get there.
 #[derive(Clone, Debug)]
@@ -87,7 +88,8 @@ fn measure(
 ) -> Result<Record> {
     let plan = setting.plan.clone();
     let mut ledger = traffic.ledger();
-    let over = |ledger: &Ledger, now: &Moment| is_over(&plan, ledger, now);
+    // The server is told that it is over, whoever wants it.
+    let over = |ledger: &Ledger, now: &Moment| interrupt::stopped() || is_over(&plan, ledger, now);
     let mut show = |span: &Span| audience.passes(&setting, span);
     match traffic.watch(&mut control, &mut ledger, interval, &over, &mut show)? {
         End::Here => {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     load::{environment::hostname, rate::timer::nanoseconds},
+    report::style::time,
     result::{Better, Interval, Metric, Trial},
 };
 
@@ -116,6 +117,11 @@ fn interval(record: &Record, span: &Span) -> Interval {
 
 fn warnings(record: &Record) -> Vec<String> {
     let mut all = Vec::new();
+    let (plan, took) = (&record.setting.plan, record.ledger.whole().time());
+    if plan.bytes.is_none() && took < plan.time.mul_f64(0.95) {
+        let took = time(nanoseconds(took));
+        all.push(format!("stopped after {took} of {} s", plan.time.as_secs()));
+    }
     let cpus = std::thread::available_parallelism().map_or(1, usize::from) as f64;
     if record.cpu().total() > 90.0 * cpus {
         all.push("this machine's processors were busy with the test: they may be the limit, not the path".into());

@@ -25,6 +25,8 @@ fn trials_of_a_path_are_one_entry_with_a_column_for_each_run() {
 fn runs_with_the_same_name_are_told_apart() {
     let report = of(&[sample::run("a", 1, 1.0), sample::run("a", 1, 1.0)]);
     assert_eq!([&report.runs[0].label, &report.runs[1].label], ["a (A)", "a (B)"]);
+    let report = of(&[sample::run("", 1, 1.0), sample::run(" ", 1, 1.0)]);
+    assert_eq!([&report.runs[0].label, &report.runs[1].label], ["A", "B"]);
 }
 
 #[test]

@@ -1,0 +1,78 @@
+//! Programs that are on stay first in their chains, and are taken off where packets are dropped since.
+
+use log::{debug, warn};
+
+use super::{Hooks, State, Watched, title};
+use crate::{
+    agent::watchdog::Harm,
+    kernel::{ifaces::traffic, tc::Place},
+};
+
+impl Hooks {
+    /// Looks whether the programs are still first, and puts them first again where they are not.
+    pub fn keep_first(&mut self) {
+        for index in self.on() {
+            match self.programs.displaced(index) {
+                Ok(displaced) if displaced.is_empty() => {}
+                Ok(displaced) => self.displaced(index, &displaced),
+                // Mostly the interface just went away, which will be told.
+                Err(error) => debug!("{error:#}"),
+            }
+        }
+    }
+
+    fn displaced(&mut self, index: u32, hooks: &[(&'static str, Place)]) {
+        let now = self.started.elapsed();
+        let Some(watched) = self.watched.get_mut(&index) else { return };
+        let what = title(&watched.interface);
+        let told: Vec<_> = hooks.iter().map(|(name, place)| format!("{name} is {place}")).collect();
+        let told = told.join(", ");
+        if watched.patience.displaced(now) {
+            warn!(
+                "{what}: {told}; another agent keeps displacing xcloud's programs, so they stay off it: let that agent \
+                 attach after others, or leave the interface out with --uplink or --pod-interface"
+            );
+            let why = format!("another agent keeps displacing it: {told}");
+            return self.detach(index, State::LeftAlone(why));
+        }
+        warn!("{what}: {told}; putting it first again, the other program stays");
+        let names: Vec<&str> = hooks.iter().map(|(name, _)| *name).collect();
+        if let Err(error) = self.programs.put_first(index, &names) {
+            warn!("{what}: cannot put it first again: {error:#}; tried again at the next change");
+            self.detach(index, State::Failed(format!("{error:#}")));
+        }
+    }
+
+    /// Looks at the drops of pods' interfaces, and leaves those alone that drop more since the programs are on.
+    pub fn watch_drops(&mut self) {
+        for index in self.on() {
+            let Some(watchdog) = self.watched.get_mut(&index).and_then(|w| w.watchdog.as_mut())
+            else {
+                continue;
+            };
+            match traffic(index).map(|counted| watchdog.look(counted)) {
+                Ok(None) => {}
+                Ok(Some(harm)) => self.harmed(index, harm),
+                Err(error) => debug!("counters of interface {index}: {error}"),
+            }
+        }
+    }
+
+    fn harmed(&mut self, index: u32, Harm { before, now }: Harm) {
+        let Some(watched) = self.watched.get(&index) else { return };
+        let what = title(&watched.interface);
+        let (before, now) = (before * 100.0, now * 100.0);
+        let why = format!("it dropped {now:.1} % of its packets, {before:.1} % before");
+        warn!(
+            "{what}: since the programs are on, {why}; they are taken off and stay off until the interface is made \
+             anew or the agent restarts. If the drops go on, xcloud is not their cause"
+        );
+        self.detach(index, State::LeftAlone(why));
+    }
+
+    /// Forgets interfaces left alone that are gone for good.
+    pub fn forget_gone(&mut self) {
+        let alone = |watched: &Watched| matches!(watched.state, State::LeftAlone(_));
+        self.watched.retain(|index, watched| !alone(watched) || traffic(*index).is_ok());
+    }
+}
