@@ -123,7 +123,7 @@ impl Director {
     pub fn judge(&self, spec: &Spec) -> Result<(Spec, LoadTest), Refusal> {
         let limits = self.allowed()?;
         if let Kind::Requests { protocol: RequestProtocol::Grpc, .. } = spec.kind {
-            return Err(Refusal::Invalid("endpoints of this version cannot send gRPC".into()));
+            return Err(Refusal::Unable("endpoints of this version cannot send gRPC".into()));
         }
         let ends = {
             let registry = self.lock();

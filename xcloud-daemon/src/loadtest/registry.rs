@@ -34,6 +34,8 @@ pub enum Refusal {
     Unknown(String),
     /// Not now.
     Busy(String),
+    /// This version cannot do it.
+    Unable(String),
     /// There are too many already.
     Full(String),
     /// Something of the aggregator's own failed.
@@ -345,3 +347,6 @@ fn path(one: &Site, other: &Site) -> (Site, Site) {
 fn shown(text: &str) -> String {
     text.chars().take(64).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,6 +62,7 @@ pub(super) fn status(refusal: Refusal) -> Status {
         Refusal::Denied(why) => Status::permission_denied(why),
         Refusal::Unknown(why) => Status::not_found(why),
         Refusal::Busy(why) => Status::failed_precondition(why),
+        Refusal::Unable(why) => Status::unimplemented(why),
         Refusal::Full(why) => Status::resource_exhausted(why),
         Refusal::Broken(why) => Status::internal(why),
     }
