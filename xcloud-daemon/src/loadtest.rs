@@ -9,6 +9,7 @@
 pub mod ask;
 pub mod attend;
 pub mod attendee;
+pub mod cast;
 pub mod child;
 pub mod conduct;
 pub mod director;
@@ -21,6 +22,7 @@ pub mod lines;
 pub mod merge;
 pub mod orders;
 pub mod part;
+pub mod refusal;
 pub mod registry;
 pub mod rules;
 pub mod service;

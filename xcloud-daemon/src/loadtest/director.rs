@@ -11,20 +11,22 @@ use anyhow::{Context as _, Result};
 use tokio::sync::{broadcast, broadcast::error::RecvError, mpsc};
 use tokio_util::sync::CancellationToken;
 use xcloud_proto::loadtest::v1::{
-    AttendResponse, LoadEndpoint, LoadTest, LoadTestState, WatchLoadTestResponse, report::News,
+    AttendResponse, LoadEndpoint, LoadTest, LoadTestState, RequestProtocol, WatchLoadTestResponse,
+    report::News,
 };
 
 use super::{
     attendee::Attendee,
+    cast::{Started, Ticket},
     conduct, id,
     keep::Keep,
     limits::{Limits, Over},
     merge,
-    registry::{Refusal, Registry, Started, Ticket, has_ended},
+    refusal::Refusal,
+    registry::{Registry, has_ended},
     spec::{Kind, Spec},
 };
 use crate::{cost::tariff::Tariffs, result::Run};
-use xcloud_proto::loadtest::v1::RequestProtocol;
 
 /// Most results merged or compared at once.
 const MOST_RESULTS: usize = 256;

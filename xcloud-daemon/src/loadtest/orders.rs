@@ -9,7 +9,7 @@ use std::{
 
 use xcloud_proto::loadtest::v1::RequestProtocol;
 
-use super::spec::{Kind, Spec};
+use super::spec::{Kind, Pace, Spec};
 use crate::cli::Address;
 
 /// How much longer than the load the answering part may wait for it.
@@ -109,17 +109,20 @@ fn throughput(spec: &Spec, to: SocketAddr) -> Vec<String> {
 }
 
 fn requests(spec: &Spec, protocol: RequestProtocol, to: SocketAddr) -> Result<Vec<String>, String> {
-    let Kind::Requests { per_second, connections, request_bytes, response_bytes, threads, .. } =
+    let Kind::Requests { pace, connections, request_bytes, response_bytes, threads, .. } =
         spec.kind
     else {
         return Ok(Vec::new());
     };
     let mut all = vec![
         format!("--duration={}", humantime::format_duration(spec.duration)),
-        format!("--rate={per_second}"),
         format!("--connections={connections}"),
         format!("--threads={threads}"),
     ];
+    match pace {
+        Pace::PerSecond(rate) => all.push(format!("--rate={rate}")),
+        Pace::AsAnswered(most) => all.extend(most.map(|most| format!("--max-requests={most}"))),
+    }
     match protocol {
         RequestProtocol::Http => {
             all.push(format!("http://{to}/payload?size={response_bytes}"));

@@ -14,11 +14,7 @@ use xcloud_proto::loadtest::v1::{
     watch_load_test_response::News,
 };
 
-use super::{
-    director::Director,
-    registry::{Refusal, has_ended},
-    spec::Spec,
-};
+use super::{director::Director, refusal::Refusal, registry::has_ended, spec::Spec};
 use crate::compare::{arm::Arm, compare, question::Question, report, stats::power::Power, table};
 
 /// Messages on their way to one reader.
@@ -48,23 +44,10 @@ impl LoadTests {
         &self,
         work: impl FnOnce(&Director) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Status> {
-        self.director.allowed().map_err(status)?;
+        self.director.allowed()?;
         let director = Arc::clone(&self.director);
         let done = tokio::task::spawn_blocking(move || work(&director)).await;
-        done.map_err(|error| Status::internal(error.to_string()))?.map_err(status)
-    }
-}
-
-/// A refusal as the wire has it.
-pub(super) fn status(refusal: Refusal) -> Status {
-    match refusal {
-        Refusal::Invalid(why) => Status::invalid_argument(why),
-        Refusal::Denied(why) => Status::permission_denied(why),
-        Refusal::Unknown(why) => Status::not_found(why),
-        Refusal::Busy(why) => Status::failed_precondition(why),
-        Refusal::Unable(why) => Status::unimplemented(why),
-        Refusal::Full(why) => Status::resource_exhausted(why),
-        Refusal::Broken(why) => Status::internal(why),
+        Ok(done.map_err(|error| Status::internal(error.to_string()))??)
     }
 }
 
@@ -79,7 +62,7 @@ impl LoadTestService for LoadTests {
         &self,
         _: Request<ListEndpointsRequest>,
     ) -> Result<Response<ListEndpointsResponse>, Status> {
-        let endpoints = self.director.endpoints().map_err(status)?;
+        let endpoints = self.director.endpoints()?;
         Ok(Response::new(ListEndpointsResponse { endpoints }))
     }
 
@@ -87,7 +70,7 @@ impl LoadTestService for LoadTests {
         &self,
         request: Request<CreateLoadTestRequest>,
     ) -> Result<Response<CreateLoadTestResponse>, Status> {
-        self.director.allowed().map_err(status)?;
+        self.director.allowed()?;
         let request = request.into_inner();
         let spec =
             Spec::read(&request.spec.unwrap_or_default()).map_err(Status::invalid_argument)?;
@@ -96,14 +79,14 @@ impl LoadTestService for LoadTests {
         } else {
             self.director.create(&spec)
         };
-        Ok(Response::new(CreateLoadTestResponse { test: Some(test.map_err(status)?) }))
+        Ok(Response::new(CreateLoadTestResponse { test: Some(test?) }))
     }
 
     async fn watch_load_test(
         &self,
         request: Request<WatchLoadTestRequest>,
     ) -> Result<Response<Self::WatchLoadTestStream>, Status> {
-        let (test, news) = self.director.watch(&request.into_inner().id).map_err(status)?;
+        let (test, news) = self.director.watch(&request.into_inner().id)?;
         let (answers, receiver) = mpsc::channel(READER_BUFFER);
         let director = Arc::clone(&self.director);
         tokio::spawn(async move { follow(&director, test, news, &answers).await });
@@ -114,7 +97,7 @@ impl LoadTestService for LoadTests {
         &self,
         request: Request<CancelLoadTestRequest>,
     ) -> Result<Response<CancelLoadTestResponse>, Status> {
-        let test = self.director.cancel(&request.into_inner().id).await.map_err(status)?;
+        let test = self.director.cancel(&request.into_inner().id).await?;
         Ok(Response::new(CancelLoadTestResponse { test: Some(test) }))
     }
 
@@ -124,7 +107,7 @@ impl LoadTestService for LoadTests {
     ) -> Result<Response<ListLoadTestsResponse>, Status> {
         let limit = request.into_inner().limit;
         let limit = if limit == 0 { LISTED } else { limit };
-        let tests = self.director.tests(limit as usize).map_err(status)?;
+        let tests = self.director.tests(limit as usize)?;
         Ok(Response::new(ListLoadTestsResponse { tests }))
     }
 

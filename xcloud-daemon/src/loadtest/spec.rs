@@ -73,8 +73,8 @@ pub enum Kind {
     Requests {
         /// How.
         protocol: RequestProtocol,
-        /// Of all connections together.
-        per_second: u64,
+        /// How many.
+        pace: Pace,
         /// Connections.
         connections: u32,
         /// Payload of a request.
@@ -91,6 +91,15 @@ pub enum Kind {
         /// Source ports.
         flows: u32,
     },
+}
+
+/// How many requests are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// So many per second, of all connections together.
+    PerSecond(u64),
+    /// As fast as they are answered, up to so many.
+    AsAnswered(Option<u64>),
 }
 
 impl Spec {
@@ -178,14 +187,15 @@ impl Kind {
             }
             Self::Requests {
                 protocol,
-                per_second,
+                pace,
                 connections,
                 request_bytes,
                 response_bytes,
                 threads,
             } => WireKind::Requests(Requests {
                 protocol: protocol.into(),
-                requests_per_second: per_second,
+                requests_per_second: if let Pace::PerSecond(rate) = pace { rate } else { 0 },
+                max_requests: if let Pace::AsAnswered(Some(most)) = pace { most } else { 0 },
                 connections,
                 request_bytes,
                 response_bytes,
@@ -229,9 +239,8 @@ fn requests(wish: &Requests) -> Result<Kind, String> {
         (protocol == RequestProtocol::Unspecified, "protocol is not named"),
         (wish.requests_per_second > MOST_REQUESTS, "requests_per_second: at most 10000000"),
         (
-            wish.requests_per_second == 0,
-            "requests_per_second is needed: requests as fast as they are answered have no bound that could be told \
-             beforehand",
+            wish.requests_per_second > 0 && wish.max_requests > 0,
+            "max_requests is for tests without requests_per_second",
         ),
         (connections > MOST_CONNECTIONS, "connections: at most 10000"),
         (
@@ -251,7 +260,10 @@ fn requests(wish: &Requests) -> Result<Kind, String> {
     sound(&faults)?;
     Ok(Kind::Requests {
         protocol,
-        per_second: wish.requests_per_second,
+        pace: match wish.requests_per_second {
+            0 => Pace::AsAnswered(Some(wish.max_requests).filter(|most| *most > 0)),
+            rate => Pace::PerSecond(rate),
+        },
         connections,
         request_bytes: wish.request_bytes,
         response_bytes: wish.response_bytes,

@@ -309,6 +309,7 @@ pub(crate) fn requests(protocol: RequestProtocol) -> Kind {
         request_bytes: u32::from(protocol != RequestProtocol::Http),
         response_bytes: 100,
         threads: 1,
+        max_requests: 0,
     })
 }
 

@@ -2,8 +2,8 @@
 
 use tonic::Code;
 use xcloud_proto::loadtest::v1::{
-    CreateLoadTestRequest, ListEndpointsRequest, LoadTestSpec, RequestProtocol, Throughput,
-    load_test_spec::Kind,
+    CreateLoadTestRequest, ListEndpointsRequest, LoadTestSpec, RequestProtocol, Requests,
+    Throughput, load_test_spec::Kind,
 };
 
 use crate::harness::{Aggregator, LEAVE, requests, spec, stamp, throughput};
@@ -53,8 +53,10 @@ async fn each_limit_is_kept_and_named() {
 async fn what_has_no_bound_is_refused() {
     let aggregator = Aggregator::start("--allow-load-tests");
     let _ends = aggregator.endpoints(["a", "b"]).await;
-    let unbounded = Kind::Throughput(Throughput::default());
-    refused(&aggregator, spec(unbounded, 1), Code::PermissionDenied, "--load-max-rate").await;
+    let closed = Requests { protocol: RequestProtocol::Rr.into(), ..Requests::default() };
+    for unbounded in [Kind::Throughput(Throughput::default()), Kind::Requests(closed)] {
+        refused(&aggregator, spec(unbounded, 1), Code::PermissionDenied, "--load-max-rate").await;
+    }
 }
 
 #[tokio::test]

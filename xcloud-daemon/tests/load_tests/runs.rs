@@ -1,7 +1,9 @@
 //! Whole tests, from the wish to the figures.
 
 use xcloud::result::Trial;
-use xcloud_proto::loadtest::v1::{LoadTestSpec, RequestProtocol, Throughput, load_test_spec::Kind};
+use xcloud_proto::loadtest::v1::{
+    LoadTestSpec, RequestProtocol, Requests, Throughput, load_test_spec::Kind,
+};
 
 use crate::harness::{Aggregator, LEAVE, requests, spec, stamp, throughput};
 
@@ -59,6 +61,21 @@ async fn requests_of_every_protocol_are_answered() {
         assert_eq!(figure(&trial, "scheduled"), 200.0, "{protocol:?}");
         assert_eq!(figure(&trial, "done"), 200.0, "{protocol:?}");
     }
+}
+
+#[tokio::test]
+async fn requests_without_a_rate_end_at_their_number() {
+    let aggregator = Aggregator::start(LEAVE);
+    let _ends = aggregator.endpoints(["a", "b"]).await;
+    let wish = Requests {
+        protocol: RequestProtocol::Rr.into(),
+        max_requests: 500,
+        request_bytes: 1,
+        ..Requests::default()
+    };
+    let trial = trial(&aggregator, spec(Kind::Requests(wish), 60)).await;
+    assert_eq!((figure(&trial, "scheduled"), figure(&trial, "done")), (500.0, 500.0));
+    assert!(trial.warnings.iter().any(|one| one.contains("stopped after")), "{:?}", trial.warnings);
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ fn what_makes_no_sense_is_named() {
         (WireKind::Throughput(udp), "UDP needs"),
         (WireKind::Throughput(negative), "omit"),
         (WireKind::Requests(Requests::default()), "protocol"),
-        (WireKind::Requests(rr(0)), "no bound"),
+        (WireKind::Requests(Requests { max_requests: 1, ..rr(5) }), "max_requests"),
         (WireKind::Requests(threads), "threads"),
         (WireKind::Requests(wide), "request_bytes"),
         (WireKind::Probes(Probes { interval, flows: 1 }), "interval"),
@@ -75,7 +75,7 @@ proptest! {
     fn what_was_read_is_read_again_alike(
         seconds in 1i64..3600, nanos in 0i32..1_000_000_000, rate in 1u64..1_000_000, connections in 0u32..20_000,
     ) {
-        let kind = WireKind::Requests(Requests { connections, ..rr(rate) });
+        let kind = WireKind::Requests(Requests { connections, ..rr(rate / 2) });
         let duration = Some(prost_types::Duration { seconds, nanos });
         if let Ok(spec) = Spec::read(&LoadTestSpec { duration, ..asked(kind) }) {
             prop_assert_eq!(Spec::read(&spec.wire()), Ok(spec));
