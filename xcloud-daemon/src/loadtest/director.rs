@@ -26,10 +26,15 @@ use super::{
     registry::{Registry, has_ended},
     spec::{Kind, Spec},
 };
-use crate::{cost::tariff::Tariffs, result::Run};
+use crate::{
+    cost::{tariff::Tariffs, volume::Volume},
+    result::Run,
+};
 
 /// Most results merged or compared at once.
 const MOST_RESULTS: usize = 256;
+/// Most bytes of those.
+const MOST_RESULT_BYTES: u64 = 512 << 20;
 
 /// What is said to all who want a test of an aggregator that makes none.
 const NOT_ALLOWED: &str =
@@ -275,6 +280,10 @@ impl Director {
             if !test.has_result {
                 return Err(Refusal::Busy(format!("test {id} has no result: {}", test.error)));
             }
+        }
+        let bytes: u64 = ids.iter().map(|id| self.keep.size(id)).sum();
+        if bytes > MOST_RESULT_BYTES {
+            return Err(Refusal::Full(format!("that are {}; name fewer tests", Volume(bytes))));
         }
         let read =
             |id: &String| self.keep.run(id).map_err(|error| Refusal::Broken(format!("{error:#}")));

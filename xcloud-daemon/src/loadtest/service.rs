@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{broadcast, broadcast::error::RecvError, mpsc};
+use tokio::sync::{Semaphore, broadcast, broadcast::error::RecvError, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use xcloud_proto::loadtest::v1::{
@@ -23,6 +23,8 @@ const READER_BUFFER: usize = 16;
 const LISTED: u32 = 100;
 /// Bytes of a result in one message.
 const CHUNK: usize = 64 << 10;
+/// Exports and comparisons made at once.
+const ASIDES: usize = 2;
 /// Longest label of a run, in bytes.
 const LONGEST_LABEL: usize = 256;
 
@@ -30,13 +32,14 @@ const LONGEST_LABEL: usize = 256;
 #[derive(Debug)]
 pub struct LoadTests {
     director: Arc<Director>,
+    asides: Semaphore,
 }
 
 impl LoadTests {
     /// For a director.
     #[must_use]
-    pub const fn new(director: Arc<Director>) -> Self {
-        Self { director }
+    pub fn new(director: Arc<Director>) -> Self {
+        Self { director, asides: Semaphore::new(ASIDES) }
     }
 
     /// Does what takes long on a thread of its own: agents wait for the aggregator's.
@@ -45,6 +48,8 @@ impl LoadTests {
         work: impl FnOnce(&Director) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Status> {
         self.director.allowed()?;
+        let _turn =
+            self.asides.acquire().await.map_err(|error| Status::internal(error.to_string()))?;
         let director = Arc::clone(&self.director);
         let done = tokio::task::spawn_blocking(move || work(&director)).await;
         Ok(done.map_err(|error| Status::internal(error.to_string()))??)

@@ -194,8 +194,9 @@ impl Aggregator {
         all
     }
 
-    /// An endpoint that may not attend yet.
+    /// An endpoint that may not attend yet; without other flags one of a node.
     pub(crate) fn endpoint(&self, name: &str, flags: &str) -> Process {
+        let flags = if flags.is_empty() { "--network host" } else { flags };
         let cloud = if name.starts_with('b') {
             "gcp --region us-central1"
         } else {
@@ -203,7 +204,7 @@ impl Aggregator {
         };
         Process::start(&mut xcloud(&format!(
             "load endpoint --aggregator {} --name {name} --node node-{name} --address 127.0.0.1 --cloud {cloud} \
-             --network host {flags}",
+             {flags}",
             self.address
         )))
     }

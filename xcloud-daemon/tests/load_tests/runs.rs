@@ -79,6 +79,20 @@ async fn requests_without_a_rate_end_at_their_number() {
 }
 
 #[tokio::test]
+async fn an_endpoint_in_a_pod_asks_where_the_time_went() {
+    let aggregator = Aggregator::start(LEAVE);
+    let _ends = [aggregator.endpoint("a", "--network pod"), aggregator.endpoint("b", "")];
+    aggregator.await_endpoints(&["a", "b"]).await;
+    let test = aggregator.make(spec(requests(RequestProtocol::Rr), 1)).await;
+    let run = aggregator.export(&[&test.id]).await.expect("a result");
+    let trial = &run.trials[0];
+    assert_eq!((&*trial.settings["from_network"], &*trial.settings["to_network"]), ("pod", "host"));
+    // No agent watches these pods.
+    let warned = trial.warnings.iter().any(|one| one.contains("no request was seen at both ends"));
+    assert!(warned, "{:?}", trial.warnings);
+}
+
+#[tokio::test]
 async fn probes_are_reflected() {
     let aggregator = Aggregator::start(LEAVE);
     let _ends = aggregator.endpoints(["a", "b"]).await;
