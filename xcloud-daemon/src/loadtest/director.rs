@@ -21,20 +21,11 @@ use super::{
     conduct, id,
     keep::Keep,
     limits::{Limits, Over},
-    merge,
     refusal::Refusal,
-    registry::{Registry, has_ended},
+    registry::Registry,
     spec::{Kind, Spec},
 };
-use crate::{
-    cost::{tariff::Tariffs, volume::Volume},
-    result::Run,
-};
-
-/// Most results merged or compared at once.
-const MOST_RESULTS: usize = 256;
-/// Most bytes of those.
-const MOST_RESULT_BYTES: u64 = 512 << 20;
+use crate::{cost::tariff::Tariffs, result::Run};
 
 /// What is said to all who want a test of an aggregator that makes none.
 const NOT_ALLOWED: &str =
@@ -46,7 +37,7 @@ pub struct Director {
     limits: Option<Limits>,
     tariffs: Tariffs,
     registry: Mutex<Registry>,
-    keep: Keep,
+    pub(super) keep: Keep,
     /// Cancelled when the aggregator stops.
     pub stop: CancellationToken,
 }
@@ -262,40 +253,5 @@ impl Director {
     pub fn tests(&self, most: usize) -> Result<Vec<LoadTest>, Refusal> {
         self.allowed()?;
         Ok(self.lock().tests(most))
-    }
-
-    /// Results, in the order of the names; each read from where it is kept, so not for the aggregator's own thread.
-    ///
-    /// # Errors
-    /// One is unknown, has no result, or is not kept any more.
-    pub fn results(&self, ids: &[String]) -> Result<Vec<Run>, Refusal> {
-        if ids.is_empty() || ids.len() > MOST_RESULTS {
-            return Err(Refusal::Invalid(format!("name 1 to {MOST_RESULTS} tests")));
-        }
-        for id in ids {
-            let (test, _) = self.watch(id)?;
-            if !has_ended(&test) {
-                return Err(Refusal::Busy(format!("test {id} still runs")));
-            }
-            if !test.has_result {
-                return Err(Refusal::Busy(format!("test {id} has no result: {}", test.error)));
-            }
-        }
-        let bytes: u64 = ids.iter().map(|id| self.keep.size(id)).sum();
-        if bytes > MOST_RESULT_BYTES {
-            return Err(Refusal::Full(format!("that are {}; name fewer tests", Volume(bytes))));
-        }
-        let read =
-            |id: &String| self.keep.run(id).map_err(|error| Refusal::Broken(format!("{error:#}")));
-        ids.iter().map(read).collect()
-    }
-
-    /// Results as one run.
-    ///
-    /// # Errors
-    /// As for [`Self::results`].
-    pub fn merged(&self, ids: &[String], label: &str) -> Result<Run, Refusal> {
-        let label = if label.is_empty() { "load tests" } else { label };
-        Ok(merge::merge(label, self.results(ids)?))
     }
 }

@@ -15,8 +15,6 @@ use xcloud_proto::loadtest::v1::{
 };
 
 use super::{director::Director, refusal::Refusal, registry::has_ended, spec::Spec};
-use crate::compare::{arm::Arm, compare, question::Question, report, stats::power::Power, table};
-
 /// Messages on their way to one reader.
 const READER_BUFFER: usize = 16;
 /// Tests listed when no limit is given.
@@ -146,14 +144,7 @@ impl LoadTestService for LoadTests {
         request: Request<CompareLoadTestsRequest>,
     ) -> Result<Response<CompareLoadTestsResponse>, Status> {
         let CompareLoadTestsRequest { a_ids, b_ids } = request.into_inner();
-        let compared = self.aside(move |director| {
-            let (a, b) = (director.results(&a_ids)?, director.results(&b_ids)?);
-            let (a, b) = (Arm::new(a), Arm::new(b));
-            let report = compare(&a, &b, &Question::default(), &mut Power::default())
-                .map_err(|error| Refusal::Busy(format!("{error:#}")))?;
-            let json = report::json(&report).map_err(|error| Refusal::Broken(error.to_string()))?;
-            Ok(CompareLoadTestsResponse { json, text: table::table(&report, false) })
-        });
+        let compared = self.aside(move |director| director.compared(&a_ids, &b_ids));
         Ok(Response::new(compared.await?))
     }
 }
