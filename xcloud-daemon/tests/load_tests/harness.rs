@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead, BufReader},
     net::SocketAddr,
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Mutex},
