@@ -4,6 +4,7 @@ mod ends;
 mod harness;
 mod hostile;
 mod limits;
+#[expect(dead_code, reason = "another test enters it")]
 #[path = "../coexist/namespace.rs"]
 mod namespace;
 mod networks;
