@@ -120,7 +120,8 @@ pub(super) fn measure<P: Protocol>(args: &RateArgs, load: &Load, protocol: &P) -
     Ok(Measured { split: Some(watcher.finish()?), ..run })
 }
 
-fn write(args: &RateArgs, runs: &[(Load, Measured)], trials: Vec<Trial>) -> Result<()> {
+fn write(args: &RateArgs, runs: &[(Load, Measured)], mut trials: Vec<Trial>) -> Result<()> {
+    trials.iter_mut().for_each(|trial| environment::name_ends(&args.ends, trial));
     let measured: Vec<_> = runs.iter().map(|(_, run)| run).collect();
     let run = environment::run(&args.label, trials);
     let shown = match args.output {
@@ -163,6 +164,9 @@ fn plan(args: &RateArgs, target: &Target) -> Result<Load> {
     if args.aggregator.is_some() && target.transport == Transport::Udp {
         return Err(usage("--aggregator splits TCP, and this test is UDP"));
     }
+    if args.max_requests == Some(0) {
+        return Err(usage("--max-requests is 0; it may be 1 or more"));
+    }
     if args.repeat == 0 {
         return Err(usage("--repeat is 0; it may be 1 or more"));
     }
@@ -179,7 +183,8 @@ fn plan(args: &RateArgs, target: &Target) -> Result<Load> {
         sources: None,
         closed_loop: rate.is_none(),
     };
-    Ok(Load { limits, threads, connections, offer: rate.map(|rate| Offer { rate, arrival }) })
+    let offer = rate.map(|rate| Offer { rate, arrival });
+    Ok(Load { limits, threads, connections, offer, max_requests: args.max_requests })
 }
 
 /// The first address of a host.

@@ -111,9 +111,11 @@ pub fn settings(args: &ProbeArgs, plan: &Plan) -> BTreeMap<String, String> {
 ///
 /// # Errors
 /// It cannot be written.
-pub fn write(args: &ProbeArgs, trials: Vec<Trial>) -> Result<()> {
+pub fn write(args: &ProbeArgs, mut trials: Vec<Trial>) -> Result<()> {
     if trials.is_empty() {
         return Ok(());
+    }
+    trials.iter_mut().for_each(|trial| environment::name_ends(&args.ends, trial));
     }
     let run = environment::run(&args.label, trials);
     let text = match args.output {
