@@ -1,6 +1,7 @@
 //! What people type. Definitions only; meaning is given where each command runs.
 
 pub mod compare;
+pub mod grpc;
 pub mod load;
 pub mod rate;
 pub mod stamp;

@@ -2,7 +2,9 @@
 
 pub mod convergence;
 mod environment;
+pub mod grpc;
 pub mod http;
+pub mod http2;
 mod interrupt;
 pub mod rate;
 pub mod responder;
@@ -22,6 +24,7 @@ use crate::cli::load::LoadCommand;
 pub fn run(command: LoadCommand) -> Result<()> {
     match command {
         LoadCommand::Http(args) => http::run(&args),
+        LoadCommand::Grpc(args) => grpc::run(&args),
         LoadCommand::Rr(args) => rr::run(&args, rate::slot::Transport::Tcp),
         LoadCommand::Crr(args) => rr::run(&args, rate::slot::Transport::TcpEach),
         LoadCommand::UdpRr(args) => rr::run(&args, rate::slot::Transport::Udp),
