@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod grpc;
 pub mod load;
+pub mod matrix;
 pub mod rate;
 pub mod stamp;
 pub mod throughput;

@@ -6,6 +6,7 @@ pub mod grpc;
 pub mod http;
 pub mod http2;
 mod interrupt;
+pub mod matrix;
 pub mod rate;
 pub mod responder;
 pub mod rr;
@@ -31,6 +32,7 @@ pub fn run(command: LoadCommand) -> Result<()> {
         LoadCommand::Responder(args) => responder::run(&args),
         LoadCommand::Throughput(args) => throughput::run(&args),
         LoadCommand::Stamp(args) => stamp::run(&args),
+        LoadCommand::Matrix(args) => matrix::run(&args),
         LoadCommand::Convergence(args) => convergence::run(&args),
     }
 }

@@ -56,6 +56,7 @@ fn wrong_usage_is_told_from_failure() {
     fails(&["load", "grpc", "http://127.0.0.1:9/a"], 2, "no method of gRPC");
     fails(&["load", "grpc", "http://127.0.0.1:9/a.B/C", "-r", "1,1"], 2, "--size asks");
     fails(&["load", "grpc", "http://127.0.0.1:9", "-H", "Upgrade: x"], 2, "none of HTTP/2");
+    fails(&["load", "matrix", "--me", "a", "--listen", "127.0.0.1:0"], 2, "--peers");
     fails(&["load", "rr", "nowhere"], 2, "no HOST:PORT");
     fails(&["load", "udp-rr", "127.0.0.1:9", "-r", "1,70000"], 2, "a datagram holds");
     fails(&["load", "stamp"], 2, "--reflect");

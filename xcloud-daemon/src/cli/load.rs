@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 use super::{
     grpc::GrpcArgs,
+    matrix::MatrixArgs,
     rate::{HttpArgs, ResponderArgs, RrArgs},
     stamp::{ConvergenceArgs, StampArgs},
     throughput::ThroughputArgs,
@@ -28,6 +29,8 @@ pub enum LoadCommand {
     Responder(ResponderArgs),
     /// Probe a path with STAMP (RFC 8762): loss, order and time, each way; or answer such probes
     Stamp(Box<StampArgs>),
+    /// Probe a few of many endpoints with STAMP all the time, so that all pairs of sites are seen, and answer their probes
+    Matrix(MatrixArgs),
     /// Probe a path with STAMP around an event: how long which flows were down
     Convergence(Box<ConvergenceArgs>),
 }

@@ -23,13 +23,21 @@ const MAX_ANSWER_BYTES: usize = 256 << 20;
 /// # Errors
 /// Nobody answers there.
 pub async fn observer(address: &Address) -> Result<ObserverServiceClient<Channel>> {
-    let channel = channel(address).await.map_err(|error| innermost(&error)).map_err(|cause| {
+    let channel = aggregator(address).await?;
+    Ok(ObserverServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES))
+}
+
+/// Connects to the aggregator.
+///
+/// # Errors
+/// Nobody answers there.
+pub async fn aggregator(address: &Address) -> Result<Channel> {
+    channel(address).await.map_err(|error| innermost(&error)).map_err(|cause| {
         anyhow::anyhow!(
             "no aggregator answers at {address}: {cause}; start one with `xcloud aggregator`, or name it with \
              --aggregator"
         )
-    })?;
-    Ok(ObserverServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES))
+    })
 }
 
 async fn channel(address: &Address) -> Result<Channel, tonic::transport::Error> {
