@@ -9,9 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use tokio::runtime::{Builder, Runtime};
-use xcloud_proto::loadtest::v1::{
-    ListEndpointsRequest, LoadEndpoint,
-};
+use xcloud_proto::loadtest::v1::{ListEndpointsRequest, LoadEndpoint};
 
 use super::peers::{self, Listed, Peer};
 use crate::{

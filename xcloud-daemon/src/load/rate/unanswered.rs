@@ -53,6 +53,9 @@ fn look_at(most: Option<Failure>, transport: Transport) -> &'static str {
         Some(Failure::Protocol) => {
             "what comes is no answer of this protocol: look whether this is the right port"
         }
+        Some(Failure::Refused | Failure::Goaway) => {
+            "the server takes no more calls: look whether it is overloaded or shutting down"
+        }
         None | Some(Failure::Timeout) if transport == Transport::Udp => {
             "look whether `xcloud load responder` listens there, and whether firewalls let UDP to it and its answers through"
         }
