@@ -4,6 +4,7 @@ pub mod compare;
 pub mod load;
 pub mod rate;
 pub mod stamp;
+pub mod suite;
 pub mod throughput;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};

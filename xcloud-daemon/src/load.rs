@@ -7,8 +7,10 @@ mod interrupt;
 pub mod rate;
 pub mod responder;
 pub mod rr;
+mod shell;
 pub mod split;
 pub mod stamp;
+pub mod suite;
 pub mod throughput;
 
 use anyhow::Result;
@@ -29,5 +31,6 @@ pub fn run(command: LoadCommand) -> Result<()> {
         LoadCommand::Throughput(args) => throughput::run(&args),
         LoadCommand::Stamp(args) => stamp::run(&args),
         LoadCommand::Convergence(args) => convergence::run(&args),
+        LoadCommand::Suite(args) => suite::run(&args),
     }
 }

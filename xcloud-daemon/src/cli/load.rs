@@ -5,6 +5,7 @@ use clap::Subcommand;
 use super::{
     rate::{HttpArgs, ResponderArgs, RrArgs},
     stamp::{ConvergenceArgs, StampArgs},
+    suite::SuiteArgs,
     throughput::ThroughputArgs,
 };
 
@@ -27,4 +28,6 @@ pub enum LoadCommand {
     Stamp(Box<StampArgs>),
     /// Probe a path with STAMP around an event: how long which flows were down
     Convergence(Box<ConvergenceArgs>),
+    /// Have many tests made between sites, in random order, by an aggregator that may
+    Suite(Box<SuiteArgs>),
 }

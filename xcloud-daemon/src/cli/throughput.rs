@@ -152,7 +152,8 @@ fn rate(text: &str) -> Result<(u64, u32), String> {
     Ok((scaled(rate, 1000.0)?, burst.ok_or("a burst is 1 to 1000 packets")?))
 }
 
-fn scaled(text: &str, base: f64) -> Result<u64, String> {
+/// A number with K, M, G or T as powers of `base`.
+pub(crate) fn scaled(text: &str, base: f64) -> Result<u64, String> {
     let wrong = || format!("{text:?} is no number such as 800, 64K or 1.5G");
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let power = match text[number.len()..].to_ascii_lowercase().as_str() {

@@ -13,6 +13,7 @@ pub(crate) fn run(label: &str, trials: Vec<Trial>) -> Run {
         environment: environment(),
         trials,
         warnings: Vec::new(),
+        suites: Vec::new(),
     }
 }
 

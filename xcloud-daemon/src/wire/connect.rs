@@ -10,7 +10,10 @@ use tonic::{
     transport::{Channel, Endpoint, Uri},
 };
 use tower::service_fn;
-use xcloud_proto::observer::v1::observer_service_client::ObserverServiceClient;
+use xcloud_proto::{
+    loadtest::v1::load_test_service_client::LoadTestServiceClient,
+    observer::v1::observer_service_client::ObserverServiceClient,
+};
 
 use crate::cli::Address;
 
@@ -23,13 +26,26 @@ const MAX_ANSWER_BYTES: usize = 256 << 20;
 /// # Errors
 /// Nobody answers there.
 pub async fn observer(address: &Address) -> Result<ObserverServiceClient<Channel>> {
-    let channel = channel(address).await.map_err(|error| innermost(&error)).map_err(|cause| {
+    let channel = reach(address).await?;
+    Ok(ObserverServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES))
+}
+
+/// Connects to the aggregator's load tests.
+///
+/// # Errors
+/// Nobody answers there.
+pub async fn load_tests(address: &Address) -> Result<LoadTestServiceClient<Channel>> {
+    let channel = reach(address).await?;
+    Ok(LoadTestServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES))
+}
+
+async fn reach(address: &Address) -> Result<Channel> {
+    channel(address).await.map_err(|error| innermost(&error)).map_err(|cause| {
         anyhow::anyhow!(
             "no aggregator answers at {address}: {cause}; start one with `xcloud aggregator`, or name it with \
              --aggregator"
         )
-    })?;
-    Ok(ObserverServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES))
+    })
 }
 
 async fn channel(address: &Address) -> Result<Channel, tonic::transport::Error> {
