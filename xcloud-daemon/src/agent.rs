@@ -35,6 +35,7 @@ use crate::{
         probe::{self, Plan},
         tc,
     },
+    loadtest::endpoint::{self, Endpoint},
     usage::usage,
     wire::{
         client::{Client, SharedOutbox},
@@ -65,11 +66,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// The arguments make no sense, the kernel or this process's rights do not allow to measure, or a part failed.
 pub fn run(args: AgentArgs) -> Result<()> {
     let site = identity::site(&args).map_err(|error| usage(format!("{error:#}")))?;
-    let owner = Owner {
-        agent_id: identity::agent_id(&site)?,
-        boot_id: identity::boot_id()?,
-        bpffs: args.bpffs.clone(),
-    };
+    let agent_id = identity::agent_id(&site)?;
+    let load_tests = endpoint::of_agent(&args, &agent_id, &site)?;
+    let owner = Owner { agent_id, boot_id: identity::boot_id()?, bpffs: args.bpffs.clone() };
     let plan = plan(&args)?;
     let alone = Alone::claim()?;
     let left = tc::remove_leftovers(&CLASSIFIERS).context("removing what a killed agent left")?;
@@ -114,6 +113,7 @@ pub fn run(args: AgentArgs) -> Result<()> {
         hooks: SharedHooks::new(Hooks::new(programs, config)),
         outbox: SharedOutbox::new(Outbox::new(args.queue as u64)),
         args,
+        load_tests,
         _alone: alone,
     };
     agent.start(ring, stages, hello)
@@ -146,6 +146,7 @@ struct Agent {
     clock: Pretend,
     hooks: SharedHooks,
     outbox: SharedOutbox,
+    load_tests: Option<Endpoint>,
     _alone: Alone,
 }
 
@@ -183,6 +184,7 @@ impl Agent {
         let stop = CancellationToken::new();
         let (tell, status) = watch::channel(Status::default());
         let mut client = tokio::spawn(self.client(hello, status).run(stop.clone()));
+        let attending = self.load_tests.clone().map(|one| tokio::spawn(one.run(stop.clone())));
         let result = tokio::select! {
             result = Keeper::new(&self.args, &self.hooks).run() => result,
             result = pods::watch(&self.hooks, &self.args.interfaces, &tell) => result,
@@ -195,7 +197,7 @@ impl Agent {
         };
         tokio::select! {
             // What ended a part says more than that it ended.
-            closed = self.close(draining, client, stop) => closed.and(result),
+            closed = self.close(draining, client, attending, stop) => closed.and(result),
             name = signals.next() => {
                 error!("{name} again: ending at once");
                 std::process::exit(1);
@@ -225,11 +227,17 @@ impl Agent {
         &self,
         draining: Draining,
         client: JoinHandle<()>,
+        attending: Option<JoinHandle<()>>,
         stop: CancellationToken,
     ) -> Result<()> {
         self.hooks.lock().detach_all();
         let drained = draining.finish();
         stop.cancel();
+        if let Some(attending) = attending
+            && timeout(GRACE, attending).await.is_err()
+        {
+            warn!("a part in a load test did not end within {GRACE:?}; it ends with the agent");
+        }
         if !client.is_finished() && timeout(GRACE, client).await.is_err() {
             warn!("the aggregator did not take everything within {GRACE:?}");
         }

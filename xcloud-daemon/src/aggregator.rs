@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::{Address, AggregatorArgs},
+    loadtest::leave,
     measure::{join, state, store},
     usage::usage,
     wire::server::{Hub, Listener, routes, serve},
@@ -73,7 +74,8 @@ type Servers = JoinSet<Result<()>>;
 
 /// Listens on all addresses, or on none.
 async fn start(args: &AggregatorArgs, hub: &Arc<Hub>, sockets: &mut Sockets) -> Result<Servers> {
-    let routes = routes(hub).await?;
+    let director = leave::director(&args.load_tests, hub.stop.clone())?;
+    let routes = routes(hub, &director).await?;
     let mut bound = Vec::new();
     for address in &args.listen {
         bound.push(listen(address, sockets).await?);

@@ -1,7 +1,9 @@
 //! What people type. Definitions only; meaning is given where each command runs.
 
 pub mod compare;
+pub mod ends;
 pub mod load;
+pub mod loadtest;
 pub mod rate;
 pub mod stamp;
 pub mod suite;
@@ -148,6 +150,9 @@ pub struct AgentArgs {
     /// encryption; every packet on the node then costs some more
     #[arg(long, env = "XCLOUD_STAGES")]
     pub stages: bool,
+    /// Part in load tests
+    #[command(flatten)]
+    pub load_tests: loadtest::AgentLoadArgs,
     /// See departures from uplinks this way, whatever else the kernel could do
     #[arg(long, hide = true, env = "XCLOUD_UPLINK_OUT", value_name = "HOOK")]
     pub uplink_out: Option<DepartureHook>,
@@ -237,6 +242,9 @@ pub struct AggregatorArgs {
     /// Most paths kept apart; exchanges on further paths are counted as lost
     #[arg(long, default_value_t = 100_000)]
     pub max_paths: usize,
+    /// Load tests
+    #[command(flatten)]
+    pub load_tests: loadtest::LeaveArgs,
 }
 
 /// Which aggregator to ask.

@@ -17,7 +17,7 @@ pub mod stats;
 pub mod table;
 
 #[cfg(test)]
-mod simulated;
+pub(crate) mod simulated;
 #[cfg(test)]
 mod tests;
 

@@ -12,6 +12,7 @@ pub mod cost;
 pub mod floor;
 pub mod kernel;
 pub mod load;
+pub mod loadtest;
 pub mod measure;
 pub mod observe;
 pub mod place;

@@ -5,6 +5,7 @@ mod environment;
 pub mod http;
 mod interrupt;
 pub mod rate;
+pub(crate) mod ready;
 pub mod responder;
 pub mod rr;
 mod shell;
@@ -15,7 +16,7 @@ pub mod throughput;
 
 use anyhow::Result;
 
-use crate::cli::load::LoadCommand;
+use crate::{cli::load::LoadCommand, loadtest};
 
 /// Runs a load test.
 ///
@@ -32,5 +33,11 @@ pub fn run(command: LoadCommand) -> Result<()> {
         LoadCommand::Stamp(args) => stamp::run(&args),
         LoadCommand::Convergence(args) => convergence::run(&args),
         LoadCommand::Suite(args) => suite::run(&args),
+        LoadCommand::Endpoint(args) => loadtest::endpoint::run(&args),
+        LoadCommand::Run(args) => loadtest::ask::run(&args),
+        LoadCommand::Endpoints(args) => loadtest::ask::endpoints(&args),
+        LoadCommand::Tests(args) => loadtest::ask::tests(&args),
+        LoadCommand::Cancel(args) => loadtest::ask::cancel(&args),
+        LoadCommand::Export(args) => loadtest::ask::export(&args),
     }
 }

@@ -144,12 +144,27 @@ impl Run {
     /// It cannot be read, is no run, or one of another layout.
     pub fn read(path: &Path) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+        let name = path.display().to_string();
         let run: Self = serde_json::from_reader(BufReader::new(file))
-            .with_context(|| format!("{} is no result of xcloud", path.display()))?;
-        if run.schema != SCHEMA {
-            bail!("{} is of layout {:?}; this xcloud reads {SCHEMA}", path.display(), run.schema);
+            .with_context(|| format!("{name} is no result of xcloud"))?;
+        run.of_this_layout(&name)
+    }
+
+    /// Reads what was sent, called so in errors.
+    ///
+    /// # Errors
+    /// It is no run, or one of another layout.
+    pub fn parse(bytes: &[u8], name: &str) -> Result<Self> {
+        let run: Self = serde_json::from_slice(bytes)
+            .with_context(|| format!("{name} is no result of xcloud"))?;
+        run.of_this_layout(name)
+    }
+
+    fn of_this_layout(self, name: &str) -> Result<Self> {
+        if self.schema != SCHEMA {
+            bail!("{name} is of layout {:?}; this xcloud reads {SCHEMA}", self.schema);
         }
-        Ok(run)
+        Ok(self)
     }
 
     /// Writes a file, whole or not at all.

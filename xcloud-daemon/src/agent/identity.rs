@@ -10,8 +10,10 @@ use crate::{
     wire::outbox::MAX_BATCH,
 };
 
-const MAX_LABEL: usize = 63;
-const MAX_NODE: usize = 253;
+/// Longest label of a site but for its node, in bytes.
+pub const MAX_LABEL: usize = 63;
+/// Longest name of a node, in bytes.
+pub const MAX_NODE: usize = 253;
 const MAX_RATE: u32 = 1_000_000;
 const MAX_PPM: f64 = 100_000.0;
 const FLUSH: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
@@ -80,7 +82,10 @@ pub fn agent_id(site: &Site) -> Result<String> {
 }
 
 /// Labels are typed in filters as `cloud=aws,node=a`, so they hold none of `=`, `,` and spaces.
-fn label_fits(flag: &str, label: &str, longest: usize) -> Result<()> {
+///
+/// # Errors
+/// Names what is wrong with it.
+pub(crate) fn label_fits(flag: &str, label: &str, longest: usize) -> Result<()> {
     if label.len() > longest {
         bail!("{flag}: {} bytes long, but a label has at most {longest}", label.len());
     }
@@ -93,7 +98,11 @@ fn label_fits(flag: &str, label: &str, longest: usize) -> Result<()> {
     }
 }
 
-fn host_name() -> Result<String> {
+/// The host's name.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn host_name() -> Result<String> {
     const PATH: &str = "/proc/sys/kernel/hostname";
     let name = fs::read_to_string(PATH)
         .with_context(|| format!("reading {PATH} for the node's name; give it with --node"))?;

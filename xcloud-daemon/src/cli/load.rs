@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use super::{
+    loadtest::{CancelArgs, EndpointArgs, ExportArgs, ListEndpointsArgs, ListTestsArgs, RunArgs},
     rate::{HttpArgs, ResponderArgs, RrArgs},
     stamp::{ConvergenceArgs, StampArgs},
     suite::SuiteArgs,
@@ -28,6 +29,18 @@ pub enum LoadCommand {
     Stamp(Box<StampArgs>),
     /// Probe a path with STAMP around an event: how long which flows were down
     Convergence(Box<ConvergenceArgs>),
-    /// Have many tests made between sites, in random order, by an aggregator that may
+    /// Wait here for a part in tests that the aggregator has made
+    Endpoint(Box<EndpointArgs>),
+    /// Have the aggregator make a test between two endpoints
+    Run(Box<RunArgs>),
+    /// Have the aggregator make many tests between sites, in random order
     Suite(Box<SuiteArgs>),
+    /// List the endpoints that tests can be made between
+    Endpoints(ListEndpointsArgs),
+    /// List tests that the aggregator has made
+    Tests(ListTestsArgs),
+    /// End a test that runs
+    Cancel(CancelArgs),
+    /// Write results of tests that ended to a file
+    Export(ExportArgs),
 }

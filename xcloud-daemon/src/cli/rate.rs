@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use super::{Address, Output};
+use super::{
+    Address, Output,
+    ends::{EndsArgs, ReadyArgs},
+};
 
 /// How a load is sent and what is done with the figures.
 #[derive(Args, Clone, Debug)]
@@ -46,6 +49,9 @@ pub struct RateArgs {
     /// What the run is called in its result
     #[arg(long, default_value = "")]
     pub label: String,
+    /// What its ends are called
+    #[command(flatten)]
+    pub ends: EndsArgs,
     /// Write all figures to this file, for `xcloud compare` and `xcloud report`
     #[arg(long, value_name = "FILE")]
     pub result: Option<PathBuf>,
@@ -125,4 +131,7 @@ pub struct ResponderArgs {
     /// Stop after this time [default: when interrupted]
     #[arg(long, value_parser = humantime::parse_duration)]
     pub duration: Option<Duration>,
+    /// How it says that it listens
+    #[command(flatten)]
+    pub ready: ReadyArgs,
 }

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, ValueEnum};
 
-use super::Output;
+use super::{
+    Output,
+    ends::{EndsArgs, ReadyArgs},
+};
 
 /// What all probes have.
 #[derive(Args, Clone, Debug)]
@@ -27,6 +30,9 @@ pub struct ProbeArgs {
     /// What the run is called in its result
     #[arg(long, default_value = "")]
     pub label: String,
+    /// What its ends are called
+    #[command(flatten)]
+    pub ends: EndsArgs,
     /// Write all figures to this file, for `xcloud compare` and `xcloud report`
     #[arg(long, value_name = "FILE")]
     pub result: Option<PathBuf>,
@@ -87,6 +93,9 @@ pub struct StampArgs {
     /// Most answers per second a reflector gives
     #[arg(long, default_value_t = 100_000, requires = "reflect", value_name = "PER_SECOND")]
     pub max_rate: u32,
+    /// How a reflector says that it listens
+    #[command(flatten)]
+    pub ready: ReadyArgs,
     /// Pretend the reflector's clock is this far ahead
     #[arg(long, hide = true, default_value = "0s", value_parser = humantime::parse_duration)]
     pub pretend_clock_offset: Duration,

@@ -4,6 +4,8 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args};
 
+use super::ends::{EndsArgs, ReadyArgs};
+
 /// `xcloud load throughput`.
 #[derive(Args, Clone, Debug)]
 #[command(group = ArgGroup::new("role").required(true).args(["client", "server"]))]
@@ -120,6 +122,9 @@ pub struct OutcomeArgs {
     /// What a reader of the result calls it
     #[arg(long, default_value = "throughput")]
     pub label: String,
+    /// What its ends are called
+    #[command(flatten)]
+    pub ends: EndsArgs,
 }
 
 /// What a server allows.
@@ -138,11 +143,19 @@ pub struct LimitArgs {
     /// Bytes of one test, both directions; a test that reaches it is ended [default: no limit]
     #[arg(long, value_parser = binary)]
     pub max_bytes: Option<u64>,
+    /// How it says that it listens
+    #[command(flatten)]
+    pub ready: ReadyArgs,
 }
 
 /// A number with K, M, G or T, which are powers of 1024.
 fn binary(text: &str) -> Result<u64, String> {
     scaled(text, 1024.0)
+}
+
+/// Bits per second, with K, M, G or T as powers of 1000.
+pub(crate) fn decimal(text: &str) -> Result<u64, String> {
+    scaled(text, 1000.0)
 }
 
 /// Bits per second, with K, M, G or T as powers of 1000, and the burst after a slash.
@@ -152,8 +165,7 @@ fn rate(text: &str) -> Result<(u64, u32), String> {
     Ok((scaled(rate, 1000.0)?, burst.ok_or("a burst is 1 to 1000 packets")?))
 }
 
-/// A number with K, M, G or T as powers of `base`.
-pub(crate) fn scaled(text: &str, base: f64) -> Result<u64, String> {
+fn scaled(text: &str, base: f64) -> Result<u64, String> {
     let wrong = || format!("{text:?} is no number such as 800, 64K or 1.5G");
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let power = match text[number.len()..].to_ascii_lowercase().as_str() {

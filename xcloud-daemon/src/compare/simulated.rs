@@ -6,7 +6,7 @@ use super::{arm::Arm, stats::random::Random};
 use crate::result::{Better, Histogram, Interval, Metric, Run, SCHEMA, Trial};
 
 /// A run whose trials have the throughput given by their number.
-pub(super) fn run(label: &str, trials: usize, value: impl Fn(usize) -> f64) -> Run {
+pub(crate) fn run(label: &str, trials: usize, value: impl Fn(usize) -> f64) -> Run {
     Run {
         schema: SCHEMA.into(),
         label: label.into(),

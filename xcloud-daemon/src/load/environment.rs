@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fs};
 
-use crate::result::{Run, SCHEMA, Trial};
+use crate::{
+    cli::ends::EndsArgs,
+    result::{Run, SCHEMA, Trial},
+};
 
 /// Trials as the file that others read.
 pub(crate) fn run(label: &str, trials: Vec<Trial>) -> Run {
@@ -14,6 +17,16 @@ pub(crate) fn run(label: &str, trials: Vec<Trial>) -> Run {
         trials,
         warnings: Vec::new(),
         suites: Vec::new(),
+    }
+}
+
+/// Calls a trial's ends as its user does.
+pub(crate) fn name_ends(ends: &EndsArgs, trial: &mut Trial) {
+    if let Some(from) = &ends.from_label {
+        trial.from.clone_from(from);
+    }
+    if let Some(to) = &ends.to_label {
+        trial.to.clone_from(to);
     }
 }
 

@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use anyhow::{Context as _, Result};
 
-use super::rate::timer::nanoseconds;
+use super::{rate::timer::nanoseconds, ready};
 use crate::cli::rate::ResponderArgs;
 
 /// What a request may ask for.
@@ -58,5 +58,6 @@ pub fn run(args: &ResponderArgs) -> Result<()> {
     eprintln!(
         "xcloud: answering on {address}, TCP, UDP and http://{address}/payload?size=&delay=&status="
     );
+    ready::tell(&args.ready, address)?;
     serve::serve(tcp, udp, limits, args.duration)
 }

@@ -26,7 +26,7 @@ use anyhow::Result;
 use self::{
     auth::Key, clock::Clock, prober::Plan, reflector::Limits, schedule::Schedule, summary::Summary,
 };
-use super::{interrupt, rate::timer::nanoseconds};
+use super::{interrupt, rate::timer::nanoseconds, ready};
 use crate::{
     cli::{
         Output,
@@ -50,7 +50,9 @@ pub fn run(args: &StampArgs) -> Result<()> {
             let key = args.probe.key_file.as_deref().map(Key::read).transpose()?;
             let limits = Limits { sessions: args.max_sessions, rate: args.max_rate };
             let clock = Clock::new().pretending(args.pretend_clock_offset, args.pretend_clock_ppm);
-            serve::run(address, key, &limits, clock, args.duration)
+            serve::run(address, key, &limits, clock, args.duration, |at| {
+                ready::tell(&args.ready, at)
+            })
         }
         (None, None) => Err(usage("either --to or --reflect is needed")),
     }

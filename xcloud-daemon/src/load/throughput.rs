@@ -39,8 +39,11 @@ use self::{
     server::{Clerk, Limits, Place},
     socket::Family,
 };
-use super::environment;
-use crate::{cli::throughput::ThroughputArgs, usage::usage};
+use super::{environment, ready};
+use crate::{
+    cli::{ends::ReadyArgs, throughput::ThroughputArgs},
+    usage::usage,
+};
 
 /// `xcloud load throughput`.
 ///
@@ -74,7 +77,9 @@ fn ask(args: &ThroughputArgs, host: &str, interval: Duration) -> Result<()> {
             .with_context(|| format!("testing against {host}, port {}", args.port))?;
         screen.ends(&record)?;
         client::check(&record)?;
-        trials.push(outcome::trial(&record));
+        let mut trial = outcome::trial(&record);
+        environment::name_ends(&args.outcome.ends, &mut trial);
+        trials.push(trial);
         if let Some(path) = &args.outcome.result {
             // After each, so that a broken one takes nothing from those before it.
             environment::run(&args.outcome.label, trials.clone()).write(path)?;
@@ -205,17 +210,20 @@ fn serve(args: &ThroughputArgs, interval: Duration) -> Result<()> {
         return Err(usage("--result is for the client: it knows what both ends saw"));
     }
     let place = Place { address: args.bind, family: family(args), port: args.port };
-    server::run(&place, limits, interval, Arc::new(Desk { json: args.json }))
+    let desk = Desk { json: args.json, ready: args.limits.ready.clone() };
+    server::run(&place, limits, interval, Arc::new(desk))
 }
 
 /// Where a server's user reads.
 struct Desk {
     json: bool,
+    ready: ReadyArgs,
 }
 
 impl Clerk for Desk {
-    fn ready(&self, at: SocketAddr) {
+    fn ready(&self, at: SocketAddr) -> Result<()> {
         log::info!("serving throughput tests at {at}");
+        ready::tell(&self.ready, at)
     }
 
     fn made(&self, record: &Record) {

@@ -5,36 +5,25 @@ use std::{
     time::Duration,
 };
 
-use hyper_util::rt::TokioIo;
 use log::{info, warn};
 use tokio::{
-    net::UnixStream,
     sync::{Notify, mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Code, Status,
-    transport::{Channel, Endpoint, Error, Uri},
-};
-use tower::service_fn;
+use tonic::{Code, Status};
 use xcloud_proto::ingest::v1::{
     Hello, SampleBatch, Status as HookStatus, StreamBatchesRequest,
     ingest_service_client::IngestServiceClient, stream_batches_request::Message,
 };
 
 use super::{
-    convert,
+    backoff, connect, convert,
     outbox::{Outbox, Outgoing},
 };
 use crate::cli::Address;
 
-/// Shortest and longest time between two attempts.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A peer that vanished without a word is noticed after this and the timeout.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How often the same trouble is told.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 /// Messages between the outbox and the socket; few, so that their sending time is true.
@@ -97,7 +86,7 @@ impl<Clock: Fn() -> u64> Client<Clock> {
                 End::Broken(status) => status,
             };
             let dropped = self.give_up_refused(&error);
-            let pause = backoff(attempt, random());
+            let pause = backoff::pause(attempt);
             attempt += 1;
             if last_warning.is_none_or(|at| at.elapsed() >= WARN_EVERY) || dropped > 0 {
                 last_warning = Some(Instant::now());
@@ -105,11 +94,11 @@ impl<Clock: Fn() -> u64> Client<Clock> {
                     "aggregator {}: {}; observations are kept up to the limit of --queue and sent again, next attempt \
                      in {pause:.1?}",
                     self.address,
-                    describe(&error)
+                    connect::describe(&error)
                 );
             }
             if stop.is_cancelled() {
-                sleep(BACKOFF.0).await;
+                sleep(backoff::SHORTEST).await;
             } else {
                 tokio::select! {
                     () = sleep(pause) => {}
@@ -132,7 +121,7 @@ impl<Clock: Fn() -> u64> Client<Clock> {
     }
 
     async fn stream(&self, stop: &CancellationToken, first: u64, attempt: &mut u32) -> End {
-        let channel = match connect(&self.address).await {
+        let channel = match connect::lasting(&self.address).await {
             Ok(channel) => channel,
             Err(error) => return End::Broken(Status::from_error(Box::new(error))),
         };
@@ -226,76 +215,4 @@ fn tell(requests: &mpsc::Sender<StreamBatchesRequest>, status: &mut watch::Recei
 
 fn request(message: Message) -> StreamBatchesRequest {
     StreamBatchesRequest { message: Some(message) }
-}
-
-async fn connect(address: &Address) -> Result<Channel, Error> {
-    let uri = match address {
-        Address::Tcp(address) => format!("http://{address}"),
-        // Only the path counts; HTTP/2 wants an authority all the same.
-        Address::Unix(_) => "http://localhost".into(),
-    };
-    let endpoint = Endpoint::from_shared(uri)?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_while_idle(true);
-    match address {
-        Address::Tcp(_) => endpoint.connect().await,
-        Address::Unix(path) => {
-            let path = path.clone();
-            let connector = service_fn(move |_: Uri| {
-                let path = path.clone();
-                async move { UnixStream::connect(path).await.map(TokioIo::new) }
-            });
-            endpoint.connect_with_connector(connector).await
-        }
-    }
-}
-
-/// A status with its innermost cause, which says most: "connection refused", not "transport error".
-fn describe(status: &Status) -> String {
-    let mut cause: &dyn std::error::Error = status;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    if std::ptr::addr_eq(cause, std::ptr::from_ref(status)) {
-        format!("{:?}: {}", status.code(), status.message())
-    } else {
-        cause.to_string()
-    }
-}
-
-/// Doubles from the shortest to the longest pause, then takes a random part off so that agents do not come at once;
-/// `random` is from 0 to 1.
-fn backoff(attempt: u32, random: f64) -> Duration {
-    let (shortest, longest) = BACKOFF;
-    let full = shortest.saturating_mul(1u32.checked_shl(attempt).unwrap_or(u32::MAX)).min(longest);
-    full.mul_f64(1.0 - random / 2.0).max(shortest)
-}
-
-/// From 0 to 1. The standard library's hasher keys are its only source of randomness, and good enough to spread.
-fn random() -> f64 {
-    use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-    RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn backoff_stays_in_its_bounds(attempt: u32, random in 0.0..=1.0) {
-            let pause = backoff(attempt, random);
-            prop_assert!((BACKOFF.0..=BACKOFF.1).contains(&pause));
-        }
-    }
-
-    #[test]
-    fn backoff_doubles() {
-        assert_eq!(backoff(0, 0.0), Duration::from_millis(100));
-        assert_eq!(backoff(3, 0.0), Duration::from_millis(800));
-        assert_eq!(backoff(40, 0.0), Duration::from_secs(5));
-    }
 }

@@ -1,4 +1,4 @@
-//! How commands reach the aggregator.
+//! How agents, endpoints and commands reach the aggregator.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::{
     Status,
-    transport::{Channel, Endpoint, Uri},
+    transport::{Channel, Endpoint, Error, Uri},
 };
 use tower::service_fn;
 use xcloud_proto::{
@@ -18,6 +18,8 @@ use xcloud_proto::{
 use crate::cli::Address;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A peer that vanished without a word is noticed after this and the timeout.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// An answer with histograms of many paths is long.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
 
@@ -26,21 +28,22 @@ const MAX_ANSWER_BYTES: usize = 256 << 20;
 /// # Errors
 /// Nobody answers there.
 pub async fn observer(address: &Address) -> Result<ObserverServiceClient<Channel>> {
-    let channel = reach(address).await?;
+    let channel = asking(address).await?;
     Ok(ObserverServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES))
 }
 
-/// Connects to the aggregator's load tests.
+/// Connects to the aggregator's load test service.
 ///
 /// # Errors
 /// Nobody answers there.
 pub async fn load_tests(address: &Address) -> Result<LoadTestServiceClient<Channel>> {
-    let channel = reach(address).await?;
+    let channel = asking(address).await?;
     Ok(LoadTestServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES))
 }
 
-async fn reach(address: &Address) -> Result<Channel> {
-    channel(address).await.map_err(|error| innermost(&error)).map_err(|cause| {
+async fn asking(address: &Address) -> Result<Channel> {
+    let channel = channel(address, |endpoint| endpoint).await;
+    channel.map_err(|error| innermost(&error)).map_err(|cause| {
         anyhow::anyhow!(
             "no aggregator answers at {address}: {cause}; start one with `xcloud aggregator`, or name it with \
              --aggregator"
@@ -48,20 +51,36 @@ async fn reach(address: &Address) -> Result<Channel> {
     })
 }
 
-async fn channel(address: &Address) -> Result<Channel, tonic::transport::Error> {
+/// Connects for good: that the aggregator vanished without a word is noticed.
+///
+/// # Errors
+/// Nobody answers there.
+pub async fn lasting(address: &Address) -> Result<Channel, Error> {
+    channel(address, |endpoint| {
+        endpoint.http2_keep_alive_interval(KEEP_ALIVE).keep_alive_while_idle(true)
+    })
+    .await
+}
+
+async fn channel(
+    address: &Address,
+    prepare: impl FnOnce(Endpoint) -> Endpoint,
+) -> Result<Channel, Error> {
+    let uri = match address {
+        Address::Tcp(address) => format!("http://{address}"),
+        // Only the path counts; HTTP/2 wants an authority all the same.
+        Address::Unix(_) => "http://localhost".into(),
+    };
+    let endpoint = prepare(Endpoint::from_shared(uri)?.connect_timeout(CONNECT_TIMEOUT));
     match address {
-        Address::Tcp(address) => {
-            let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
-            endpoint.connect_timeout(CONNECT_TIMEOUT).connect().await
-        }
+        Address::Tcp(_) => endpoint.connect().await,
         Address::Unix(path) => {
             let path = path.clone();
             let connector = service_fn(move |_: Uri| {
                 let path = path.clone();
                 async move { UnixStream::connect(path).await.map(TokioIo::new) }
             });
-            // Only the path counts; HTTP/2 wants an authority all the same.
-            Endpoint::from_static("http://localhost").connect_with_connector(connector).await
+            endpoint.connect_with_connector(connector).await
         }
     }
 }
@@ -73,6 +92,16 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+/// A status with its innermost cause: "connection refused", not "transport error".
+#[must_use]
+pub fn describe(status: &Status) -> String {
+    if std::error::Error::source(status).is_some() {
+        innermost(status)
+    } else {
+        format!("{:?}: {}", status.code(), status.message())
+    }
 }
 
 /// What the aggregator said instead of an answer.

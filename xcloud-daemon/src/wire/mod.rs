@@ -1,6 +1,7 @@
 //! Both ends of the gRPC wire.
 
 pub mod answer;
+pub mod backoff;
 pub mod client;
 pub mod connect;
 pub mod convert;

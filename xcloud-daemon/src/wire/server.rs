@@ -1,4 +1,4 @@
-//! The aggregator's gRPC server: one memory behind one lock, both services, health and reflection.
+//! The aggregator's gRPC server: one memory behind one lock, all services, health and reflection.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,14 +22,21 @@ use xcloud_proto::{
     DESCRIPTORS,
     common::v1::StageProfile,
     ingest::v1::ingest_service_server::IngestServiceServer,
+    loadtest::v1::{
+        endpoint_service_server::EndpointServiceServer,
+        load_test_service_server::LoadTestServiceServer,
+    },
     observer::v1::{Exchange, NodeStages, observer_service_server::ObserverServiceServer},
 };
 
 use super::{answer, ingest::Ingest, observer::Observer};
-use crate::measure::{
-    AgentId, Site,
-    ledger::PodView,
-    state::{Batch, Limits, Opening, Refusal, State, Stream},
+use crate::{
+    loadtest::{attend::Attendance, director::Director, service::LoadTests},
+    measure::{
+        AgentId, Site,
+        ledger::PodView,
+        state::{Batch, Limits, Opening, Refusal, State, Stream},
+    },
 };
 
 /// Largest message an agent may send.
@@ -220,18 +227,24 @@ pub enum Listener {
     Unix(UnixListener),
 }
 
-/// All services over one memory.
+/// All services: of measurements over one memory, of load tests by one director.
 ///
 /// # Errors
 /// The compiled-in descriptors cannot be read.
-pub async fn routes(hub: &Arc<Hub>) -> Result<Routes> {
+pub async fn routes(hub: &Arc<Hub>, director: &Arc<Director>) -> Result<Routes> {
     let ingest = IngestServiceServer::new(Ingest::new(Arc::clone(hub)))
         .max_decoding_message_size(MAX_BATCH_BYTES);
     let observer = ObserverServiceServer::new(Observer::new(Arc::clone(hub)))
         .max_decoding_message_size(MAX_QUESTION_BYTES);
+    let load_tests = LoadTestServiceServer::new(LoadTests::new(Arc::clone(director)))
+        .max_decoding_message_size(MAX_QUESTION_BYTES);
+    let endpoints = EndpointServiceServer::new(Attendance::new(Arc::clone(director)))
+        .max_decoding_message_size(MAX_QUESTION_BYTES);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<IngestServiceServer<Ingest>>().await;
     health.set_serving::<ObserverServiceServer<Observer>>().await;
+    health.set_serving::<LoadTestServiceServer<LoadTests>>().await;
+    health.set_serving::<EndpointServiceServer<Attendance>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -241,6 +254,8 @@ pub async fn routes(hub: &Arc<Hub>) -> Result<Routes> {
     routes
         .add_service(ingest)
         .add_service(observer)
+        .add_service(load_tests)
+        .add_service(endpoints)
         .add_service(health_service)
         .add_service(reflection().build_v1().context("compiled-in descriptors")?)
         .add_service(reflection().build_v1alpha().context("compiled-in descriptors")?);

@@ -10,6 +10,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use xcloud::{
+    loadtest::director::Director,
     measure::{join, state, store},
     wire::{
         convert,
@@ -60,7 +61,8 @@ impl Server {
         let hub = Hub::new(limits, CancellationToken::new());
         let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let routes = routes(&hub).await.expect("descriptors");
+        let director = Director::idle(hub.stop.clone()).expect("price lists");
+        let routes = routes(&hub, &director).await.expect("descriptors");
         let task = tokio::spawn(serve(Arc::clone(&hub), routes, Listener::Tcp(listener)));
         Self { address, hub, task }
     }

@@ -105,7 +105,8 @@ pub(super) fn measure<P: Protocol>(args: &RateArgs, load: &Load, protocol: &P) -
     Ok(Measured { split: Some(watcher.finish()?), ..run })
 }
 
-fn write(args: &RateArgs, runs: &[(Load, Measured)], trials: Vec<Trial>) -> Result<()> {
+fn write(args: &RateArgs, runs: &[(Load, Measured)], mut trials: Vec<Trial>) -> Result<()> {
+    trials.iter_mut().for_each(|trial| environment::name_ends(&args.ends, trial));
     let measured: Vec<_> = runs.iter().map(|(_, run)| run).collect();
     if let Some(path) = &args.hgrm {
         export::write(path, &export::hgrm(&measured))?;

@@ -108,7 +108,8 @@ pub fn settings(args: &ProbeArgs, plan: &Plan) -> BTreeMap<String, String> {
 ///
 /// # Errors
 /// It cannot be written.
-pub fn write(args: &ProbeArgs, trials: Vec<Trial>) -> Result<()> {
+pub fn write(args: &ProbeArgs, mut trials: Vec<Trial>) -> Result<()> {
+    trials.iter_mut().for_each(|trial| environment::name_ends(&args.ends, trial));
     let run = environment::run(&args.label, trials);
     if let Some(path) = &args.result {
         run.write(path)?;

@@ -6,7 +6,10 @@ use anyhow::Result;
 
 use super::{probes::Measured, summary::Summary};
 use crate::{
-    load::environment::hostname,
+    load::{
+        convergence::outage::{Found, Gap},
+        environment::hostname,
+    },
     measure::histogram::Sparse,
     result::{Better, Histogram, Metric, Trial},
 };
@@ -35,7 +38,7 @@ pub fn trial(
         started_unix_ns: u64::try_from(run.started_unix_ns).unwrap_or(0),
         duration_ns: run.duration_ns,
         settings,
-        metrics: metrics(summary),
+        metrics: metrics(run, summary),
         histograms: encode(histograms)?,
         intervals: Vec::new(),
         warnings: summary.warnings.clone(),
@@ -54,7 +57,7 @@ pub fn encode<const N: usize>(
         .collect()
 }
 
-fn metrics(summary: &Summary) -> BTreeMap<String, Metric> {
+fn metrics(run: &Measured, summary: &Summary) -> BTreeMap<String, Metric> {
     let losses = &summary.losses;
     let share = |part: u64, all: u64| part as f64 / all.max(1) as f64;
     let counts = [
@@ -83,6 +86,12 @@ fn metrics(summary: &Summary) -> BTreeMap<String, Metric> {
             ("clock_drift", Metric::new(last.ppm, "[ppm]", None)),
         ]
     });
-    let all = counts.into_iter().chain(shares).chain(clocks.into_iter().flatten());
+    let down = Found::of(run, 0);
+    let ns = |of: fn(&Gap) -> u64| down.longest().map_or(0, of) as f64;
+    let outage = [
+        ("outage", Metric::new(ns(Gap::outage_ns), "ns", Some(Better::Lower))),
+        ("outage_error", Metric::new(ns(Gap::error_ns), "ns", None)),
+    ];
+    let all = counts.into_iter().chain(shares).chain(outage).chain(clocks.into_iter().flatten());
     all.map(|(name, metric)| (name.to_owned(), metric)).collect()
 }

@@ -33,11 +33,14 @@ pub fn run(
     limits: &Limits,
     clock: Clock,
     duration: Option<Duration>,
+    listening: impl FnOnce(SocketAddr) -> Result<()>,
 ) -> Result<()> {
     let socket = socket::open(address)?;
     socket.set_read_timeout(Some(PATIENCE)).context("setting a timeout")?;
     interrupt::catch()?;
-    log::info!("reflecting STAMP on UDP {}", socket.local_addr().unwrap_or(address));
+    let address = socket.local_addr().context("asking for the port")?;
+    log::info!("reflecting STAMP on UDP {address}");
+    listening(address)?;
     let mut reflector = Reflector::new(key, limits, monotonic_ns());
     let end = duration.map(|duration| clock.start_ns().saturating_add(nanoseconds(duration)));
     serve(&socket, &mut reflector, clock, end);

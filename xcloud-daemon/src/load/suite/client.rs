@@ -1,22 +1,15 @@
 //! The aggregator's load tests, asked for one at a time.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use tonic::{Status, Streaming, transport::Channel};
 use xcloud_proto::loadtest::v1::{
-    CancelLoadTestRequest, CreateLoadTestRequest, Estimate, ExportLoadTestsRequest,
-    ListEndpointsRequest, LoadTest, LoadTestSpec, WatchLoadTestRequest, WatchLoadTestResponse,
+    CancelLoadTestRequest, CreateLoadTestRequest, Estimate, ListEndpointsRequest, LoadTest,
+    LoadTestSpec, WatchLoadTestRequest, WatchLoadTestResponse,
     load_test_service_client::LoadTestServiceClient,
 };
 
 use super::ends::Ends;
-use crate::{
-    cli::Address,
-    result::{Run, SCHEMA},
-    wire::connect,
-};
-
-/// Largest result of one test taken, in bytes.
-const LARGEST: usize = 256 << 20;
+use crate::{cli::Address, loadtest::ask::export, result::Run, wire::connect};
 
 /// A connection to the aggregator.
 #[derive(Clone, Debug)]
@@ -78,17 +71,6 @@ impl Client {
 
     /// What a test found.
     pub(super) async fn export(&mut self, id: &str, label: &str) -> Result<Run> {
-        let request = ExportLoadTestsRequest { ids: vec![id.into()], label: label.into() };
-        let call = self.tests.export_load_tests(request).await;
-        let mut parts = self.answered(call)?.into_inner();
-        let mut text = Vec::new();
-        while let Some(part) = connect::answered(parts.message().await, &self.address)? {
-            text.extend(part.chunk);
-            ensure!(text.len() <= LARGEST, "the result of {id} has more than {LARGEST} bytes");
-        }
-        let run: Run = serde_json::from_slice(&text)
-            .with_context(|| format!("the aggregator's result of {id} is no result of xcloud"))?;
-        ensure!(run.schema == SCHEMA, "the result of {id} is of layout {:?}", run.schema);
-        Ok(run)
+        export::fetch(&mut self.tests, &self.address, vec![id.into()], label).await
     }
 }

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, fs, io::Read as _, path::Path, time::Duration};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 
-use super::step::{LONGEST as LONGEST_TIME, Step, time};
-use crate::usage::usage;
+use super::step::{Step, time};
+use crate::{loadtest::spec::LONGEST as LONGEST_TIME, usage::usage};
 
 /// Suites that need no file, by name.
 const BUILT_IN: [(&str, &str); 1] =

@@ -12,8 +12,9 @@ use super::{
     plan::{Plan, Test},
 };
 use crate::{
+    loadtest::merge::merge,
     report::style::clean,
-    result::{Order, Run, SCHEMA, Trial},
+    result::{Order, Run, Trial},
 };
 
 /// Most sentences on what is missing.
@@ -22,13 +23,13 @@ const MOST_SAID: usize = 40;
 /// What was found so far.
 #[derive(Debug)]
 pub struct Record {
-    run: Run,
-    /// By fact, what the ends say; they need not be alike.
-    facts: BTreeMap<String, BTreeSet<String>>,
-    tools: BTreeSet<String>,
+    /// A run each test.
+    found: Vec<Run>,
+    label: String,
+    facts: BTreeMap<String, String>,
+    order: Order,
     /// Tests not made yet, or in vain, by title.
     missing: BTreeMap<String, u32>,
-    repeats: u32,
     said: BTreeSet<String>,
 }
 
@@ -46,13 +47,12 @@ impl Record {
             repeats: plan.repeats,
             tests: plan.tests.len() as u64,
         };
-        let known = facts.iter().map(|(name, value)| (name.clone(), [value.clone()].into()));
         Self {
-            run: Run { suites: vec![order], ..empty(label) },
-            facts: known.collect(),
-            tools: BTreeSet::new(),
+            found: Vec::new(),
+            label: label.into(),
+            facts: facts.iter().cloned().collect(),
+            order,
             missing,
-            repeats: plan.repeats,
             said: plan.missing.iter().map(|what| format!("left out: {what}")).collect(),
         }
     }
@@ -61,26 +61,23 @@ impl Record {
     #[must_use]
     pub fn nothing(label: &str, facts: &[(String, String)], why: &str) -> Run {
         let environment = facts.iter().cloned().collect();
-        Run { environment, warnings: vec![format!("no test was made: {why}")], ..empty(label) }
+        let warnings = vec![format!("no test was made: {why}")];
+        Run { environment, warnings, ..merge(label, Vec::new()) }
     }
 
     /// What a test found.
-    pub(super) fn found(&mut self, suite: &Suite, test: &Test, found: Run, doubts: &[String]) {
+    pub(super) fn found(&mut self, suite: &Suite, test: &Test, mut found: Run, doubts: &[String]) {
         if found.trials.is_empty() {
             self.say(suite, test, "it ended without a result");
             return;
         }
-        let title = test.title(suite);
-        if let Some(left) = self.missing.get_mut(&title) {
+        if let Some(left) = self.missing.get_mut(&test.title(suite)) {
             *left = left.saturating_sub(1);
         }
-        for (fact, value) in found.environment {
-            self.facts.entry(fact).or_default().insert(value);
+        for trial in &mut found.trials {
+            dress(trial, suite, test, doubts);
         }
-        self.tools.insert(found.tool);
-        self.said.extend(found.warnings);
-        let trials = found.trials.into_iter();
-        self.run.trials.extend(trials.map(|trial| dressed(trial, suite, test, doubts)));
+        self.found.push(found);
     }
 
     /// What went wrong with a test.
@@ -102,31 +99,33 @@ impl Record {
     /// The result as it is now.
     #[must_use]
     pub fn run(&self) -> Run {
-        let mut warnings: Vec<String> = Vec::new();
-        let (lacking, all) = (self.lacking(), self.missing.len() as u64 * u64::from(self.repeats));
-        if lacking > 0 {
-            warnings.push(format!("incomplete: {lacking} of {all} tests are missing"));
+        let mut run = merge(&self.label, self.found.clone());
+        run.environment.extend(self.facts.clone());
+        run.suites = vec![self.order.clone()];
+        let said = self.said.iter().cloned();
+        run.warnings = self.lacks().into_iter().chain(said).chain(run.warnings).collect();
+        run.warnings.iter_mut().for_each(|one| *one = clean(one));
+        run
+    }
+
+    /// What is missing, in sentences.
+    fn lacks(&self) -> Vec<String> {
+        let (lacking, all) = (self.lacking(), self.order.tests);
+        if lacking == 0 {
+            return Vec::new();
         }
         let missing = self.missing.iter().filter(|(_, count)| **count > 0);
-        let mut missing: Vec<String> = missing
-            .map(|(title, count)| format!("missing: {title}, {count} of {}", self.repeats))
-            .collect();
-        let more = missing.len().saturating_sub(MOST_SAID);
-        missing.truncate(MOST_SAID);
+        let repeats = self.order.repeats;
+        let mut said = vec![format!("incomplete: {lacking} of {all} tests are missing")];
+        said.extend(
+            missing.map(|(title, count)| format!("missing: {title}, {count} of {repeats}")),
+        );
+        let more = said.len().saturating_sub(MOST_SAID);
+        said.truncate(MOST_SAID);
         if more > 0 {
-            missing.push(format!("missing: some of {more} more tests"));
+            said.push(format!("missing: some of {more} more tests"));
         }
-        warnings.extend(missing.into_iter().chain(self.said.iter().cloned()));
-        Run {
-            tool: joined(&self.tools),
-            environment: self
-                .facts
-                .iter()
-                .map(|(name, values)| (name.clone(), joined(values)))
-                .collect(),
-            warnings: warnings.iter().map(|one| clean(one)).collect(),
-            ..self.run.clone()
-        }
+        said
     }
 
     /// Writes it, whole or not at all.
@@ -138,24 +137,8 @@ impl Record {
     }
 }
 
-fn empty(label: &str) -> Run {
-    Run {
-        schema: SCHEMA.into(),
-        label: label.into(),
-        tool: String::new(),
-        environment: BTreeMap::new(),
-        trials: Vec::new(),
-        warnings: Vec::new(),
-        suites: Vec::new(),
-    }
-}
-
-fn joined(values: &BTreeSet<String>) -> String {
-    values.iter().map(String::as_str).collect::<Vec<_>>().join(" and ")
-}
-
-/// A trial with what only the suite knows.
-fn dressed(mut trial: Trial, suite: &Suite, test: &Test, doubts: &[String]) -> Trial {
+/// Adds to a trial what only the suite knows.
+fn dress(trial: &mut Trial, suite: &Suite, test: &Test, doubts: &[String]) {
     trial.test = test.name(suite);
     let network = if test.network == Network::Host { "host" } else { "pod" };
     trial.settings.insert("network".into(), network.into());
@@ -165,5 +148,4 @@ fn dressed(mut trial: Trial, suite: &Suite, test: &Test, doubts: &[String]) -> T
         trial.settings.insert("event".into(), event.command.clone().unwrap_or_default());
     }
     trial.warnings.extend(doubts.iter().cloned());
-    trial
 }

@@ -34,7 +34,10 @@ pub struct Place {
 /// What a server tells.
 pub trait Clerk: Send + Sync {
     /// The server is ready.
-    fn ready(&self, at: SocketAddr);
+    ///
+    /// # Errors
+    /// That cannot be told.
+    fn ready(&self, at: SocketAddr) -> Result<()>;
     /// A test has been made.
     fn made(&self, record: &Record);
     /// A connection came to nothing.
@@ -59,7 +62,7 @@ pub fn run(place: &Place, limits: Limits, interval: Duration, clerk: Arc<dyn Cle
         .name("datagrams".into())
         .spawn(move || datagrams::serve(&datagrams, &for_datagrams))
         .context("starting a thread for datagrams")?;
-    clerk.ready(at);
+    clerk.ready(at)?;
     let over = move || one_off && ended.try_recv().is_ok();
     door::serve(&listener.into(), &host, &over)
 }
