@@ -103,6 +103,9 @@ pub struct Requests {
     /// Threads that send; 0 means 1.
     #[prost(uint32, tag = "6")]
     pub threads: u32,
+    /// Most requests of a test without a rate, which ends once they are sent; 0 leaves it to the aggregator's limits.
+    #[prost(uint64, tag = "7")]
+    pub max_requests: u64,
 }
 /// As `xcloud load stamp`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -165,9 +165,12 @@ pub struct RunThroughputArgs {
 /// `xcloud load run … rr`, `crr`, `udp-rr`, `http` and `grpc`.
 #[derive(Args, Clone, Debug)]
 pub struct RunRequestsArgs {
-    /// Requests per second of all connections together
+    /// Requests per second of all connections together [default: as fast as they are answered]
     #[arg(short = 'R', long)]
-    pub rate: u64,
+    pub rate: Option<u64>,
+    /// End a test without a rate once so many requests were sent [default: as many as the aggregator's limits hold]
+    #[arg(long, conflicts_with = "rate", value_name = "COUNT")]
+    pub max_requests: Option<u64>,
     /// Connections
     #[arg(short, long, default_value_t = 10)]
     pub connections: u32,

@@ -24,6 +24,9 @@ pub struct RateArgs {
     /// Requests per second of all connections together [default: as fast as they are answered]
     #[arg(short = 'R', long)]
     pub rate: Option<u64>,
+    /// End a run without a rate once so many requests were sent [default: no limit]
+    #[arg(long, conflicts_with_all = ["rate", "ramp"], value_name = "COUNT")]
+    pub max_requests: Option<u64>,
     /// How intended send times follow each other
     #[arg(long, value_enum, default_value = "constant", requires = "rate")]
     pub arrival: ArrivalArg,

@@ -22,7 +22,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -77,6 +77,8 @@ pub struct Load {
     pub connections: u32,
     /// What is sent when; `None` for a closed loop.
     pub offer: Option<Offer>,
+    /// Most requests of a closed loop.
+    pub max_requests: Option<u64>,
 }
 
 /// What was seen.
@@ -94,7 +96,7 @@ pub struct Measured {
     pub unopened: u32,
     /// Processor time this program took meanwhile.
     pub cpu_ns: u64,
-    /// Somebody stopped it.
+    /// Somebody stopped it, or it had sent all that it may.
     pub stopped: bool,
     /// Where the time of its requests went, if an aggregator was asked.
     pub split: Option<Seen>,
@@ -125,12 +127,13 @@ pub fn run<P: Protocol>(load: &Load, protocol: &P, stop: &AtomicBool) -> Result<
     allow_connections(load.connections);
     let (workers, unopened) = open(load, protocol)?;
     let cpu_before = cpu_ns();
+    let left = load.max_requests.map(|most| Arc::new(AtomicU64::new(most)));
     let clock = Clock::starting_in(HEAD_START);
     let started = SystemTime::now() + HEAD_START;
     let all = thread::scope(|scope| {
         let mut threads = Vec::new();
         for (worker, index) in workers.into_iter().zip(0..) {
-            let pacing = pacing(load, index);
+            let pacing = pacing(load, index, left.as_ref());
             let thread = thread::Builder::new().name(format!("load-{index}"));
             threads.push(
                 thread
@@ -143,7 +146,7 @@ pub fn run<P: Protocol>(load: &Load, protocol: &P, stop: &AtomicBool) -> Result<
         };
         threads.into_iter().map(join).collect::<Result<Vec<_>>>()
     })?;
-    let stopped = stop.load(Ordering::Relaxed);
+    let stopped = stop.load(Ordering::Relaxed) || pacing::is_used_up(left.as_deref());
     let elapsed = if stopped { clock.now() } else { u64::MAX };
     let seconds = side_by_side(&all);
     Ok(Measured {
@@ -179,11 +182,14 @@ fn open<'a, P: Protocol>(load: &'a Load, protocol: &'a P) -> Result<(Vec<Worker<
     }
 }
 
-fn pacing(load: &Load, worker: u32) -> Pacing {
+fn pacing(load: &Load, worker: u32, left: Option<&Arc<AtomicU64>>) -> Pacing {
     let end_ns = load.limits.duration_ns;
-    load.offer.map_or(Pacing::Closed { end_ns }, |offer| {
-        Pacing::open(Schedule::new(offer, worker.into(), load.threads.into(), end_ns))
-    })
+    match load.offer {
+        Some(offer) => {
+            Pacing::open(Schedule::new(offer, worker.into(), load.threads.into(), end_ns))
+        }
+        None => Pacing::Closed { end_ns, left: left.cloned() },
+    }
 }
 
 /// What all workers saw in the same second.

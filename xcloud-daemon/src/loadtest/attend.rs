@@ -11,12 +11,7 @@ use xcloud_proto::loadtest::v1::{
     attend_response::Message as Order, endpoint_service_server::EndpointService, report::News,
 };
 
-use super::{
-    attendee::Attendee,
-    director::Director,
-    registry::{ORDERS, Ticket},
-    service::status,
-};
+use super::{attendee::Attendee, cast::Ticket, director::Director, registry::ORDERS};
 
 /// How long a new stream may be silent.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -49,7 +44,7 @@ impl EndpointService for Attendance {
         &self,
         request: Request<Streaming<AttendRequest>>,
     ) -> Result<Response<Self::AttendStream>, Status> {
-        self.director.allowed().map_err(status)?;
+        self.director.allowed()?;
         let (answers, receiver) = mpsc::channel(ANSWERS);
         let director = Arc::clone(&self.director);
         tokio::spawn(async move {
@@ -83,7 +78,7 @@ async fn converse(
     let Some(attendee) = greeting(director, &mut requests).await? else { return Ok(()) };
     let (name, address) = (attendee.name.clone(), attendee.address);
     let (sender, orders) = mpsc::channel(ORDERS);
-    let ticket = director.join(attendee, sender).map_err(status)?;
+    let ticket = director.join(attendee, sender)?;
     let seated = Seated { director, ticket };
     log::info!("endpoint {name:?} attends, reached at {address}");
     let welcome = AttendResponse { message: Some(Order::Welcome(Welcome {})) };

@@ -17,10 +17,10 @@ use xcloud_proto::{
 
 use super::{
     attendee::octets,
+    cast::{Player, Started},
     director::Director,
     keep::LONGEST_RESULT,
     orders::answering_time,
-    registry::{Player, Started},
     spec::Spec,
 };
 use crate::{report::style::clean, result::Run};

@@ -11,23 +11,21 @@ use anyhow::{Context as _, Result};
 use tokio::sync::{broadcast, broadcast::error::RecvError, mpsc};
 use tokio_util::sync::CancellationToken;
 use xcloud_proto::loadtest::v1::{
-    AttendResponse, LoadEndpoint, LoadTest, LoadTestState, WatchLoadTestResponse, report::News,
+    AttendResponse, LoadEndpoint, LoadTest, LoadTestState, RequestProtocol, WatchLoadTestResponse,
+    report::News,
 };
 
 use super::{
     attendee::Attendee,
+    cast::{Started, Ticket},
     conduct, id,
     keep::Keep,
     limits::{Limits, Over},
-    merge,
-    registry::{Refusal, Registry, Started, Ticket, has_ended},
+    refusal::Refusal,
+    registry::Registry,
     spec::{Kind, Spec},
 };
 use crate::{cost::tariff::Tariffs, result::Run};
-use xcloud_proto::loadtest::v1::RequestProtocol;
-
-/// Most results merged or compared at once.
-const MOST_RESULTS: usize = 256;
 
 /// What is said to all who want a test of an aggregator that makes none.
 const NOT_ALLOWED: &str =
@@ -39,7 +37,7 @@ pub struct Director {
     limits: Option<Limits>,
     tariffs: Tariffs,
     registry: Mutex<Registry>,
-    keep: Keep,
+    pub(super) keep: Keep,
     /// Cancelled when the aggregator stops.
     pub stop: CancellationToken,
 }
@@ -123,7 +121,7 @@ impl Director {
     pub fn judge(&self, spec: &Spec) -> Result<(Spec, LoadTest), Refusal> {
         let limits = self.allowed()?;
         if let Kind::Requests { protocol: RequestProtocol::Grpc, .. } = spec.kind {
-            return Err(Refusal::Invalid("endpoints of this version cannot send gRPC".into()));
+            return Err(Refusal::Unable("endpoints of this version cannot send gRPC".into()));
         }
         let ends = {
             let registry = self.lock();
@@ -255,36 +253,5 @@ impl Director {
     pub fn tests(&self, most: usize) -> Result<Vec<LoadTest>, Refusal> {
         self.allowed()?;
         Ok(self.lock().tests(most))
-    }
-
-    /// Results, in the order of the names; each read from where it is kept, so not for the aggregator's own thread.
-    ///
-    /// # Errors
-    /// One is unknown, has no result, or is not kept any more.
-    pub fn results(&self, ids: &[String]) -> Result<Vec<Run>, Refusal> {
-        if ids.is_empty() || ids.len() > MOST_RESULTS {
-            return Err(Refusal::Invalid(format!("name 1 to {MOST_RESULTS} tests")));
-        }
-        for id in ids {
-            let (test, _) = self.watch(id)?;
-            if !has_ended(&test) {
-                return Err(Refusal::Busy(format!("test {id} still runs")));
-            }
-            if !test.has_result {
-                return Err(Refusal::Busy(format!("test {id} has no result: {}", test.error)));
-            }
-        }
-        let read =
-            |id: &String| self.keep.run(id).map_err(|error| Refusal::Broken(format!("{error:#}")));
-        ids.iter().map(read).collect()
-    }
-
-    /// Results as one run.
-    ///
-    /// # Errors
-    /// As for [`Self::results`].
-    pub fn merged(&self, ids: &[String], label: &str) -> Result<Run, Refusal> {
-        let label = if label.is_empty() { "load tests" } else { label };
-        Ok(merge::merge(label, self.results(ids)?))
     }
 }

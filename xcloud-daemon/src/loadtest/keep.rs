@@ -9,6 +9,7 @@ use std::{
     io::Read as _,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -61,6 +62,7 @@ impl Keep {
         for test in tests.iter_mut().filter(|test| !has_ended(test)) {
             test.set_state(LoadTestState::Failed);
             test.error = "the aggregator ended while it ran".into();
+            test.ended = Some(SystemTime::now().into());
             keep.note(test).with_context(using)?;
         }
         Ok((keep, tests))
@@ -102,6 +104,22 @@ impl Keep {
                     results.pop_front();
                 }
                 Ok(())
+            }
+        }
+    }
+
+    /// Bytes of a test's result, 0 if it is not kept.
+    #[must_use]
+    pub fn size(&self, id: &str) -> u64 {
+        match self {
+            Self::Directory { path, .. } => {
+                let file = file(path, id, "json").and_then(|file| Ok(fs::metadata(file)?));
+                file.map_or(0, |file| file.len())
+            }
+            Self::Memory(results) => {
+                let results = lock(results);
+                let found = results.iter().find(|(one, _)| one == id);
+                found.map_or(0, |(_, run)| run.len() as u64)
             }
         }
     }

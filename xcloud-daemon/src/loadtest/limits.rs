@@ -6,8 +6,8 @@ use humantime::format_duration;
 use xcloud_proto::loadtest::v1::Estimate as WireEstimate;
 
 use super::{
-    spec::{Kind, Spec},
-    traffic::{Traffic, traffic},
+    spec::{Kind, Pace, Spec},
+    traffic::{Traffic, requests_within, traffic},
 };
 use crate::cost::{
     estimate::{self, Estimate},
@@ -43,8 +43,8 @@ pub struct Allowed {
 }
 
 impl Limits {
-    /// Whether a test between two places, each `cloud/region/zone`, may be made. A throughput test that names no rate is
-    /// held to the highest allowed.
+    /// Whether a test between two places, each `cloud/region/zone`, may be made. What names no rate is held to the
+    /// highest allowed.
     ///
     /// # Errors
     /// It may not; says over which limit it is.
@@ -54,16 +54,7 @@ impl Limits {
         ends: (&str, &str),
         tariffs: &Tariffs,
     ) -> Result<Allowed, Over> {
-        let mut spec = spec.clone();
-        if let Kind::Throughput { bits_per_second: rate @ None, .. } = &mut spec.kind {
-            *rate = Some(self.bits_per_second.ok_or_else(|| {
-                Over(
-                    "throughput without bits_per_second is bounded by nothing: name a rate, or have the aggregator \
-                     started with --load-max-rate"
-                        .into(),
-                )
-            })?);
-        }
+        let spec = self.bounded(spec)?;
         let moved = traffic(&spec).ok_or_else(|| Over("what it moves has no bound".into()))?;
         self.check_time(&spec)?;
         self.check_rate(&spec, moved)?;
@@ -82,6 +73,40 @@ impl Limits {
             text: tell(&there, &back, usd),
         };
         Ok(Allowed { spec, estimate })
+    }
+
+    /// The test, held to the highest rate where it names none.
+    fn bounded(&self, spec: &Spec) -> Result<Spec, Over> {
+        let mut spec = spec.clone();
+        let highest = || {
+            self.bits_per_second.ok_or_else(|| {
+                Over(
+                    "without a rate what it moves is bounded by nothing: name one, or have the aggregator started with \
+                     --load-max-rate"
+                        .into(),
+                )
+            })
+        };
+        match &mut spec.kind {
+            Kind::Throughput { bits_per_second: rate @ None, .. } => *rate = Some(highest()?),
+            Kind::Requests {
+                protocol,
+                pace: Pace::AsAnswered(most),
+                request_bytes,
+                response_bytes,
+                ..
+            } => {
+                let sizes = (*request_bytes, *response_bytes);
+                let within = |rate| requests_within(rate, spec.duration, *protocol, sizes);
+                *most = match (*most, self.bits_per_second) {
+                    (Some(most), None) => Some(most),
+                    (Some(most), Some(rate)) => Some(most.min(within(rate))),
+                    (None, _) => Some(within(highest()?)),
+                };
+            }
+            _ => {}
+        }
+        Ok(spec)
     }
 
     fn check_time(&self, spec: &Spec) -> Result<(), Over> {
@@ -144,6 +169,8 @@ fn tell(there: &Estimate, back: &Estimate, usd: Option<Money>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use xcloud_proto::loadtest::v1::RequestProtocol;
+
     use super::*;
 
     const ENDS: (&str, &str) = ("aws/us-east-1/a/n1", "gcp/us-central1/b/n2");
@@ -212,6 +239,32 @@ mod tests {
         let limits = Limits { bits_per_second: Some(5_000_000), ..none() };
         let allowed = judge(&limits, &spec(None), ENDS).expect("allowed").spec;
         assert_eq!(allowed, spec(Some(5_000_000)));
+    }
+
+    #[test]
+    fn requests_without_a_rate_are_held_to_as_many_as_it_allows() {
+        let requests = |most| Spec {
+            kind: Kind::Requests {
+                protocol: RequestProtocol::Rr,
+                pace: Pace::AsAnswered(most),
+                connections: 1,
+                request_bytes: 1,
+                response_bytes: 1,
+                threads: 1,
+            },
+            ..spec(None)
+        };
+        let error = judge(&none(), &requests(None), ENDS).expect_err("unbounded");
+        assert!(error.contains("--load-max-rate"), "{error}");
+        let limits = Limits { bits_per_second: Some(5_000_000), ..none() };
+        let held = judge(&limits, &requests(None), ENDS).expect("allowed").spec;
+        let Kind::Requests { pace: Pace::AsAnswered(Some(most)), .. } = held.kind else {
+            panic!("{held:?}")
+        };
+        assert!(most > 100_000, "{most}");
+        let of = |most| judge(&limits, &requests(Some(most)), ENDS).expect("allowed").spec;
+        assert_eq!(of(10), requests(Some(10)));
+        assert_eq!(of(u64::MAX), held);
     }
 
     #[test]

@@ -9,7 +9,12 @@ use xcloud_proto::loadtest::v1::{
     watch_load_test_response::News as Watched,
 };
 
-use super::{attendee::Attendee, spec::Spec};
+use super::{
+    attendee::Attendee,
+    cast::{Player, Started, Ticket},
+    refusal::Refusal,
+    spec::Spec,
+};
 use crate::measure::Site;
 
 /// Most endpoints at once.
@@ -22,23 +27,6 @@ pub const ORDERS: usize = 8;
 const REPORTS: usize = 64;
 /// News that a slow watcher may be behind.
 const NEWS: usize = 256;
-
-/// Why something is not done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// It makes no sense.
-    Invalid(String),
-    /// It is not allowed.
-    Denied(String),
-    /// There is no such thing.
-    Unknown(String),
-    /// Not now.
-    Busy(String),
-    /// There are too many already.
-    Full(String),
-    /// Something of the aggregator's own failed.
-    Broken(String),
-}
 
 /// The registry.
 #[derive(Debug, Default)]
@@ -76,45 +64,6 @@ struct Running {
     ends: [String; 2],
     news: broadcast::Sender<WatchLoadTestResponse>,
     cancel: CancellationToken,
-}
-
-/// What an endpoint's stream holds.
-#[derive(Clone, Debug)]
-pub struct Ticket {
-    /// Whose it is.
-    pub name: String,
-    /// Tells it from an earlier stream of the same name.
-    pub serial: u64,
-    /// Cancelled when the stream has to end, and when it has ended.
-    pub gone: CancellationToken,
-}
-
-/// An endpoint in a test.
-#[derive(Debug)]
-pub struct Player {
-    /// Who it is.
-    pub attendee: Attendee,
-    /// Which of its streams.
-    pub serial: u64,
-    /// What it is told.
-    pub orders: mpsc::Sender<AttendResponse>,
-    /// It is not there any more, or is to go.
-    pub gone: CancellationToken,
-    /// What it reports.
-    pub reports: mpsc::Receiver<News>,
-}
-
-/// A test that begins.
-#[derive(Debug)]
-pub struct Started {
-    /// The test.
-    pub test: LoadTest,
-    /// Who sends.
-    pub from: Player,
-    /// Who answers.
-    pub to: Player,
-    /// Somebody wants its end.
-    pub cancel: CancellationToken,
 }
 
 impl Registry {
@@ -345,3 +294,6 @@ fn path(one: &Site, other: &Site) -> (Site, Site) {
 fn shown(text: &str) -> String {
     text.chars().take(64).collect()
 }
+
+#[cfg(test)]
+mod tests;

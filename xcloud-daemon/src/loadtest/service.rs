@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{broadcast, broadcast::error::RecvError, mpsc};
+use tokio::sync::{Semaphore, broadcast, broadcast::error::RecvError, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use xcloud_proto::loadtest::v1::{
@@ -14,19 +14,15 @@ use xcloud_proto::loadtest::v1::{
     watch_load_test_response::News,
 };
 
-use super::{
-    director::Director,
-    registry::{Refusal, has_ended},
-    spec::Spec,
-};
-use crate::compare::{arm::Arm, compare, question::Question, report, stats::power::Power, table};
-
+use super::{director::Director, refusal::Refusal, registry::has_ended, spec::Spec};
 /// Messages on their way to one reader.
 const READER_BUFFER: usize = 16;
 /// Tests listed when no limit is given.
 const LISTED: u32 = 100;
 /// Bytes of a result in one message.
 const CHUNK: usize = 64 << 10;
+/// Exports and comparisons made at once.
+const ASIDES: usize = 2;
 /// Longest label of a run, in bytes.
 const LONGEST_LABEL: usize = 256;
 
@@ -34,13 +30,14 @@ const LONGEST_LABEL: usize = 256;
 #[derive(Debug)]
 pub struct LoadTests {
     director: Arc<Director>,
+    asides: Semaphore,
 }
 
 impl LoadTests {
     /// For a director.
     #[must_use]
-    pub const fn new(director: Arc<Director>) -> Self {
-        Self { director }
+    pub fn new(director: Arc<Director>) -> Self {
+        Self { director, asides: Semaphore::new(ASIDES) }
     }
 
     /// Does what takes long on a thread of its own: agents wait for the aggregator's.
@@ -48,22 +45,12 @@ impl LoadTests {
         &self,
         work: impl FnOnce(&Director) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Status> {
-        self.director.allowed().map_err(status)?;
+        self.director.allowed()?;
+        let _turn =
+            self.asides.acquire().await.map_err(|error| Status::internal(error.to_string()))?;
         let director = Arc::clone(&self.director);
         let done = tokio::task::spawn_blocking(move || work(&director)).await;
-        done.map_err(|error| Status::internal(error.to_string()))?.map_err(status)
-    }
-}
-
-/// A refusal as the wire has it.
-pub(super) fn status(refusal: Refusal) -> Status {
-    match refusal {
-        Refusal::Invalid(why) => Status::invalid_argument(why),
-        Refusal::Denied(why) => Status::permission_denied(why),
-        Refusal::Unknown(why) => Status::not_found(why),
-        Refusal::Busy(why) => Status::failed_precondition(why),
-        Refusal::Full(why) => Status::resource_exhausted(why),
-        Refusal::Broken(why) => Status::internal(why),
+        Ok(done.map_err(|error| Status::internal(error.to_string()))??)
     }
 }
 
@@ -78,7 +65,7 @@ impl LoadTestService for LoadTests {
         &self,
         _: Request<ListEndpointsRequest>,
     ) -> Result<Response<ListEndpointsResponse>, Status> {
-        let endpoints = self.director.endpoints().map_err(status)?;
+        let endpoints = self.director.endpoints()?;
         Ok(Response::new(ListEndpointsResponse { endpoints }))
     }
 
@@ -86,7 +73,7 @@ impl LoadTestService for LoadTests {
         &self,
         request: Request<CreateLoadTestRequest>,
     ) -> Result<Response<CreateLoadTestResponse>, Status> {
-        self.director.allowed().map_err(status)?;
+        self.director.allowed()?;
         let request = request.into_inner();
         let spec =
             Spec::read(&request.spec.unwrap_or_default()).map_err(Status::invalid_argument)?;
@@ -95,14 +82,14 @@ impl LoadTestService for LoadTests {
         } else {
             self.director.create(&spec)
         };
-        Ok(Response::new(CreateLoadTestResponse { test: Some(test.map_err(status)?) }))
+        Ok(Response::new(CreateLoadTestResponse { test: Some(test?) }))
     }
 
     async fn watch_load_test(
         &self,
         request: Request<WatchLoadTestRequest>,
     ) -> Result<Response<Self::WatchLoadTestStream>, Status> {
-        let (test, news) = self.director.watch(&request.into_inner().id).map_err(status)?;
+        let (test, news) = self.director.watch(&request.into_inner().id)?;
         let (answers, receiver) = mpsc::channel(READER_BUFFER);
         let director = Arc::clone(&self.director);
         tokio::spawn(async move { follow(&director, test, news, &answers).await });
@@ -113,7 +100,7 @@ impl LoadTestService for LoadTests {
         &self,
         request: Request<CancelLoadTestRequest>,
     ) -> Result<Response<CancelLoadTestResponse>, Status> {
-        let test = self.director.cancel(&request.into_inner().id).await.map_err(status)?;
+        let test = self.director.cancel(&request.into_inner().id).await?;
         Ok(Response::new(CancelLoadTestResponse { test: Some(test) }))
     }
 
@@ -123,7 +110,7 @@ impl LoadTestService for LoadTests {
     ) -> Result<Response<ListLoadTestsResponse>, Status> {
         let limit = request.into_inner().limit;
         let limit = if limit == 0 { LISTED } else { limit };
-        let tests = self.director.tests(limit as usize).map_err(status)?;
+        let tests = self.director.tests(limit as usize)?;
         Ok(Response::new(ListLoadTestsResponse { tests }))
     }
 
@@ -157,14 +144,7 @@ impl LoadTestService for LoadTests {
         request: Request<CompareLoadTestsRequest>,
     ) -> Result<Response<CompareLoadTestsResponse>, Status> {
         let CompareLoadTestsRequest { a_ids, b_ids } = request.into_inner();
-        let compared = self.aside(move |director| {
-            let (a, b) = (director.results(&a_ids)?, director.results(&b_ids)?);
-            let (a, b) = (Arm::new(a), Arm::new(b));
-            let report = compare(&a, &b, &Question::default(), &mut Power::default())
-                .map_err(|error| Refusal::Busy(format!("{error:#}")))?;
-            let json = report::json(&report).map_err(|error| Refusal::Broken(error.to_string()))?;
-            Ok(CompareLoadTestsResponse { json, text: table::table(&report, false) })
-        });
+        let compared = self.aside(move |director| director.compared(&a_ids, &b_ids));
         Ok(Response::new(compared.await?))
     }
 }

@@ -73,8 +73,8 @@ pub enum Kind {
     Requests {
         /// How.
         protocol: RequestProtocol,
-        /// Of all connections together.
-        per_second: u64,
+        /// How many.
+        pace: Pace,
         /// Connections.
         connections: u32,
         /// Payload of a request.
@@ -91,6 +91,15 @@ pub enum Kind {
         /// Source ports.
         flows: u32,
     },
+}
+
+/// How many requests are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// So many per second, of all connections together.
+    PerSecond(u64),
+    /// As fast as they are answered, up to so many.
+    AsAnswered(Option<u64>),
 }
 
 impl Spec {
@@ -178,14 +187,15 @@ impl Kind {
             }
             Self::Requests {
                 protocol,
-                per_second,
+                pace,
                 connections,
                 request_bytes,
                 response_bytes,
                 threads,
             } => WireKind::Requests(Requests {
                 protocol: protocol.into(),
-                requests_per_second: per_second,
+                requests_per_second: if let Pace::PerSecond(rate) = pace { rate } else { 0 },
+                max_requests: if let Pace::AsAnswered(Some(most)) = pace { most } else { 0 },
                 connections,
                 request_bytes,
                 response_bytes,
@@ -229,14 +239,17 @@ fn requests(wish: &Requests) -> Result<Kind, String> {
         (protocol == RequestProtocol::Unspecified, "protocol is not named"),
         (wish.requests_per_second > MOST_REQUESTS, "requests_per_second: at most 10000000"),
         (
-            wish.requests_per_second == 0,
-            "requests_per_second is needed: requests as fast as they are answered have no bound that could be told \
-             beforehand",
+            wish.requests_per_second > 0 && wish.max_requests > 0,
+            "max_requests is for tests without requests_per_second",
         ),
         (connections > MOST_CONNECTIONS, "connections: at most 10000"),
         (
             threads > MOST_THREADS.min(connections),
             "threads: at most 256, and a connection for each",
+        ),
+        (
+            protocol == RequestProtocol::Http && wish.request_bytes > 0,
+            "request_bytes: requests of HTTP carry no payload here",
         ),
         (largest > MOST_PAYLOAD, "request_bytes and response_bytes: at most 16 MiB"),
         (
@@ -247,7 +260,10 @@ fn requests(wish: &Requests) -> Result<Kind, String> {
     sound(&faults)?;
     Ok(Kind::Requests {
         protocol,
-        per_second: wish.requests_per_second,
+        pace: match wish.requests_per_second {
+            0 => Pace::AsAnswered(Some(wish.max_requests).filter(|most| *most > 0)),
+            rate => Pace::PerSecond(rate),
+        },
         connections,
         request_bytes: wish.request_bytes,
         response_bytes: wish.response_bytes,
@@ -277,87 +293,4 @@ fn sound(faults: &[(bool, &str)]) -> Result<(), String> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// A test of a kind between `a` and `b`, for a second.
-    pub(crate) fn asked(kind: WireKind) -> LoadTestSpec {
-        LoadTestSpec {
-            from: "a".into(),
-            to: "b".into(),
-            duration: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
-            name: String::new(),
-            kind: Some(kind),
-        }
-    }
-
-    fn rr(requests_per_second: u64) -> Requests {
-        let protocol = RequestProtocol::Rr.into();
-        Requests { protocol, requests_per_second, ..Requests::default() }
-    }
-
-    #[test]
-    fn what_is_left_out_is_filled_in() {
-        let spec = Spec::read(&asked(WireKind::Throughput(Throughput::default()))).expect("sound");
-        assert_eq!((&*spec.name, spec.whole_time()), ("throughput", Duration::from_secs(1)));
-        let spec = Spec::read(&asked(WireKind::Probes(Probes::default()))).expect("sound");
-        assert_eq!(spec.kind, Kind::Probes { interval: INTERVAL, flows: 1 });
-        let spec = Spec::read(&asked(WireKind::Requests(rr(5)))).expect("sound");
-        assert_eq!(Spec::read(&spec.wire()).expect("sound"), spec);
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_named() {
-        let udp = Throughput { udp: true, ..Throughput::default() };
-        let omit = Some(prost_types::Duration { seconds: -1, nanos: 0 });
-        let negative = Throughput { omit, ..Throughput::default() };
-        let threads = Requests { threads: 11, ..rr(5) };
-        let wide = Requests { request_bytes: u32::MAX, ..rr(5) };
-        let interval = Some(prost_types::Duration { seconds: 0, nanos: 0 });
-        for (kind, says) in [
-            (WireKind::Throughput(udp), "UDP needs"),
-            (WireKind::Throughput(negative), "omit"),
-            (WireKind::Requests(Requests::default()), "protocol"),
-            (WireKind::Requests(rr(0)), "no bound"),
-            (WireKind::Requests(threads), "threads"),
-            (WireKind::Requests(wide), "request_bytes"),
-            (WireKind::Probes(Probes { interval, flows: 1 }), "interval"),
-        ] {
-            let error = Spec::read(&asked(kind)).expect_err(says);
-            assert!(error.contains(says), "{error}");
-        }
-        let fine = asked(WireKind::Requests(rr(5)));
-        for (wrong, says) in [
-            (LoadTestSpec { to: "a".into(), ..fine.clone() }, "same"),
-            (LoadTestSpec { from: "x".repeat(254), ..fine.clone() }, "from"),
-            (LoadTestSpec { duration: None, ..fine.clone() }, "duration"),
-            (LoadTestSpec { name: "a\n".into(), ..fine.clone() }, "name"),
-            (LoadTestSpec { kind: None, ..fine }, "kind"),
-        ] {
-            let error = Spec::read(&wrong).expect_err(says);
-            assert!(error.contains(says), "{error}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn garbage_is_refused_or_read(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            if let Ok(wire) = <LoadTestSpec as prost::Message>::decode(&*bytes) {
-                let _ = Spec::read(&wire);
-            }
-        }
-
-        #[test]
-        fn what_was_read_is_read_again_alike(
-            seconds in 1i64..3600, nanos in 0i32..1_000_000_000, rate in 1u64..1_000_000, connections in 0u32..20_000,
-        ) {
-            let kind = WireKind::Requests(Requests { connections, ..rr(rate) });
-            let duration = Some(prost_types::Duration { seconds, nanos });
-            if let Ok(spec) = Spec::read(&LoadTestSpec { duration, ..asked(kind) }) {
-                prop_assert_eq!(Spec::read(&spec.wire()), Ok(spec));
-            }
-        }
-    }
-}
+pub(crate) mod tests;

@@ -1,8 +1,10 @@
 //! Bytes that a test puts on the wire, at most. Arithmetic only.
 
+use std::time::Duration;
+
 use xcloud_proto::loadtest::v1::RequestProtocol;
 
-use super::spec::{Kind, Spec};
+use super::spec::{Kind, Pace, Spec};
 use crate::{
     cost::{estimate::bytes_of, what_if::HEADER_BYTES},
     load::rr::frame::{ASK, REPLY},
@@ -55,10 +57,14 @@ pub fn traffic(spec: &Spec) -> Option<Traffic> {
                 Traffic { forward: data, backward: answers }
             })
         }
-        Kind::Requests { protocol, per_second, request_bytes, response_bytes, .. } => {
-            let seconds_ns = u64::try_from(spec.duration.as_nanos()).unwrap_or(u64::MAX);
-            let count = u128::from(per_second) * u128::from(seconds_ns);
-            let count = u64::try_from(count.div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
+        Kind::Requests { protocol, pace, request_bytes, response_bytes, .. } => {
+            let count = match pace {
+                Pace::PerSecond(rate) => {
+                    let count = u128::from(rate).saturating_mul(spec.duration.as_nanos());
+                    u64::try_from(count.div_ceil(1_000_000_000)).unwrap_or(u64::MAX)
+                }
+                Pace::AsAnswered(most) => most?,
+            };
             let one = exchange(protocol, request_bytes.into(), response_bytes.into());
             Some(Traffic {
                 forward: count.saturating_mul(one.forward),
@@ -72,6 +78,18 @@ pub fn traffic(spec: &Spec) -> Option<Traffic> {
             Some(Traffic { forward: bytes, backward: bytes })
         }
     }
+}
+
+/// How many requests of these sizes are at most so many bits per second each way, over a time; one at least.
+#[must_use]
+pub fn requests_within(
+    bits_per_second: u64,
+    duration: Duration,
+    protocol: RequestProtocol,
+    sizes: (u32, u32),
+) -> u64 {
+    let one = exchange(protocol, sizes.0.into(), sizes.1.into());
+    (bytes_of(bits_per_second, duration) / one.forward.max(one.backward)).max(1)
 }
 
 /// One request and its answer.
@@ -113,8 +131,6 @@ fn datagram(payload: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -147,13 +163,31 @@ mod tests {
         assert_eq!(of(kind, 10), Some(Traffic { forward: 92_000, backward: 92_000 }));
     }
 
+    #[test]
+    fn requests_as_fast_as_they_are_answered_are_bounded_by_their_number() {
+        let kind = |most| Kind::Requests {
+            protocol: RequestProtocol::Rr,
+            pace: Pace::AsAnswered(most),
+            connections: 1,
+            request_bytes: 1,
+            response_bytes: 1,
+            threads: 1,
+        };
+        let second = Duration::from_secs(1);
+        let most = requests_within(8_000_000, second, RequestProtocol::Rr, (1, 1));
+        let moved = of(kind(Some(most)), 1).expect("bounded");
+        assert!((990_000..=1_000_000).contains(&moved.forward.max(moved.backward)), "{moved:?}");
+        assert_eq!(requests_within(1, second, RequestProtocol::Rr, (1, 1)), 1);
+        assert_eq!(of(kind(None), 1), None);
+    }
+
     proptest! {
         #[test]
         fn no_number_overflows(rate: u64, per_second in 0u64..10_000_001, size in 0u32..(16 << 20), seconds in 1u64..86_400) {
             prop_assert!(of(throughput(Some(rate), false), seconds).is_some());
             for protocol in [RequestProtocol::Http, RequestProtocol::UdpRr, RequestProtocol::Crr] {
                 let kind = Kind::Requests {
-                    protocol, per_second, connections: 1, request_bytes: size, response_bytes: size, threads: 1,
+                    protocol, pace: Pace::PerSecond(per_second), connections: 1, request_bytes: size, response_bytes: size, threads: 1,
                 };
                 let moved = of(kind, seconds).expect("bounded");
                 prop_assert!(moved.forward >= per_second.saturating_mul(seconds).saturating_mul(size.into()));

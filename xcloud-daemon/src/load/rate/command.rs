@@ -154,6 +154,9 @@ fn plan(args: &RateArgs, target: &Target) -> Result<Load> {
     if args.aggregator.is_some() && target.transport == Transport::Udp {
         return Err(usage("--aggregator splits TCP, and this test is UDP"));
     }
+    if args.max_requests == Some(0) {
+        return Err(usage("--max-requests is 0; it may be 1 or more"));
+    }
     if args.repeat == 0 {
         return Err(usage("--repeat is 0; it may be 1 or more"));
     }
@@ -170,7 +173,8 @@ fn plan(args: &RateArgs, target: &Target) -> Result<Load> {
         sources: None,
         closed_loop: rate.is_none(),
     };
-    Ok(Load { limits, threads, connections, offer: rate.map(|rate| Offer { rate, arrival }) })
+    let offer = rate.map(|rate| Offer { rate, arrival });
+    Ok(Load { limits, threads, connections, offer, max_requests: args.max_requests })
 }
 
 /// The first address of a host.

@@ -1,5 +1,10 @@
 //! When a worker may send: at intended times, or as soon as the answer before is there.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
 use super::schedule::Schedule;
 
 /// What decides when requests are sent.
@@ -18,6 +23,8 @@ pub enum Pacing {
     Closed {
         /// Until then.
         end_ns: u64,
+        /// How many requests all workers may still send, if that is limited.
+        left: Option<Arc<AtomicU64>>,
     },
 }
 
@@ -45,7 +52,9 @@ impl Pacing {
                 *waiting = waiting.checked_sub(1)?;
                 next.next()
             }
-            Self::Closed { end_ns } => (now_ns < *end_ns).then_some(now_ns),
+            Self::Closed { end_ns, left } => {
+                (now_ns < *end_ns && left.as_deref().is_none_or(take)).then_some(now_ns)
+            }
         }
     }
 
@@ -63,7 +72,7 @@ impl Pacing {
     pub fn is_over(&self, now_ns: u64) -> bool {
         match self {
             Self::Open { due, waiting, .. } => *waiting == 0 && due.peek().is_none(),
-            Self::Closed { end_ns } => now_ns >= *end_ns,
+            Self::Closed { end_ns, left } => now_ns >= *end_ns || is_used_up(left.as_deref()),
         }
     }
 
@@ -74,9 +83,20 @@ impl Pacing {
                 due.cut(now_ns);
                 next.cut(now_ns);
             }
-            Self::Closed { end_ns } => *end_ns = now_ns.min(*end_ns),
+            Self::Closed { end_ns, .. } => *end_ns = now_ns.min(*end_ns),
         }
     }
+}
+
+/// Takes one of what is left.
+fn take(left: &AtomicU64) -> bool {
+    left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+}
+
+/// Whether a limited number has run out.
+#[must_use]
+pub fn is_used_up(left: Option<&AtomicU64>) -> bool {
+    left.is_some_and(|left| left.load(Relaxed) == 0)
 }
 
 #[cfg(test)]
@@ -115,8 +135,18 @@ mod tests {
 
     #[test]
     fn a_closed_loop_sends_until_its_end() {
-        let mut pacing = Pacing::Closed { end_ns: 10 };
+        let mut pacing = Pacing::Closed { end_ns: 10, left: None };
         assert_eq!((pacing.send(9), pacing.send(10)), (Some(9), None));
         assert!(pacing.is_over(10) && !pacing.is_over(9));
+    }
+
+    #[test]
+    fn workers_of_a_closed_loop_share_what_is_left() {
+        let left = Some(Arc::new(AtomicU64::new(3)));
+        let mut one = Pacing::Closed { end_ns: 10, left: left.clone() };
+        let mut other = Pacing::Closed { end_ns: 10, left };
+        assert_eq!((one.send(1), other.send(1), one.send(2)), (Some(1), Some(1), Some(2)));
+        assert_eq!((one.send(3), other.send(3)), (None, None));
+        assert!(one.is_over(3) && other.is_over(3));
     }
 }

@@ -67,6 +67,8 @@ struct Requests {
     #[serde(default)]
     rate: u64,
     #[serde(default)]
+    max_requests: u64,
+    #[serde(default)]
     connections: u32,
     #[serde(default)]
     request_bytes: u32,
@@ -167,6 +169,7 @@ fn requests(one: &Requests) -> Kind {
     Kind::Requests(wire::Requests {
         protocol: protocol.into(),
         requests_per_second: one.rate,
+        max_requests: one.max_requests,
         connections: one.connections,
         request_bytes: one.request_bytes,
         response_bytes: one.response_bytes,
@@ -222,6 +225,7 @@ mod tests {
             let told = wire::Requests {
                 protocol: wanted.into(),
                 requests_per_second: 7,
+                max_requests: 0,
                 connections: 4,
                 request_bytes: 1,
                 response_bytes: 2,
@@ -241,7 +245,10 @@ mod tests {
             ("duration = \"1s\"\nthroughput = { udp = true }", "UDP needs bits_per_second"),
             ("duration = \"1s\"\nthroughput = { rate = \"fast\" }", "\"fast\""),
             ("duration = \"1500ms\"\nthroughput = {}", "whole seconds"),
-            ("duration = \"1s\"\nrequests = { protocol = \"rr\" }", "requests_per_second"),
+            (
+                "duration = \"1s\"\nrequests = { protocol = \"rr\", rate = 1, max_requests = 2 }",
+                "without requests_per_second",
+            ),
             ("duration = \"1s\"\nrequests = { protocol = \"smtp\" }", "smtp"),
             ("duration = \"1s\"\nprobes = {}\nevent = { after = \"2s\" }", "after the step's"),
             ("duration = \"1s\"\nprobes = { speed = 1 }", "unknown field `speed`"),

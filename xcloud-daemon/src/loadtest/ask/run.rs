@@ -1,5 +1,10 @@
 //! `xcloud load run`: what a test would move first, then its progress, then how it ended. Ctrl-C cancels it.
 
+use std::{
+    io::IsTerminal as _,
+    time::{Duration, Instant},
+};
+
 use anyhow::{Context as _, Result, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tonic::transport::Channel;
@@ -47,6 +52,31 @@ pub(super) async fn run(args: &RunArgs) -> Result<()> {
     print(&(outcome + "\n")).map(drop)
 }
 
+/// How far a test is, on a terminal.
+#[derive(Default)]
+struct Clock {
+    running: Option<Instant>,
+    shown: bool,
+}
+
+impl Clock {
+    fn show(&mut self, test: Option<&LoadTest>) {
+        let Some(test) = test.filter(|test| test.state() == LoadTestState::Running) else { return };
+        let since = self.running.get_or_insert_with(Instant::now).elapsed().as_secs();
+        let duration = test.spec.as_ref().and_then(|spec| spec.duration).unwrap_or_default();
+        if std::io::stderr().is_terminal() {
+            eprint!("\r{since} of {} s", duration.seconds);
+            self.shown = true;
+        }
+    }
+
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
 impl User<'_> {
     async fn create(&mut self, spec: &LoadTestSpec, validate_only: bool) -> Result<LoadTest> {
         let request = CreateLoadTestRequest { spec: Some(spec.clone()), validate_only };
@@ -63,13 +93,20 @@ impl User<'_> {
     ) -> Result<LoadTest> {
         let call = self.client.watch_load_test(WatchLoadTestRequest { id: id.into() }).await;
         let mut news = answered(call, self.address)?.into_inner();
-        let mut last = None;
+        let mut last: Option<LoadTest> = None;
+        let mut clock = Clock::default();
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
         loop {
             let told = tokio::select! {
                 told = news.message() => answered(told, self.address)?,
                 _ = interrupt.recv() => return self.cancel(id).await,
                 _ = terminate.recv() => return self.cancel(id).await,
+                _ = ticks.tick() => {
+                    clock.show(last.as_ref());
+                    continue;
+                }
             };
+            clock.clear();
             match told.map(|told| told.news) {
                 Some(Some(News::Test(test))) => last = Some(test),
                 Some(Some(News::Progress(line))) => drop(print(&format!("{}\n", clean(&line)))?),
@@ -81,7 +118,7 @@ impl User<'_> {
     }
 
     async fn cancel(&mut self, id: &str) -> Result<LoadTest> {
-        eprintln!("xcloud: cancelling load test {id}");
+        eprintln!("xcloud: cancelling load test {}", clean(id));
         let answer = self.client.cancel_load_test(CancelLoadTestRequest { id: id.into() }).await;
         Ok(answered(answer, self.address)?.into_inner().test.unwrap_or_default())
     }

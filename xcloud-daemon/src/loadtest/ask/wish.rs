@@ -48,7 +48,8 @@ fn kind(kind: &RunKind) -> Kind {
 fn requests(protocol: RequestProtocol, args: &RunRequestsArgs) -> Kind {
     Kind::Requests(Requests {
         protocol: protocol.into(),
-        requests_per_second: args.rate,
+        requests_per_second: args.rate.unwrap_or(0),
+        max_requests: args.max_requests.unwrap_or(0),
         connections: args.connections,
         request_bytes: args.request.unwrap_or(u32::from(protocol != RequestProtocol::Http)),
         response_bytes: args.answer,
@@ -86,7 +87,13 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_a_wrong_argument() {
-        for words in ["throughput -u", "rr", "stamp -i 1ns", "rr -R 5 -d 0s", "throughput -P 500"] {
+        for words in [
+            "throughput -u",
+            "rr -R 5 --max-requests 5",
+            "stamp -i 1ns",
+            "rr -R 5 -d 0s",
+            "throughput -P 500",
+        ] {
             assert!(asked(words).is_err(), "{words}");
         }
     }
