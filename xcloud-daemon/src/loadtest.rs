@@ -2,8 +2,7 @@
 //!
 //! What both sides know: [`spec`] is what is measured, [`traffic`] what it moves, [`attendee`] who takes part.
 //! The aggregator: [`service`] and [`attend`] speak gRPC, [`director`] decides by [`limits`] and [`registry`], [`conduct`]
-//! leads a test, [`keep`] keeps what it found, [`results`] reads,
-//! merges and compares it.
+//! leads a test, [`keep`] keeps what it found, [`results`] reads, merges and compares that.
 //! The endpoint: [`endpoint`] waits for orders, [`part`] plays one by a process whose arguments [`orders`] makes.
 //! Users: [`ask`].
 

@@ -15,6 +15,7 @@ use xcloud_proto::loadtest::v1::{
 };
 
 use super::{director::Director, refusal::Refusal, registry::has_ended, spec::Spec};
+
 /// Messages on their way to one reader.
 const READER_BUFFER: usize = 16;
 /// Tests listed when no limit is given.
