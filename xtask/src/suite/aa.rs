@@ -1,7 +1,11 @@
 //! `cargo xtask bench aa`: two runs of the same mode, made as those of two different ones are. How often is a difference
 //! claimed where there is none?
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
@@ -29,6 +33,9 @@ pub(crate) struct AaArgs {
     /// How long an idle machine is waited for before a visit
     #[arg(long, default_value = "20s", value_parser = humantime::parse_duration)]
     patience: Duration,
+    /// Use this xcloud binary instead of building one
+    #[arg(long, hide = true, value_name = "PATH")]
+    xcloud: Option<PathBuf>,
 }
 
 /// What is compared: figures that share the level among few, so that so few visits can show a difference at all.
@@ -38,6 +45,7 @@ const FIGURES: [&str; 4] = ["--metric", "throughput", "--metric", "response"];
 pub(crate) fn run(args: &AaArgs) -> Result<()> {
     let mut lab = super::lab_args(&["--name=aa"])?;
     lab::check(&lab)?;
+    lab.xcloud.clone_from(&args.xcloud);
     lab.xcloud = Some(lab::run::xcloud(&lab)?);
     let progress = Progress::new();
     let mut claimed = 0;

@@ -141,6 +141,8 @@ impl Record {
 fn dress(trial: &mut Trial, suite: &Suite, test: &Test, doubts: &[String]) {
     trial.test = test.name(suite);
     let network = if test.network == Network::Host { "host" } else { "pod" };
+    // Another in each test, so no difference between two.
+    trial.settings.remove("port");
     trial.settings.insert("network".into(), network.into());
     if let Some(event) = &suite.steps[test.step].event {
         let after = humantime::format_duration(event.after).to_string();
