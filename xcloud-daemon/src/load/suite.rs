@@ -85,7 +85,9 @@ async fn once(
         0 => Ok(()),
         lacking => {
             let (all, file) = (plan.tests.len(), result.display());
-            Err(anyhow!("{lacking} of {all} tests are missing; {file} has the others and says why"))
+            Err(anyhow!(
+                "{lacking} of {all} tests are missing or were cut short; {file} says which, and has the rest"
+            ))
         }
     }
 }

@@ -31,6 +31,8 @@ const TICK: Duration = Duration::from_millis(50);
 pub(super) enum Outcome {
     /// What it found, and what is doubtful about it.
     Found(Run, Vec<String>),
+    /// What it found until it was cut short, and why it was.
+    Partial(Run, Vec<String>),
     /// Why it found nothing.
     Failed(String),
     /// The aggregator does not answer any more.
@@ -59,14 +61,16 @@ pub(super) async fn make(
         Ok(test) => test,
         Err(outcome) => return outcome,
     };
-    if test.state() != LoadTestState::Done {
+    let whole = test.state() == LoadTestState::Done;
+    if !whole {
         doubts.push(ending(&test));
     }
     if !test.has_result {
         return Outcome::Failed(doubts.join("; "));
     }
     match client.export(&id, &label).await {
-        Ok(run) => Outcome::Found(run, doubts),
+        Ok(run) if whole => Outcome::Found(run, doubts),
+        Ok(run) => Outcome::Partial(run, doubts),
         Err(error) => Outcome::Failed(format!("{error:#}")),
     }
 }
@@ -75,7 +79,9 @@ pub(super) async fn make(
 fn failed(status: &Status) -> Outcome {
     let why = clean(status.message());
     match status.code() {
-        Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled => Outcome::Gone(why),
+        Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled => {
+            Outcome::Gone(format!("the aggregator is gone: {why}"))
+        }
         _ => Outcome::Failed(why),
     }
 }

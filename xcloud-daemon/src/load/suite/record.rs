@@ -66,7 +66,7 @@ impl Record {
     }
 
     /// What a test found.
-    pub(super) fn found(&mut self, suite: &Suite, test: &Test, mut found: Run, doubts: &[String]) {
+    pub(super) fn found(&mut self, suite: &Suite, test: &Test, found: Run, doubts: &[String]) {
         if found.trials.is_empty() {
             self.say(suite, test, "it ended without a result");
             return;
@@ -74,6 +74,17 @@ impl Record {
         if let Some(left) = self.missing.get_mut(&test.title(suite)) {
             *left = left.saturating_sub(1);
         }
+        self.partial(suite, test, found, doubts);
+    }
+
+    /// What a test found until it was cut short: kept, and missing all the same.
+    pub(super) fn partial(
+        &mut self,
+        suite: &Suite,
+        test: &Test,
+        mut found: Run,
+        doubts: &[String],
+    ) {
         for trial in &mut found.trials {
             dress(trial, suite, test, doubts);
         }
@@ -116,7 +127,8 @@ impl Record {
         }
         let missing = self.missing.iter().filter(|(_, count)| **count > 0);
         let repeats = self.order.repeats;
-        let mut said = vec![format!("incomplete: {lacking} of {all} tests are missing")];
+        let mut said =
+            vec![format!("incomplete: {lacking} of {all} tests are missing or were cut short")];
         said.extend(
             missing.map(|(title, count)| format!("missing: {title}, {count} of {repeats}")),
         );

@@ -113,7 +113,7 @@ impl<'a> Runner<'a> {
             && let Some(wrong) = commands::run("after", command, &variables, None).await
         {
             match &mut outcome {
-                Outcome::Found(_, doubts) => doubts.push(wrong),
+                Outcome::Found(_, doubts) | Outcome::Partial(_, doubts) => doubts.push(wrong),
                 Outcome::Failed(why) | Outcome::Gone(why) => *why = format!("{why}; {wrong}"),
             }
         }
@@ -139,6 +139,10 @@ impl<'a> Runner<'a> {
         let (why, gone) = match outcome {
             Outcome::Found(run, doubts) => {
                 record.found(self.suite, test, run, &doubts);
+                (doubts.join("; "), false)
+            }
+            Outcome::Partial(run, doubts) => {
+                record.partial(self.suite, test, run, &doubts);
                 (doubts.join("; "), false)
             }
             Outcome::Failed(why) => {

@@ -147,7 +147,7 @@ impl Step {
 }
 
 fn throughput(one: &Throughput) -> Result<Kind> {
-    let rate = one.rate.as_deref().map(|rate| decimal(rate)).transpose();
+    let rate = one.rate.as_deref().map(decimal).transpose();
     let rate = rate.map_err(|why| anyhow!("rate: {why}"))?.unwrap_or(0);
     Ok(Kind::Throughput(wire::Throughput {
         streams: one.streams,
@@ -219,7 +219,7 @@ mod tests {
         ] {
             let text = format!(
                 "duration = \"1s\"\nrequests = {{ protocol = \"{name}\", rate = 7, connections = 4, \
-                 request_bytes = 1, response_bytes = 2, threads = 4 }}"
+                 response_bytes = 2, threads = 4 }}"
             );
             let kind = step(&text).and_then(|one| one.kind()).expect("a step");
             let told = wire::Requests {
@@ -227,7 +227,7 @@ mod tests {
                 requests_per_second: 7,
                 max_requests: 0,
                 connections: 4,
-                request_bytes: 1,
+                request_bytes: 0,
                 response_bytes: 2,
                 threads: 4,
             };
