@@ -96,8 +96,10 @@ pub struct Measured {
     pub unopened: u32,
     /// Processor time this program took meanwhile.
     pub cpu_ns: u64,
-    /// Somebody stopped it, or it had sent all that it may.
+    /// Somebody stopped it.
     pub stopped: bool,
+    /// It had sent all that it may.
+    pub used_up: bool,
     /// Where the time of its requests went, if an aggregator was asked.
     pub split: Option<Seen>,
 }
@@ -114,6 +116,7 @@ impl Measured {
             unopened: 0,
             cpu_ns: 0,
             stopped: false,
+            used_up: false,
             split: None,
         }
     }
@@ -146,8 +149,9 @@ pub fn run<P: Protocol>(load: &Load, protocol: &P, stop: &AtomicBool) -> Result<
         };
         threads.into_iter().map(join).collect::<Result<Vec<_>>>()
     })?;
-    let stopped = stop.load(Ordering::Relaxed) || pacing::is_used_up(left.as_deref());
-    let elapsed = if stopped { clock.now() } else { u64::MAX };
+    let stopped = stop.load(Ordering::Relaxed);
+    let used_up = pacing::is_used_up(left.as_deref());
+    let elapsed = if stopped || used_up { clock.now() } else { u64::MAX };
     let seconds = side_by_side(&all);
     Ok(Measured {
         started_unix_ns: started.duration_since(UNIX_EPOCH).map_or(0, nanoseconds),
@@ -157,6 +161,7 @@ pub fn run<P: Protocol>(load: &Load, protocol: &P, stop: &AtomicBool) -> Result<
         unopened,
         cpu_ns: cpu_ns().saturating_sub(cpu_before),
         stopped,
+        used_up,
         split: None,
     })
 }

@@ -24,7 +24,7 @@ pub fn new(now: SystemTime) -> Result<String> {
 /// Whether a text can be such a name, so that it is a safe name of a file.
 #[must_use]
 pub fn is_one(text: &str) -> bool {
-    let plain = |c: char| c.is_ascii_digit() || ('a'..='z').contains(&c) || c == '-';
+    let plain = |c: char| c.is_ascii_digit() || c.is_ascii_lowercase() || c == '-';
     !text.is_empty() && text.len() <= LONGEST && text.chars().all(plain)
 }
 

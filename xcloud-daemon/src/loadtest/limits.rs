@@ -156,10 +156,8 @@ fn micro_usd(usd: Money) -> u64 {
 
 fn tell(there: &Estimate, back: &Estimate, usd: Option<Money>) -> String {
     let (from, to) = &there.ends;
-    let price = usd.map_or_else(
-        || "at a price that is not known".into(),
-        |usd| format!("about {usd} USD at most"),
-    );
+    let price =
+        usd.map_or_else(|| "at a price that is not known".into(), |usd| format!("about {usd} USD"));
     format!(
         "moves up to {} {from} -> {to} and {} back, {price}",
         Volume(there.bytes),

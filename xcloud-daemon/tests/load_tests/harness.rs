@@ -2,8 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
-    net::SocketAddr,
+    io::{BufRead, BufReader},
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -14,8 +13,8 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tonic::transport::{Channel, Endpoint as Transport};
-use xcloud::result::Run;
+use tonic::transport::Channel;
+use xcloud::{cli::Address, result::Run, wire::connect::lasting};
 use xcloud_proto::loadtest::v1::{
     CreateLoadTestRequest, ExportLoadTestsRequest, ListEndpointsRequest, LoadTest, LoadTestSpec,
     LoadTestState, Probes, RequestProtocol, Requests, Throughput, WatchLoadTestRequest,
@@ -152,7 +151,7 @@ pub(crate) fn until(what: &str, mut seen: impl FnMut() -> bool) {
 /// An aggregator and what its users do with it.
 pub(crate) struct Aggregator {
     pub(crate) process: Process,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
 }
 
 impl Aggregator {
@@ -167,7 +166,7 @@ impl Aggregator {
         until("an aggregator that listens", || {
             let said = process.said();
             address = said.split_once("listening on ").and_then(|(_, rest)| {
-                rest.split([';', ' ', ',']).next().and_then(|address| address.parse().ok())
+                rest.split([';', '\n']).next().and_then(|address| address.parse().ok())
             });
             address.is_some()
         });
@@ -175,8 +174,7 @@ impl Aggregator {
     }
 
     async fn channel(&self) -> Channel {
-        let transport = Transport::from_shared(format!("http://{}", self.address));
-        transport.expect("an address").connect().await.expect("the aggregator answers")
+        lasting(&self.address).await.expect("the aggregator answers")
     }
 
     pub(crate) async fn client(&self) -> LoadTestServiceClient<Channel> {

@@ -3,10 +3,15 @@
 mod ends;
 mod harness;
 mod hostile;
+#[path = "../kernel/harness.rs"]
+mod kernel;
 mod limits;
 #[path = "../coexist/namespace.rs"]
 mod namespace;
 mod networks;
+#[expect(dead_code, reason = "another test uses the rest")]
+#[path = "../coexist/node.rs"]
+mod node;
 mod results;
 mod runs;
 mod users;

@@ -1,13 +1,12 @@
 //! A test runs in the networks of its endpoints, wherever the aggregator is. Needs root; skips loudly without, fails in CI.
 
-use xcloud_proto::loadtest::v1::{
-    CreateLoadTestRequest, ListEndpointsRequest, LoadTestState, WatchLoadTestRequest,
-    load_test_service_client::LoadTestServiceClient, watch_load_test_response::News,
-};
+use xcloud_proto::loadtest::v1::{LoadTestSpec, LoadTestState};
 
 use crate::{
-    harness::{LEAVE, Process, spec, throughput, until, xcloud},
+    harness::{Aggregator, LEAVE, Process, spec, stamp, throughput, xcloud},
+    kernel,
     namespace::Namespace,
+    node::{Backend, Node},
 };
 
 fn may_make_namespaces() -> bool {
@@ -30,52 +29,61 @@ async fn load_goes_from_namespace_to_namespace() {
         return;
     }
     let dir = tempfile::tempdir().expect("a directory");
-    let socket = dir.path().join("socket");
-    let aggregator = format!("unix:{}", socket.display());
-    let process = Process::start(&mut xcloud(&format!("aggregator --listen {aggregator} {LEAVE}")));
-    process.await_word("listening on");
+    let socket = format!("unix:{}", dir.path().join("socket").display());
+    let aggregator = Aggregator::start_at(&socket, LEAVE);
     let (one, other) = (Namespace::new(), Namespace::new());
     one.sh(&format!("ip link add eth0 type veth peer name eth0 netns {}", other.path()));
     one.sh("ip addr add 10.9.0.1/24 dev eth0; ip link set eth0 up");
     other.sh("ip addr add 10.9.0.2/24 dev eth0; ip link set eth0 up");
     // Neither has any way to the aggregator but the socket's file.
-    let endpoint = |name: &str, address: &str, namespace: &Namespace| {
-        let mut command = xcloud(&format!(
-            "load endpoint --aggregator {aggregator} --name {name} --address {address} --cloud {name}"
-        ));
-        namespace.host(&mut command);
-        Process::start(&mut command)
-    };
-    let _ends = [endpoint("a", "10.9.0.1", &one), endpoint("b", "10.9.0.2", &other)];
-    let path = socket.clone();
-    let connector = tower::service_fn(move |_: tonic::transport::Uri| {
-        let path = path.clone();
-        async move { tokio::net::UnixStream::connect(path).await.map(hyper_util::rt::TokioIo::new) }
-    });
-    let transport = tonic::transport::Endpoint::from_static("http://localhost");
-    let channel = transport.connect_with_connector(connector).await.expect("it answers");
-    let mut client = LoadTestServiceClient::new(channel);
-    loop {
-        let all = client.list_endpoints(ListEndpointsRequest {}).await.expect("allowed");
-        if all.into_inner().endpoints.len() == 2 {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let _ends = [
+        endpoint(&aggregator, "a", "10.9.0.1", &one),
+        endpoint(&aggregator, "b", "10.9.0.2", &other),
+    ];
+    aggregator.await_endpoints(&["a", "b"]).await;
     let before = received(&other);
-    let request = CreateLoadTestRequest { spec: Some(spec(throughput(), 2)), validate_only: false };
-    let test = client.create_load_test(request).await.expect("allowed").into_inner().test;
-    let id = test.expect("a test").id;
-    let news = client.watch_load_test(WatchLoadTestRequest { id }).await.expect("a known test");
-    let mut news = news.into_inner();
-    let mut last = None;
-    while let Some(told) = news.message().await.expect("news") {
-        if let Some(News::Test(test)) = told.news {
-            last = Some(test);
-        }
-    }
-    let last = last.expect("an end");
-    assert_eq!((last.state(), &*last.error), (LoadTestState::Done, ""), "{last:?}");
+    aggregator.make(spec(throughput(), 2)).await;
     // 20 Mbit/s for 2 s, of which a busy machine may miss some.
-    until("the load's bytes", || received(&other) - before > 3_000_000);
+    assert!(received(&other) - before > 3_000_000, "the load went another way");
+}
+
+#[tokio::test]
+async fn an_agent_takes_part_only_when_told() {
+    if !kernel::available() {
+        return;
+    }
+    let node = Node::new();
+    let socket = format!("unix:{}", node.path("socket").display());
+    let aggregator = Aggregator::start_at(&socket, LEAVE);
+    let _b = endpoint(&aggregator, "b", "100.64.0.2", &node.far);
+    let flags = ["--aggregator", &socket, "--cloud", "aws"];
+    let mut silent = node.agent(Backend::Tcx, &flags);
+    silent.await_log("connected");
+    aggregator.await_endpoints(&["b"]).await;
+    let listed = String::from_utf8(aggregator.ask("endpoints -o csv").stdout).expect("text");
+    assert_eq!(listed.lines().count(), 2, "a head and b: {listed}");
+    silent.terminate();
+
+    let told = [&flags[..], &["--load-tests", "--load-address", "100.64.0.1"]].concat();
+    let mut agent = node.agent(Backend::Tcx, &told);
+    aggregator.await_endpoints(&["aws::coexist", "b"]).await;
+    let wish = LoadTestSpec { from: "aws::coexist".into(), ..spec(throughput(), 1) };
+    let test = aggregator.make(wish.clone()).await;
+    let run = aggregator.export(&[&test.id]).await.expect("a result");
+    assert_eq!(&*run.trials[0].settings["from_network"], "host");
+
+    let long = LoadTestSpec { duration: spec(stamp(), 60).duration, ..wish };
+    let test = aggregator.create(long).await.expect("allowed");
+    aggregator.await_running(&test.id).await;
+    agent.terminate();
+    assert_eq!(aggregator.end_of(&test.id).await.state(), LoadTestState::Failed);
+}
+
+fn endpoint(aggregator: &Aggregator, name: &str, address: &str, namespace: &Namespace) -> Process {
+    let mut command = xcloud(&format!(
+        "load endpoint --aggregator {} --name {name} --address {address} --cloud {name}",
+        aggregator.address
+    ));
+    namespace.host(&mut command);
+    Process::start(&mut command)
 }

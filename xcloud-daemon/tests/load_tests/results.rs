@@ -78,7 +78,8 @@ async fn what_is_missing_is_told() {
         let status = aggregator.export(&ids).await.expect_err("refused");
         assert_eq!(status.code(), code, "{status}");
         let ids: Vec<_> = ids.into_iter().map(str::to_owned).collect();
-        let status = compare(&aggregator, &ids, &[done.clone()]).await.expect_err("refused");
+        let status =
+            compare(&aggregator, &ids, std::slice::from_ref(&done)).await.expect_err("refused");
         assert_eq!(status.code(), code, "{status}");
     }
 }

@@ -75,7 +75,11 @@ async fn requests_without_a_rate_end_at_their_number() {
     };
     let trial = trial(&aggregator, spec(Kind::Requests(wish), 60)).await;
     assert_eq!((figure(&trial, "scheduled"), figure(&trial, "done")), (500.0, 500.0));
-    assert!(trial.warnings.iter().any(|one| one.contains("stopped after")), "{:?}", trial.warnings);
+    assert!(
+        trial.warnings.iter().any(|one| one.contains("--max-requests")),
+        "{:?}",
+        trial.warnings
+    );
 }
 
 #[tokio::test]

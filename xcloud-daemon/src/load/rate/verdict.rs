@@ -48,6 +48,12 @@ impl Rates {
 #[must_use]
 pub fn warnings(run: &Measured, offer: Option<Offer>) -> Vec<String> {
     let mut all = Vec::new();
+    if run.used_up {
+        all.push(format!(
+            "ended after {}: it had sent as many requests as --max-requests allows",
+            time(run.duration_ns)
+        ));
+    }
     if run.stopped {
         all.push(format!("stopped after {}", time(run.duration_ns)));
     }

@@ -51,7 +51,7 @@ fn requests(protocol: RequestProtocol, args: &RunRequestsArgs) -> Kind {
         requests_per_second: args.rate.unwrap_or(0),
         max_requests: args.max_requests.unwrap_or(0),
         connections: args.connections,
-        request_bytes: args.request.unwrap_or(u32::from(protocol != RequestProtocol::Http)),
+        request_bytes: args.request.unwrap_or_else(|| u32::from(protocol != RequestProtocol::Http)),
         response_bytes: args.answer,
         threads: args.threads,
     })
