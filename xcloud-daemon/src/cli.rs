@@ -8,6 +8,7 @@ pub mod loadtest;
 pub mod matrix;
 pub mod rate;
 pub mod stamp;
+pub mod suite;
 pub mod throughput;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};

@@ -11,8 +11,10 @@ pub mod rate;
 pub(crate) mod ready;
 pub mod responder;
 pub mod rr;
+mod shell;
 pub mod split;
 pub mod stamp;
+pub mod suite;
 pub mod throughput;
 
 use anyhow::Result;
@@ -35,6 +37,7 @@ pub fn run(command: LoadCommand) -> Result<()> {
         LoadCommand::Stamp(args) => stamp::run(&args),
         LoadCommand::Matrix(args) => matrix::run(&args),
         LoadCommand::Convergence(args) => convergence::run(&args),
+        LoadCommand::Suite(args) => suite::run(&args),
         LoadCommand::Endpoint(args) => loadtest::endpoint::run(&args),
         LoadCommand::Run(args) => loadtest::ask::run(&args),
         LoadCommand::Endpoints(args) => loadtest::ask::endpoints(&args),

@@ -35,6 +35,22 @@ pub struct Run {
     /// What a reader has to know before believing any figure.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// The suites that its trials were made by, so that their order can be repeated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suites: Vec<Order>,
+}
+
+/// In which order a suite made its tests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The suite's name.
+    pub suite: String,
+    /// What its random order starts from.
+    pub seed: u64,
+    /// How often each test was to be made.
+    pub repeats: u32,
+    /// All tests that were to be made.
+    pub tests: u64,
 }
 
 /// One test on one pair of ends, once.
@@ -202,6 +218,7 @@ mod tests {
             environment: BTreeMap::new(),
             trials: Vec::new(),
             warnings: vec!["noisy".into()],
+            suites: Vec::new(),
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
-use clap::{Parser, Subcommand};
+use anyhow::{Result, anyhow};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
     bench, bpf, codegen, command, kernels,
@@ -13,6 +13,7 @@ use crate::{
         manage,
     },
     load, setup,
+    suite::{self, SuiteArgs, aa::AaArgs},
     test::{self, TestArgs},
     wire,
 };
@@ -44,6 +45,8 @@ enum Task {
         /// Which benchmark
         #[arg(value_enum)]
         which: Bench,
+        #[command(flatten)]
+        aa: AaArgs,
     },
     /// Distribution kernels under QEMU, and what works in them
     Kernels(kernels::KernelsArgs),
@@ -74,6 +77,8 @@ enum Bench {
     Requests,
     /// `xcloud load throughput` beside iperf3
     Throughput,
+    /// How often a difference is claimed between two runs of the same mode of the lab
+    Aa,
 }
 
 #[derive(Debug, clap::Args)]
@@ -81,11 +86,33 @@ struct RunArgs {
     #[command(flatten)]
     lab: LabArgs,
     /// Measure this machine's own interfaces instead of a lab, until Ctrl-C or for the duration
-    #[arg(long, conflicts_with_all = ["clouds", "wan_rtt", "inject", "load", "ipv6", "wire_mtu"])]
+    #[arg(long, conflicts_with_all = ["clouds", "wan_rtt", "inject", "load", "ipv6", "wire_mtu", "suite"])]
     host: bool,
-    /// Format of the split
-    #[arg(short, long, value_enum, default_value = "table")]
-    output: Output,
+    /// Format: table or json for the split, with --suite html, markdown, json or csv for the report [default: table, html]
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<String>,
+    #[command(flatten)]
+    suite: SuiteArgs,
+}
+
+impl RunArgs {
+    fn run(&self) -> Result<()> {
+        if self.suite.suite.is_some() {
+            return suite::run(&self.lab, &self.suite, self.format("html")?);
+        }
+        let output: Output = self.format("table")?;
+        if self.host { lab::host::run(&self.lab, output) } else { lab::run::run(&self.lab, output) }
+    }
+
+    fn format<T: ValueEnum>(&self, default: &str) -> Result<T> {
+        let wanted = self.output.as_deref().unwrap_or(default);
+        let known = || {
+            let values = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+            values.map(|value| value.get_name().to_owned()).collect::<Vec<_>>().join(", ")
+        };
+        T::from_str(wanted, false)
+            .map_err(|_| anyhow!("-o {wanted}: here it is one of {}", known()))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -146,10 +173,9 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
             Ok(())
         }),
         Task::Build => bpf::build_all().map(|path| eprintln!("{}", path.display())),
-        Task::Run(args) if args.host => lab::host::run(&args.lab, args.output),
-        Task::Run(args) => lab::run::run(&args.lab, args.output),
+        Task::Run(args) => args.run(),
         Task::Test(args) => test::run(&args),
-        Task::Bench { which } => {
+        Task::Bench { which, aa } => {
             let bench = match which {
                 Bench::Kernel => "kernel",
                 Bench::Requests => {
@@ -157,6 +183,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
                     "requests"
                 }
                 Bench::Throughput => return bench::throughput(),
+                Bench::Aa => return suite::aa::run(&aa),
             };
             command::show(bpf::cargo()?.args(["bench", "-p", "xcloud-daemon", "--bench", bench]))
         }

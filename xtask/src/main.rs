@@ -15,6 +15,7 @@ mod progress;
 mod scenario;
 mod setup;
 mod signals;
+mod suite;
 mod test;
 mod wire;
 

@@ -17,12 +17,14 @@ use crate::{
     lab::{args::LabArgs, requests, run::measure},
     progress::Progress,
     scenario::{self, Scenario},
-    setup, signals,
+    setup, signals, suite,
     wire::stats::WireReport,
 };
 
 /// The distribution kernel that tests boot.
 const KERNEL: Series = Series::ALL[2];
+/// A scenario that needs no file: what it does is in `xtask/suites`.
+const SUITE: &str = "suite";
 /// A wire later than this on average was disturbed.
 const MOST_LATE_NS: u64 = 60_000;
 /// How often a disturbed run is made.
@@ -103,34 +105,45 @@ fn lab(args: &TestArgs) -> Result<()> {
     }
     if let Some(part) = &args.scenario {
         all.retain(|name, _| name.contains(part.as_str()));
-        ensure!(!all.is_empty(), "no scenario's name contains {part:?}");
     }
+    let with_suite = args.scenario.as_ref().is_none_or(|part| SUITE.contains(part.as_str()));
+    let count = all.len() + usize::from(with_suite);
+    ensure!(count > 0, "no scenario's name contains {:?}", args.scenario);
     if !Uid::effective().is_root() {
         eprintln!("lab scenarios need root: skipped");
-        println!("0 passed, 0 failed, {} skipped", all.len());
+        println!("0 passed, 0 failed, {count} skipped");
         return Ok(());
     }
     let xcloud = match &args.xcloud {
         Some(path) => path.clone(),
         None => bpf::build_all()?,
     };
-    let (mut passed, mut failed) = (0, 0);
+    let mut failed = 0;
     for (name, scenario) in &all {
-        let start = Instant::now();
-        let wrong = play(scenario, &xcloud).with_context(|| format!("scenario {name}"));
-        if signals::stopped() {
-            bail!("interrupted");
-        }
-        let wrong = wrong.unwrap_or_else(|error| vec![format!("{error:#}")]);
-        let verdict = if wrong.is_empty() { "ok" } else { "FAILED" };
-        let seconds = start.elapsed().as_secs_f64();
-        println!("scenario {name} ... {verdict} ({seconds:.0} s): {}", scenario.about);
-        wrong.iter().for_each(|line| println!("    {line}"));
-        if wrong.is_empty() { passed += 1 } else { failed += 1 }
+        failed += usize::from(!passes(name, &scenario.about, || play(scenario, &xcloud))?);
     }
-    println!("\n{passed} passed, {failed} failed, 0 skipped");
+    if with_suite {
+        let about = "a suite in two modes ends in whole runs, a comparison and a report";
+        failed += usize::from(!passes(SUITE, about, || suite::check(&xcloud))?);
+    }
+    println!("\n{} passed, {failed} failed, 0 skipped", count - failed);
     ensure!(failed == 0, "{failed} lab scenarios failed");
     Ok(())
+}
+
+/// Makes a test that returns what is wrong, and tells how it went.
+fn passes(name: &str, about: &str, test: impl FnOnce() -> Result<Vec<String>>) -> Result<bool> {
+    let start = Instant::now();
+    let wrong = test().with_context(|| format!("scenario {name}"));
+    if signals::stopped() {
+        bail!("interrupted");
+    }
+    let wrong = wrong.unwrap_or_else(|error| vec![format!("{error:#}")]);
+    let verdict = if wrong.is_empty() { "ok" } else { "FAILED" };
+    let seconds = start.elapsed().as_secs_f64();
+    println!("scenario {name} ... {verdict} ({seconds:.0} s): {about}");
+    wrong.iter().for_each(|line| println!("    {line}"));
+    Ok(wrong.is_empty())
 }
 
 /// Runs the change, between two runs of its baseline when there is something to compare; returns what is wrong. What

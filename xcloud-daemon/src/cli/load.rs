@@ -8,6 +8,7 @@ use super::{
     matrix::MatrixArgs,
     rate::{HttpArgs, ResponderArgs, RrArgs},
     stamp::{ConvergenceArgs, StampArgs},
+    suite::SuiteArgs,
     throughput::ThroughputArgs,
 };
 
@@ -38,6 +39,8 @@ pub enum LoadCommand {
     Endpoint(Box<EndpointArgs>),
     /// Have the aggregator make a test between two endpoints
     Run(Box<RunArgs>),
+    /// Have the aggregator make many tests between sites, in random order
+    Suite(Box<SuiteArgs>),
     /// List the endpoints that tests can be made between
     Endpoints(ListEndpointsArgs),
     /// List tests that the aggregator has made

@@ -154,7 +154,7 @@ fn binary(text: &str) -> Result<u64, String> {
 }
 
 /// Bits per second, with K, M, G or T as powers of 1000.
-pub(super) fn decimal(text: &str) -> Result<u64, String> {
+pub(crate) fn decimal(text: &str) -> Result<u64, String> {
     scaled(text, 1000.0)
 }
 

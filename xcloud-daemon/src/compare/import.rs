@@ -96,6 +96,7 @@ fn single(label: &str, tool: &str, test: &str, to: &str) -> Run {
         environment: BTreeMap::new(),
         trials: vec![trial],
         warnings: Vec::new(),
+        suites: Vec::new(),
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) fn run(label: &str, trials: usize, value: impl Fn(usize) -> f64) -> R
         environment: BTreeMap::new(),
         trials: (0..trials).map(|at| trial(at, value(at))).collect(),
         warnings: Vec::new(),
+        suites: Vec::new(),
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) fn run(label: &str, trials: Vec<Trial>) -> Run {
         environment: environment(),
         trials,
         warnings: Vec::new(),
+        suites: Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What users ask for: `xcloud load run`, `endpoints`, `tests`, `cancel` and `export`.
 
-mod export;
+pub(crate) mod export;
 mod run;
 mod show;
 mod wish;

@@ -214,6 +214,7 @@ mod tests {
             environment: BTreeMap::new(),
             trials: Vec::new(),
             warnings: Vec::new(),
+            suites: Vec::new(),
         }
     }
 

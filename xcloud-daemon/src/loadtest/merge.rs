@@ -10,7 +10,7 @@ pub fn merge(label: &str, runs: Vec<Run>) -> Run {
     let mut tools = BTreeSet::new();
     let mut facts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut warnings = Vec::new();
-    let mut trials = Vec::new();
+    let (mut trials, mut suites) = (Vec::new(), Vec::new());
     for run in runs {
         tools.insert(run.tool);
         for (fact, value) in run.environment {
@@ -22,6 +22,7 @@ pub fn merge(label: &str, runs: Vec<Run>) -> Run {
             }
         }
         trials.extend(run.trials);
+        suites.extend(run.suites);
     }
     for (fact, values) in facts.iter().filter(|(_, values)| values.len() > 1) {
         warnings
@@ -34,6 +35,7 @@ pub fn merge(label: &str, runs: Vec<Run>) -> Run {
         environment: facts.iter().map(|(fact, all)| (fact.clone(), side_by_side(all))).collect(),
         trials,
         warnings,
+        suites,
     }
 }
 

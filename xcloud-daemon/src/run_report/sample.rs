@@ -24,6 +24,7 @@ pub(super) fn run(label: &str, trials: u32, slower: f64) -> Run {
         environment: environment.map(|(name, value)| (name.into(), value.into())).into(),
         trials: (0..trials).map(|at| trial(at, slower)).collect(),
         warnings: vec!["the machine was busy before trial 2".into()],
+        suites: Vec::new(),
     }
 }
 

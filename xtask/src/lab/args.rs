@@ -92,6 +92,9 @@ pub(crate) struct LabArgs {
     /// Also capture at the hooks' places and check every observed exchange against the captures
     #[arg(long)]
     pub(crate) verify: bool,
+    /// Let the aggregator make load tests, with endpoints in the first pod of each cloud and in each node's network
+    #[arg(long)]
+    pub(crate) load_tests: bool,
     /// Use this xcloud binary instead of building one
     #[arg(long, hide = true, value_name = "PATH")]
     pub(crate) xcloud: Option<std::path::PathBuf>,

@@ -30,6 +30,13 @@ pub(crate) enum Cni {
     Netkit,
 }
 
+impl Cni {
+    /// The flag's value.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
 /// A stand-in for a CNI's program that ends the chain of programs at a hook.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]

@@ -2,12 +2,13 @@
 
 pub(crate) mod args;
 pub(crate) mod cni;
+mod endpoints;
 pub(crate) mod host;
 mod load;
 pub(crate) mod manage;
 mod nat;
 pub(crate) mod plan;
-mod process;
+pub(crate) mod process;
 pub(crate) mod requests;
 pub(crate) mod run;
 mod stand_in;
@@ -95,7 +96,8 @@ impl Lab {
             self.start_agent(&cloud)?;
         }
         stand_in::push_in(self.plan())?;
-        self.start_servers(args)
+        self.start_servers(args)?;
+        if self.plan().load_tests { self.start_endpoints() } else { Ok(()) }
     }
 
     /// Names and addresses.
@@ -175,6 +177,9 @@ impl Lab {
         command
             .args(["aggregator", "--listen", &AGGREGATOR.to_string()])
             .args(["--listen", &self.aggregator()]);
+        if self.plan().load_tests {
+            command.args(endpoints::LEAVE);
+        }
         let socket = self.path("aggregator.sock");
         let mgmt = self.plan().mgmt.clone();
         self.start_ready("aggregator", &mgmt, command, &socket)

@@ -59,6 +59,9 @@ pub(crate) struct Plan {
     pub(crate) pod_namespaces: bool,
     /// Whether agents may see what pods' sockets are given.
     pub(crate) pod_sockets: bool,
+    /// Whether the aggregator makes load tests.
+    #[serde(default)]
+    pub(crate) load_tests: bool,
     /// How agents attach classifiers, unless they choose.
     pub(crate) tc_backend: Option<String>,
     /// One node each.
@@ -147,6 +150,7 @@ impl Plan {
             pod_sockets: args.pod_sockets,
             impostor: args.impostor.map(|impostor| (impostor, args.impostor_place)),
             service: args.service,
+            load_tests: args.load_tests,
             tc_backend: args.tc_backend.clone(),
             clouds: clouds
                 .map(|(cloud, number)| Cloud::new(args, cloud, number))

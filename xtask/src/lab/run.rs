@@ -204,7 +204,7 @@ fn process_name(kill: &Kill) -> String {
 }
 
 /// Sleeps a little; an error when a stop was asked for.
-pub(super) fn pause() -> Result<()> {
+pub(crate) fn pause() -> Result<()> {
     if signals::stopped() {
         bail!("interrupted");
     }

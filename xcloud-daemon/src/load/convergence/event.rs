@@ -1,20 +1,11 @@
 //! The command that changes the network.
 
-use std::{
-    io::stderr,
-    os::unix::process::{CommandExt as _, ExitStatusExt as _},
-    process::{Child, Command, ExitStatus, Stdio},
-    thread,
-};
+use anyhow::Result;
 
-use anyhow::{Context as _, Result};
-use nix::{
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
+use crate::load::{
+    interrupt, shell,
+    stamp::clock::{Clock, monotonic_ns},
 };
-
-use super::{STEP, interrupt};
-use crate::load::stamp::clock::{Clock, monotonic_ns};
 
 /// When the command ran and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,31 +26,11 @@ pub struct Event {
 /// There is no shell.
 pub fn run(command: &str, clock: Clock, end_ns: u64) -> Result<Event> {
     let began_ns = monotonic_ns();
-    let mut child = Command::new("/bin/sh")
-        .args(["-c", command])
-        .stdin(Stdio::null())
-        .stdout(Stdio::from(stderr()))
-        // So that it can be ended with all that it started.
-        .process_group(0)
-        .spawn()
-        .context("running the event's command with /bin/sh")?;
-    let (status, killed) = wait(&mut child, end_ns).context("waiting for the event's command")?;
-    let code = status.code().unwrap_or_else(|| -status.signal().unwrap_or(0));
+    let over = || monotonic_ns() >= end_ns || interrupt::stopped();
+    let ended = shell::run(command, &[], over)?;
     let started_ns = began_ns.saturating_sub(clock.start_ns());
-    Ok(Event { started_ns, took_ns: monotonic_ns() - began_ns, code, killed })
-}
-
-fn wait(child: &mut Child, end_ns: u64) -> Result<(ExitStatus, bool)> {
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok((status, false));
-        }
-        if monotonic_ns() >= end_ns || interrupt::stopped() {
-            killpg(Pid::from_raw(child.id().try_into()?), Signal::SIGKILL)?;
-            return Ok((child.wait()?, true));
-        }
-        thread::sleep(STEP);
-    }
+    let took_ns = monotonic_ns() - began_ns;
+    Ok(Event { started_ns, took_ns, code: ended.code(), killed: ended.killed })
 }
 
 #[cfg(test)]

@@ -6,7 +6,10 @@ use anyhow::Result;
 
 use super::{probes::Measured, summary::Summary};
 use crate::{
-    load::environment::hostname,
+    load::{
+        convergence::outage::{Found, Gap},
+        environment::hostname,
+    },
     measure::histogram::Sparse,
     result::{Better, Histogram, Metric, Trial},
 };
@@ -28,7 +31,7 @@ pub fn trial(
         started_unix_ns: u64::try_from(run.started_unix_ns).unwrap_or(0),
         duration_ns: run.duration_ns,
         settings,
-        metrics: metrics(summary),
+        metrics: metrics(summary).into_iter().chain(outage(run)).collect(),
         histograms: histograms(summary)?,
         intervals: Vec::new(),
         warnings: summary.warnings.clone(),
@@ -94,4 +97,14 @@ pub fn metrics(summary: &Summary) -> BTreeMap<String, Metric> {
     });
     let all = counts.into_iter().chain(shares).chain(clocks.into_iter().flatten());
     all.map(|(name, metric)| (name.to_owned(), metric)).collect()
+}
+
+/// The longest time without an answer that was missed in a row, and how far off that may be.
+fn outage(run: &Measured) -> [(String, Metric); 2] {
+    let down = Found::of(run, 0);
+    let ns = |of: fn(&Gap) -> u64| down.longest().map_or(0, of) as f64;
+    [
+        ("outage".into(), Metric::new(ns(Gap::outage_ns), "ns", Some(Better::Lower))),
+        ("outage_error".into(), Metric::new(ns(Gap::error_ns), "ns", None)),
+    ]
 }
