@@ -51,6 +51,12 @@ fn wrong_usage_is_told_from_failure() {
     fails(&["load", "http", "http://127.0.0.1:9/", "-c", "2", "-t", "3"], 2, "--threads is 3");
     fails(&["load", "http", "http://127.0.0.1:9/", "--ramp", "5:1:1"], 2, "--ramp is \"5:1:1\"");
     fails(&["load", "http", "http://127.0.0.1:9/", "-H", "A"], 2, "a header is `Name: value`");
+    fails(&["load", "http", "http://127.0.0.1:9/", "-s", "2"], 2, "--http2");
+    fails(&["load", "http", "http://127.0.0.1:9/", "--http2", "-s", "0"], 2, "--streams is 0");
+    fails(&["load", "grpc", "http://127.0.0.1:9/a"], 2, "no method of gRPC");
+    fails(&["load", "grpc", "http://127.0.0.1:9/a.B/C", "-r", "1,1"], 2, "--size asks");
+    fails(&["load", "grpc", "http://127.0.0.1:9", "-H", "Upgrade: x"], 2, "none of HTTP/2");
+    fails(&["load", "matrix", "--me", "a", "--listen", "127.0.0.1:0"], 2, "--peers");
     fails(&["load", "rr", "nowhere"], 2, "no HOST:PORT");
     fails(&["load", "udp-rr", "127.0.0.1:9", "-r", "1,70000"], 2, "a datagram holds");
     fails(&["load", "stamp"], 2, "--reflect");

@@ -21,13 +21,6 @@ pub fn trial(
     run: &Measured,
     summary: &Summary,
 ) -> Result<Trial> {
-    let histograms = [
-        ("response", &summary.response),
-        ("residence", &summary.residence),
-        ("lateness", &summary.lateness),
-        ("one_way_forward", &summary.forward),
-        ("one_way_backward", &summary.backward),
-    ];
     Ok(Trial {
         test: "stamp".into(),
         from: hostname(),
@@ -36,10 +29,24 @@ pub fn trial(
         duration_ns: run.duration_ns,
         settings,
         metrics: metrics(summary),
-        histograms: encode(histograms)?,
+        histograms: histograms(summary)?,
         intervals: Vec::new(),
         warnings: summary.warnings.clone(),
     })
+}
+
+/// The distributions of a run.
+///
+/// # Errors
+/// None that is known; encoding could in theory fail.
+pub fn histograms(summary: &Summary) -> Result<BTreeMap<String, Histogram>> {
+    encode([
+        ("response", &summary.response),
+        ("residence", &summary.residence),
+        ("lateness", &summary.lateness),
+        ("one_way_forward", &summary.forward),
+        ("one_way_backward", &summary.backward),
+    ])
 }
 
 /// Distributions that hold something, as standard tools read them.
@@ -54,7 +61,9 @@ pub fn encode<const N: usize>(
         .collect()
 }
 
-fn metrics(summary: &Summary) -> BTreeMap<String, Metric> {
+/// The figures of a run.
+#[must_use]
+pub fn metrics(summary: &Summary) -> BTreeMap<String, Metric> {
     let losses = &summary.losses;
     let share = |part: u64, all: u64| part as f64 / all.max(1) as f64;
     let counts = [
