@@ -188,6 +188,7 @@ mod tests {
                 WireKind::Throughput(throughput()),
                 WireKind::Throughput(udp),
                 WireKind::Probes(Probes::default()),
+                requests(RequestProtocol::Grpc),
                 requests(RequestProtocol::Http),
                 requests(RequestProtocol::Rr),
                 requests(RequestProtocol::Crr),

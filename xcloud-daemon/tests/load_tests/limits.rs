@@ -6,7 +6,7 @@ use xcloud_proto::loadtest::v1::{
     Throughput, load_test_spec::Kind,
 };
 
-use crate::harness::{Aggregator, LEAVE, spec, stamp, throughput};
+use crate::harness::{Aggregator, LEAVE, requests, spec, stamp, throughput};
 
 async fn refused(aggregator: &Aggregator, spec: LoadTestSpec, code: Code, says: &str) {
     let status = aggregator.create(spec).await.expect_err(says);
@@ -95,6 +95,9 @@ async fn what_makes_no_sense_is_told() {
     refused(&aggregator, itself, Code::InvalidArgument, "same endpoint").await;
     refused(&aggregator, spec(stamp(), 0), Code::InvalidArgument, "duration").await;
     refused(&aggregator, LoadTestSpec::default(), Code::InvalidArgument, "from").await;
+    let Kind::Requests(wish) = requests(RequestProtocol::Http) else { panic!("requests") };
+    let body = Kind::Requests(Requests { request_bytes: 1, ..wish });
+    refused(&aggregator, spec(body, 1), Code::InvalidArgument, "HTTP").await;
 }
 
 #[tokio::test]
