@@ -2,6 +2,7 @@
 //! have a false clock, and with an implementation that others wrote.
 
 mod convergence;
+mod endpoints;
 mod faults;
 mod harness;
 mod interop;
