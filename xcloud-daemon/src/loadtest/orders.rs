@@ -193,7 +193,6 @@ mod tests {
                 requests(RequestProtocol::Rr),
                 requests(RequestProtocol::Crr),
                 requests(RequestProtocol::UdpRr),
-                requests(RequestProtocol::Grpc),
             ] {
                 sender(kind, to);
             }
