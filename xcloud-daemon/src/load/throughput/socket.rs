@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{
@@ -18,6 +19,9 @@ use super::{
 
 /// How often a thread that waits for its socket looks whether the test is over.
 pub const TICK: Duration = Duration::from_millis(100);
+
+/// Bytes of a datagram receiver's buffer, unless the plan says how many.
+const DATAGRAM_BUFFER: usize = 8 << 20;
 
 /// Which addresses a host name may stand for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -140,6 +144,8 @@ pub fn prepare(socket: &Socket, plan: &Plan) -> Result<()> {
             .set_recv_buffer_size(window)
             .and_then(|()| socket.set_send_buffer_size(window))
             .with_context(|| format!("setting socket buffers of {window} bytes"))?;
+    } else if plan.protocol == Protocol::Udp {
+        hold_datagrams(socket);
     }
     if plan.tos > 0 {
         let tos = u32::from(plan.tos);
@@ -148,6 +154,15 @@ pub fn prepare(socket: &Socket, plan: &Plan) -> Result<()> {
             .with_context(|| format!("setting type of service {tos}"))?;
     }
     Ok(())
+}
+
+/// Makes room for what comes while a receiver is off the processor: what overflows there would be told as lost by the
+/// path. The usual buffer holds a millisecond of 1 Gbit/s.
+fn hold_datagrams(socket: &Socket) {
+    if setsockopt(socket, sockopt::RcvBufForce, &DATAGRAM_BUFFER).is_err() {
+        // Without privilege as much as net.core.rmem_max allows; none of it is needed for a test.
+        let _ = socket.set_recv_buffer_size(DATAGRAM_BUFFER);
+    }
 }
 
 fn prepare_tcp(socket: &Socket, plan: &Plan) -> Result<()> {
@@ -182,4 +197,26 @@ pub fn congestion(socket: &Socket) -> Option<String> {
 pub fn plain(address: Option<SocketAddr>) -> SocketAddr {
     let address = address.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::throughput::params::tests::plan;
+
+    /// The receive buffer of a datagram socket set up for a window.
+    fn buffer(window: Option<usize>) -> usize {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");
+        prepare(&socket, &Plan { protocol: Protocol::Udp, window, tos: 0, ..plan() })
+            .expect("set up");
+        socket.recv_buffer_size().expect("told")
+    }
+
+    #[test]
+    fn a_datagram_receiver_has_room_unless_it_is_told_how_much() {
+        let usual = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");
+        assert!(buffer(None) > usual.recv_buffer_size().expect("told"));
+        // The kernel doubles it for its own needs.
+        assert_eq!(buffer(Some(64 << 10)), 128 << 10);
+    }
 }
