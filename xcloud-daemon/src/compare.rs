@@ -18,6 +18,8 @@ pub mod stats;
 pub mod table;
 
 #[cfg(test)]
+mod promises;
+#[cfg(test)]
 pub(crate) mod simulated;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use super::{
         Design,
         family::adjust,
         interval::Interval,
-        power::Power,
+        power::{Power, caution},
         verdict::{Evidence, Verdict},
     },
 };
@@ -22,6 +22,8 @@ pub struct Candidate {
     /// Standard deviation from trial to trial of the logarithm, for paired arms of its difference; `None` where there are
     /// no logarithms.
     pub spread: Option<f64>,
+    /// How many comparisons it is like one of within its group.
+    pub rivals: f64,
 }
 
 /// Gives each comparison its verdict. A group's p values hold the error within the group.
@@ -57,7 +59,7 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn one(&mut self, candidate: Candidate, adjusted: Option<f64>) -> Comparison {
-        let Candidate { mut shown, evidence, spread } = candidate;
+        let Candidate { mut shown, evidence, spread, rivals } = candidate;
         let alpha = self.question.alpha;
         let raised = Evidence {
             p: adjusted.unwrap_or(1.0),
@@ -68,16 +70,20 @@ impl Judge<'_> {
         shown.p_adjusted = adjusted;
         shown.verdict = raised.verdict(alpha);
         if let Some(spread) = spread.filter(|_| shown.verdict != Verdict::NotJudged) {
-            self.add_power(&mut shown, spread);
+            self.add_power(&mut shown, spread, rivals);
         }
         shown
     }
 
     /// At the level that a comparison gets which is the first of all to be shown.
-    fn add_power(&mut self, shown: &mut Comparison, spread: f64) {
+    fn add_power(&mut self, shown: &mut Comparison, spread: f64, rivals: f64) {
         let Question { design, alpha, effect, .. } = *self.question;
-        let level = alpha / self.families;
+        // Whole numbers, so that few levels have to be computed.
+        let level = alpha / self.families / rivals.ceil();
         let [n, m] = shown.trials;
+        let freedom =
+            if design == Design::Paired { n.saturating_sub(1) } else { (n + m).saturating_sub(2) };
+        let spread = spread * caution(freedom, level);
         // With values that do not differ at all the shift in units of their spread is beyond any number.
         let shift = (effect.ln_1p() / spread).min(1e6);
         shown.trials_needed = self.power.trials_needed(shift, design, level);

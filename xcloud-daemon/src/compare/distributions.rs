@@ -180,7 +180,8 @@ impl Named<'_> {
             .each_ref()
             .map(|values| values.iter().map(|value| value.ln()).collect::<Vec<_>>());
         let spread = spread(&a, &b, self.question.design).map(|spread| spread.max(shift.spread()));
-        Candidate { shown, evidence, spread: spread.filter(|spread| spread.is_finite()) }
+        let spread = spread.filter(|spread| spread.is_finite());
+        Candidate { shown, evidence, spread, rivals: shift.rivals }
     }
 
     /// Requests that had not ended may belong anywhere above: enough of them reach down to this quantile.

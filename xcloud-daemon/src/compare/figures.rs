@@ -73,7 +73,7 @@ fn candidate(
         verdict: Verdict::NotJudged,
     };
     let evidence = Evidence { better, ..scaled.evidence };
-    Some(Candidate { shown, evidence, spread: scaled.spread })
+    Some(Candidate { shown, evidence, spread: scaled.spread, rivals: 1.0 })
 }
 
 /// The figure in all trials that have it; of paired trials, where both have it.

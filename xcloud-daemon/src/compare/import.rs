@@ -54,6 +54,9 @@ pub fn read(path: &Path) -> Result<Run> {
 }
 
 fn recognise(text: &str, label: &str) -> Result<Run> {
+    if text.trim().is_empty() {
+        bail!("it is empty");
+    }
     if !text.trim_start().starts_with('{') {
         return if wrk::is(text) {
             wrk::run(text, label)

@@ -125,7 +125,7 @@ fn what_is_not_known_is_refused_by_name() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("x");
     for (text, says) in [
-        ("", "no output of a tool known here"),
+        ("", "it is empty"),
         ("hello", "no output of a tool known here"),
         ("{\"a\":1}", "of no tool known here"),
         ("{\"a\":", "no JSON object"),

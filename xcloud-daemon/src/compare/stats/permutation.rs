@@ -51,20 +51,8 @@ impl Labels {
     /// least the one seen. `seen` has one value a statistic; `under` has one row a labelling.
     #[must_use]
     pub fn largest_p(&self, seen: &[f64], under: &[Vec<f64>]) -> Vec<f64> {
-        let spread = |at: usize| {
-            let sum: f64 = under.iter().map(|row| row[at] * row[at]).sum();
-            (sum / under.len() as f64).sqrt()
-        };
-        let spreads: Vec<f64> = (0..seen.len()).map(spread).collect();
-        let scaled =
-            |value: f64, spread: f64| if spread > 0.0 { value.abs() / spread } else { 0.0 };
-        let largest = |row: &Vec<f64>| {
-            row.iter()
-                .zip(&spreads)
-                .map(|(value, spread)| scaled(*value, *spread))
-                .fold(0.0, f64::max)
-        };
-        let largest: Vec<f64> = under.iter().map(largest).collect();
+        let spreads = spreads(under);
+        let largest = largest(under, &spreads);
         let itself = if self.complete { 0.0 } else { 1.0 };
         let p = |(value, spread): (&f64, &f64)| {
             let wanted = scaled(*value, *spread) * (1.0 - 1e-9);
@@ -73,6 +61,45 @@ impl Labels {
         };
         seen.iter().zip(&spreads).map(p).collect()
     }
+}
+
+/// How many comparisons each of several statistics is like one of, when the largest of them decides: how often any of them
+/// reaches what a twentieth of the largest do, over how often it does so itself. From 1, where the others add nothing, to
+/// their number.
+#[must_use]
+pub fn rivals(under: &[Vec<f64>]) -> Vec<f64> {
+    let spreads = spreads(under);
+    let mut largest = largest(under, &spreads);
+    largest.sort_unstable_by(f64::total_cmp);
+    let Some(threshold) = largest.get(largest.len() * 19 / 20) else { return Vec::new() };
+    let threshold = threshold * (1.0 - 1e-9);
+    let reaching = largest.iter().filter(|one| **one >= threshold).count() as f64;
+    let own = |(at, spread): (usize, &f64)| {
+        let own = under.iter().filter(|row| scaled(row[at], *spread) >= threshold).count();
+        (reaching / own.max(1) as f64).clamp(1.0, spreads.len() as f64)
+    };
+    spreads.iter().enumerate().map(own).collect()
+}
+
+/// The root mean square of each statistic.
+fn spreads(under: &[Vec<f64>]) -> Vec<f64> {
+    let spread = |at: usize| {
+        let sum: f64 = under.iter().map(|row| row[at] * row[at]).sum();
+        (sum / under.len() as f64).sqrt()
+    };
+    (0..under.first().map_or(0, Vec::len)).map(spread).collect()
+}
+
+fn scaled(value: f64, spread: f64) -> f64 {
+    if spread > 0.0 { value.abs() / spread } else { 0.0 }
+}
+
+/// The largest statistic of each labelling.
+fn largest(under: &[Vec<f64>], spreads: &[f64]) -> Vec<f64> {
+    let largest = |row: &Vec<f64>| {
+        row.iter().zip(spreads).map(|(value, spread)| scaled(*value, *spread)).fold(0.0, f64::max)
+    };
+    under.iter().map(largest).collect()
 }
 
 /// All ways to choose `size` of `of`.
@@ -162,6 +189,21 @@ mod tests {
         assert!((p - labels(5, 5, Design::Unpaired).smallest_p()).abs() < 1e-12);
         assert!(p_of_means(&[1.0, 4.0, 6.0, 7.0, 2.0, 3.0, 5.0, 8.0], 4) > 0.9);
         assert_eq!(p_of_means(&[3.0; 8], 4), 1.0);
+    }
+
+    #[test]
+    fn statistics_that_say_the_same_are_like_one() {
+        let mut random = Random::new(4);
+        let mut rows = |own: bool| -> Vec<Vec<f64>> {
+            let mut row = || {
+                let common = random.normal();
+                (0..4).map(|_| if own { random.normal() } else { common }).collect()
+            };
+            (0..10_000).map(|_| row()).collect()
+        };
+        assert_eq!(rivals(&rows(false)), [1.0; 4]);
+        assert!(rivals(&rows(true)).iter().all(|count| (3.2..=4.0).contains(count)));
+        assert_eq!(rivals(&[]), [0.0; 0]);
     }
 
     #[test]

@@ -50,6 +50,17 @@ impl Power {
     }
 }
 
+/// By how much a standard deviation that was estimated with so many degrees of freedom is to be taken larger, so that what
+/// is planned with it finds the difference with probability [`POWER`] on average over all estimates, too small ones among
+/// them: the noncentral t distribution, as the normal one approximates it, over the normal one itself.
+#[must_use]
+pub fn caution(freedom: usize, alpha: f64) -> f64 {
+    let (z, q) = (normal::quantile(1.0 - alpha / 2.0), normal::quantile(POWER));
+    let twice = 2.0 * freedom.max(1) as f64;
+    let widened = (1.0 + (z * z - q * q) / twice).sqrt();
+    (z + q * widened) / (1.0 - q * q / twice) / (z + q)
+}
+
 /// How many trials an arm needs before anything at all can be shown at level `alpha`.
 #[must_use]
 pub fn fewest_trials(design: Design, alpha: f64) -> Option<usize> {
@@ -103,6 +114,14 @@ mod tests {
         assert_eq!(power.detectable(3, 3, Design::Unpaired, 0.05), f64::INFINITY);
         assert_eq!(fewest_trials(Design::Unpaired, 0.05), Some(4));
         assert_eq!(fewest_trials(Design::Paired, 0.05), Some(6));
+    }
+
+    #[test]
+    fn fewer_trials_of_a_pilot_make_more_cautious() {
+        let shown = [4, 10, 40, 10_000].map(|freedom| caution(freedom, 0.05));
+        for (one, wanted) in shown.iter().zip([1.16, 1.06, 1.015, 1.0]) {
+            assert!((one - wanted).abs() < 0.01, "{shown:?}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{
     Design, bootstrap,
     grid::{Grid, add},
     interval::Interval,
-    permutation::Labels,
+    permutation::{Labels, rivals},
     random::Random,
 };
 
@@ -35,6 +35,8 @@ pub struct QuantileShift {
     pub p: f64,
     /// The smallest that p could have been.
     pub smallest_p: f64,
+    /// How many comparisons it is like one of, since the other quantiles share the level.
+    pub rivals: f64,
     trials: [usize; 2],
     design: Design,
 }
@@ -93,7 +95,7 @@ pub fn shifts(
         Labels::new(trials[0], trials[1], design, &mut Random::named(chance.seed, "labels"));
     let seen = log_ratios(&merged);
     let under: Vec<Vec<f64>> = labels.iter().map(|way| relabelled(grid, way, quantiles)).collect();
-    let ps = labels.largest_p(&seen, &under);
+    let (ps, rivals) = (labels.largest_p(&seen, &under), rivals(&under));
     let shift = |(at, quantile): (usize, &f64)| QuantileShift {
         quantile: *quantile,
         values: [merged[0][at], merged[1][at]],
@@ -101,6 +103,7 @@ pub fn shifts(
         differences: drawn.iter().map(|arms| arms[1][at] - arms[0][at]).collect(),
         p: ps[at],
         smallest_p: labels.smallest_p(),
+        rivals: rivals[at],
         trials,
         design,
     };

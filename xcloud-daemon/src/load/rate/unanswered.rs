@@ -31,11 +31,11 @@ pub fn error<'a>(target: &Target, runs: impl IntoIterator<Item = &'a Tally>) -> 
     let all: Vec<_> = all.map(|(name, count)| format!("{} {name}", grouped(count))).collect();
     let most = Failure::ALL.into_iter().zip(failed).max_by_key(|(_, count)| *count);
     let most = most.filter(|(_, count)| *count > unfinished).map(|(kind, _)| kind);
+    let (name, address) = (&target.name, target.address.to_string());
+    let to = if *name == address { address } else { format!("{name} ({address})") };
     Some(anyhow!(
-        "none of {} requests to {} ({}) was answered well: {}; {}",
+        "none of {} requests to {to} was answered well: {}; {}",
         grouped(due),
-        target.name,
-        target.address,
         all.join(", "),
         look_at(most, target.transport)
     ))
@@ -43,6 +43,9 @@ pub fn error<'a>(target: &Target, runs: impl IntoIterator<Item = &'a Tally>) -> 
 
 fn look_at(most: Option<Failure>, transport: Transport) -> &'static str {
     match most {
+        Some(Failure::Connect) if transport == Transport::Udp => {
+            "nothing listens there: start `xcloud load responder`"
+        }
         Some(Failure::Connect) => "look whether the server still runs and takes connections",
         Some(Failure::Reset) => {
             "connections end before the answer: look whether this is the server's port and protocol, and at its log"
