@@ -54,6 +54,11 @@ fn wrong_usage_is_told_from_failure() {
     fails(&["load", "rr", "nowhere"], 2, "no HOST:PORT");
     fails(&["load", "udp-rr", "127.0.0.1:9", "-r", "1,70000"], 2, "a datagram holds");
     fails(&["load", "stamp"], 2, "--reflect");
+    fails(&["load", "suite", "crosscloud"], 2, "--result");
+    fails(&["load", "suite", "crosscloud", "--keep", "rounds"], 2, "--every");
+    fails(&["load", "suite", "nowhere", "--result", "a.json"], 2, "there is crosscloud");
+    fails(&["load", "suite", "crosscloud", "--dry-run", "--step", "x"], 2, "tcp-1, tcp-10");
+    fails(&["load", "suite", "crosscloud", "--dry-run", "--fact", "x"], 2, "NAME=VALUE");
     fails(
         &["load", "stamp", "--to", "127.0.0.1:9", "--reflect", "127.0.0.1:0"],
         2,
