@@ -45,6 +45,10 @@ fn wrong_usage_is_told_from_failure() {
     fails(&["observe", "--kind", "other"], 2, "possible values");
     fails(&["aggregator", "--listen", "nowhere"], 2, "neither IP:PORT");
     fails(&["aggregator", "--join-capacity", "0"], 2, "--join-capacity is 0");
+    fails(&["aggregator", "--load-max-rate", "1G"], 2, "without --allow-load-tests");
+    fails(&["agent", "--load-tests"], 2, "--load-address");
+    fails(&["load", "endpoint", "--address", "0.0.0.0"], 2, "address is none");
+    fails(&["load", "run", "--from", "a", "--to", "a", "stamp"], 2, "same endpoint");
     fails(&["aggregator", "--interval", "1h", "--retention", "1m"], 2, "--retention is 1m");
     fails(&["load", "http", "https://a/"], 2, "asks for encryption");
     fails(&["load", "http", "http://127.0.0.1:9/", "-R", "0"], 2, "--rate is 0");
