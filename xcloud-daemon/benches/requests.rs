@@ -1,8 +1,10 @@
-//! `xcloud load http` beside wrk: `cargo bench --bench requests`, or `cargo xtask bench requests`.
+//! `xcloud load http` beside wrk, and `grpc` beside `rr`: `cargo bench --bench requests`, or `cargo xtask bench
+//! requests`.
 //!
 //! nginx with one worker on the first processor, the client with one thread on the second, a page of 10 KB. Closed loop
 //! at 64 and 1 000 connections, interleaved A B B A, and each pair's ratio; then 2 000 requests a second over 100
-//! connections, whose response times from the intended and from the real send time must agree.
+//! connections, whose response times from the intended and from the real send time must agree. At last the same rate of
+//! calls and of `rr`'s requests to our own responder, in turns: what HTTP/2 adds to the median.
 
 use std::{
     fs,
@@ -37,7 +39,52 @@ fn main() -> Result<()> {
     for connections in [64, 1_000] {
         closed_loop(&url, connections)?;
     }
-    constant_rate(&url)
+    constant_rate(&url)?;
+    beside_rr()
+}
+
+/// A call beside a request of `rr`, both with payloads of two bytes.
+fn beside_rr() -> Result<()> {
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let address = format!("127.0.0.1:{port}");
+    let program = env!("CARGO_BIN_EXE_xcloud");
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0", program, "load", "responder", "--listen", &address]);
+    let _responder = Server(command.spawn().context("running a responder")?);
+    let there = |_| {
+        thread::sleep(Duration::from_millis(10));
+        TcpStream::connect(&address).is_ok()
+    };
+    ensure!((0..200).any(there), "the responder does not listen");
+    let url = format!("http://{address}");
+    let (mut added, mut late) = (Vec::new(), Vec::new());
+    for pair in 0..PAIRS {
+        let busy = if calm() { "" } else { " (busy machine)" };
+        let load = |words: &[&str]| -> Result<(f64, f64)> {
+            let flags = ["-t", "1", "-c", "100", "-R", "2000", "-d", "4s", "-r", "2,2"];
+            let trial = xcloud(&[words, &flags[..]].concat())?;
+            let p50 =
+                |name| Ok::<_, anyhow::Error>(histogram(&trial, name)?.value_at_quantile(0.5));
+            Ok((p50("response")? as f64 / 1e3, p50("lateness")? as f64 / 1e3))
+        };
+        let (rr, grpc) = (["rr", address.as_str()], ["grpc", url.as_str()]);
+        let (rr, grpc) = if pair % 2 == 0 {
+            let first = load(&rr)?;
+            (first, load(&grpc)?)
+        } else {
+            let first = load(&grpc)?;
+            (load(&rr)?, first)
+        };
+        println!("2000/s, 100 connections: p50 rr {:.0} us, grpc {:.0} us{busy}", rr.0, grpc.0);
+        added.push(grpc.0 - rr.0);
+        late.push(grpc.1 - rr.1);
+    }
+    println!(
+        "grpc's p50 is {:.0} us above rr's, its lateness {:.0} us (medians of {PAIRS} pairs)",
+        median(&mut added),
+        median(&mut late)
+    );
+    Ok(())
 }
 
 /// Requests per second of both, and what each took of its processor.
@@ -72,7 +119,7 @@ fn constant_rate(url: &str) -> Result<()> {
     let mut apart = Vec::new();
     for _ in 0..3 {
         let busy = if calm() { "" } else { " (busy machine)" };
-        let trial = xcloud(url, &["-t", "1", "-c", "100", "-R", "2000", "-d", "10s"])?;
+        let trial = xcloud(&["http", url, "-t", "1", "-c", "100", "-R", "2000", "-d", "10s"])?;
         let us = |name: &str, quantile| -> Result<f64> {
             Ok(histogram(&trial, name)?.value_at_quantile(quantile) as f64 / 1e3)
         };
@@ -93,14 +140,14 @@ fn constant_rate(url: &str) -> Result<()> {
 
 fn xcloud_rate(url: &str, connections: u32) -> Result<f64> {
     let (connections, duration) = (connections.to_string(), format!("{SECONDS}s"));
-    let trial = xcloud(url, &["-t", "1", "-c", &connections, "-d", &duration])?;
+    let trial = xcloud(&["http", url, "-t", "1", "-c", &connections, "-d", &duration])?;
     ensure!(trial.metrics["failed_share"].value == 0.0, "requests failed: {:?}", trial.metrics);
     Ok(trial.metrics["achieved_rate"].value)
 }
 
-fn xcloud(url: &str, flags: &[&str]) -> Result<Trial> {
+fn xcloud(words: &[&str]) -> Result<Trial> {
     let program = env!("CARGO_BIN_EXE_xcloud");
-    let words = [&["-c", "1", program, "load", "http", url, "-o", "json"], flags].concat();
+    let words = [&["-c", "1", program, "load"], words, &["-o", "json"]].concat();
     let output = Command::new("taskset").args(words).output().context("running xcloud")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut run: Run = serde_json::from_slice(&output.stdout)?;
@@ -160,11 +207,11 @@ fn median(values: &mut [f64]) -> f64 {
     }
 }
 
-struct Nginx(Child);
+struct Server(Child);
 
-impl Drop for Nginx {
+impl Drop for Server {
     fn drop(&mut self) {
-        // Its master ends its worker before it ends.
+        // nginx's master ends its worker before it ends.
         let pid = i32::try_from(self.0.id()).map(Pid::from_raw);
         if pid.is_ok_and(|pid| kill(pid, Signal::SIGTERM).is_ok()) {
             let _ = self.0.wait();
@@ -172,7 +219,7 @@ impl Drop for Nginx {
     }
 }
 
-fn serve(folder: &Path) -> Result<(Nginx, String)> {
+fn serve(folder: &Path) -> Result<(Server, String)> {
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let root = folder.display();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -193,7 +240,7 @@ fn serve(folder: &Path) -> Result<(Nginx, String)> {
     let path = std::env::var("PATH").unwrap_or_default();
     let child =
         command.env("PATH", format!("{path}:/usr/sbin")).spawn().context("running nginx")?;
-    let mut nginx = Nginx(child);
+    let mut nginx = Server(child);
     for _ in 0..200 {
         if TcpStream::connect(("127.0.0.1", port)).is_ok() {
             return Ok((nginx, format!("http://127.0.0.1:{port}/page")));

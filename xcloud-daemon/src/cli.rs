@@ -2,8 +2,10 @@
 
 pub mod compare;
 pub mod ends;
+pub mod grpc;
 pub mod load;
 pub mod loadtest;
+pub mod matrix;
 pub mod rate;
 pub mod stamp;
 pub mod suite;

@@ -2,8 +2,11 @@
 
 pub mod convergence;
 mod environment;
+pub mod grpc;
 pub mod http;
+pub mod http2;
 mod interrupt;
+pub mod matrix;
 pub mod rate;
 pub(crate) mod ready;
 pub mod responder;
@@ -25,12 +28,14 @@ use crate::{cli::load::LoadCommand, loadtest};
 pub fn run(command: LoadCommand) -> Result<()> {
     match command {
         LoadCommand::Http(args) => http::run(&args),
+        LoadCommand::Grpc(args) => grpc::run(&args),
         LoadCommand::Rr(args) => rr::run(&args, rate::slot::Transport::Tcp),
         LoadCommand::Crr(args) => rr::run(&args, rate::slot::Transport::TcpEach),
         LoadCommand::UdpRr(args) => rr::run(&args, rate::slot::Transport::Udp),
         LoadCommand::Responder(args) => responder::run(&args),
         LoadCommand::Throughput(args) => throughput::run(&args),
         LoadCommand::Stamp(args) => stamp::run(&args),
+        LoadCommand::Matrix(args) => matrix::run(&args),
         LoadCommand::Convergence(args) => convergence::run(&args),
         LoadCommand::Suite(args) => suite::run(&args),
         LoadCommand::Endpoint(args) => loadtest::endpoint::run(&args),

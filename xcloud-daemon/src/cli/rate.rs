@@ -92,6 +92,12 @@ pub struct HttpArgs {
     /// Body to send: text, or @FILE
     #[arg(long, value_name = "TEXT")]
     pub body: Option<String>,
+    /// Speak HTTP/2 from the first byte on, without encryption
+    #[arg(long)]
+    pub http2: bool,
+    /// Requests at once on a connection
+    #[arg(short, long, default_value_t = 1, requires = "http2")]
+    pub streams: u32,
     /// How
     #[command(flatten)]
     pub rate: RateArgs,

@@ -1,4 +1,4 @@
-//! `xcloud load http`: HTTP/1.1 against any server.
+//! `xcloud load http`: HTTP/1.1 or HTTP/2 against any server.
 
 pub mod answer;
 mod chunked;
@@ -6,7 +6,10 @@ pub mod target;
 
 use anyhow::Result;
 
-use super::rate::{command, protocol::Protocol, slot::Transport};
+use super::{
+    http2::{self, reply::Kind},
+    rate::{command, slot::Transport, turns::Turns},
+};
 use crate::cli::rate::HttpArgs;
 
 use answer::HttpAnswer;
@@ -18,7 +21,7 @@ pub struct Http {
     head: bool,
 }
 
-impl Protocol for Http {
+impl Turns for Http {
     type Answer = HttpAnswer;
 
     fn answer(&self) -> HttpAnswer {
@@ -37,14 +40,27 @@ impl Protocol for Http {
 pub fn run(args: &HttpArgs) -> Result<()> {
     let url = target::parse(&args.url)?;
     let body = target::body(args.body.as_deref())?;
-    let request = target::request(&url, &args.method, &args.headers, &body)?;
-    let protocol = Http { request, head: args.method == "HEAD" };
-    let target = command::Target {
+    let head = args.method == "HEAD";
+    let mut target = command::Target {
         test: "http",
         name: args.url.clone(),
         address: command::resolve(&url.host, url.port)?,
         transport: Transport::Tcp,
         settings: vec![("method", args.method.clone()), ("body_bytes", body.len().to_string())],
     };
-    command::run(&args.rate, &target, &protocol)
+    if args.http2 {
+        target.test = "http2";
+        target.settings.push(("streams", args.streams.to_string()));
+        let request = http2::request::Request {
+            method: &args.method,
+            path: &url.path,
+            headers: &args.headers,
+            body,
+            kind: Kind::Http { head_only: head },
+            streams: args.streams,
+        };
+        return command::run(&args.rate, &target, &http2::request::encode(&url, request)?);
+    }
+    let request = target::request(&url, &args.method, &args.headers, &body)?;
+    command::run(&args.rate, &target, &Http { request, head })
 }

@@ -1,4 +1,4 @@
-//! The engine behind `xcloud load http|rr|crr|udp-rr`: sends requests when they are meant to be sent, whatever the other
+//! The engine behind `xcloud load http|grpc|rr|crr|udp-rr`: sends requests when they are meant to be sent, whatever the other
 //! side does, and accounts for each.
 
 pub mod command;
@@ -15,6 +15,7 @@ pub mod slot;
 pub mod tally;
 pub mod timer;
 pub mod timings;
+pub mod turns;
 pub mod verdict;
 pub mod worker;
 

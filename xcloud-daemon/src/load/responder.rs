@@ -1,8 +1,9 @@
 //! `xcloud load responder`: the other side of load tests. Answers requests of `xcloud load rr`, `crr` and `udp-rr`, and
-//! HTTP at `/payload?size=&delay=&status=`, all on one port.
+//! HTTP at `/payload?size=&delay=&status=`, and gRPC, all on one port.
 
 mod connection;
 mod datagrams;
+mod http2;
 mod request;
 mod serve;
 
@@ -12,6 +13,9 @@ use anyhow::{Context as _, Result};
 
 use super::{rate::timer::nanoseconds, ready};
 use crate::cli::rate::ResponderArgs;
+
+/// What payloads are made of.
+static PATTERN: [u8; 64 << 10] = [b'x'; 64 << 10];
 
 /// What a request may ask for.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +60,7 @@ pub fn run(args: &ResponderArgs) -> Result<()> {
     let address = tcp.local_addr().context("asking for the port")?;
     let udp = UdpSocket::bind(address).with_context(listening(address))?;
     eprintln!(
-        "xcloud: answering on {address}, TCP, UDP and http://{address}/payload?size=&delay=&status="
+        "xcloud: answering on {address}, TCP, UDP, gRPC and http://{address}/payload?size=&delay=&status="
     );
     ready::tell(&args.ready, address)?;
     serve::serve(tcp, udp, limits, args.duration)

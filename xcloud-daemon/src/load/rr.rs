@@ -6,9 +6,9 @@ use anyhow::Result;
 
 use super::rate::{
     command,
-    protocol::{Answer, Progress, Protocol},
     slot::Transport,
     timer::nanoseconds,
+    turns::{Answer, Progress, Turns},
 };
 use crate::{cli::rate::RrArgs, usage::usage};
 
@@ -36,7 +36,7 @@ impl Rr {
     }
 }
 
-impl Protocol for Rr {
+impl Turns for Rr {
     type Answer = RrAnswer;
 
     fn answer(&self) -> RrAnswer {
@@ -148,7 +148,8 @@ pub fn run(args: &RrArgs, transport: Transport) -> Result<()> {
     command::run(&args.rate, &target, &Rr::new(ask, datagrams))
 }
 
-fn sizes(text: &str) -> Result<(u32, u32)> {
+/// Bytes of a request and of its answer.
+pub(crate) fn sizes(text: &str) -> Result<(u32, u32)> {
     let parsed = text
         .split_once(',')
         .and_then(|(request, answer)| Some((request.parse().ok()?, answer.parse().ok()?)));

@@ -11,8 +11,7 @@ use anyhow::{Context as _, Result};
 use tokio::sync::{broadcast, broadcast::error::RecvError, mpsc};
 use tokio_util::sync::CancellationToken;
 use xcloud_proto::loadtest::v1::{
-    AttendResponse, LoadEndpoint, LoadTest, LoadTestState, RequestProtocol, WatchLoadTestResponse,
-    report::News,
+    AttendResponse, LoadEndpoint, LoadTest, LoadTestState, WatchLoadTestResponse, report::News,
 };
 
 use super::{
@@ -23,7 +22,7 @@ use super::{
     limits::{Limits, Over},
     refusal::Refusal,
     registry::Registry,
-    spec::{Kind, Spec},
+    spec::Spec,
 };
 use crate::{cost::tariff::Tariffs, result::Run};
 
@@ -120,9 +119,6 @@ impl Director {
     /// It may not.
     pub fn judge(&self, spec: &Spec) -> Result<(Spec, LoadTest), Refusal> {
         let limits = self.allowed()?;
-        if let Kind::Requests { protocol: RequestProtocol::Grpc, .. } = spec.kind {
-            return Err(Refusal::Unable("endpoints of this version cannot send gRPC".into()));
-        }
         let ends = {
             let registry = self.lock();
             let (from, to) = registry.ends(spec)?;

@@ -132,7 +132,7 @@ impl Part {
             aggregator: errand.aggregator.as_ref(),
             result: &result,
         };
-        let arguments = orders::send(spec, &how).map_err(anyhow::Error::msg)?;
+        let arguments = orders::send(spec, &how);
         let mut child = child::start(&arguments, Stdio::piped())?;
         let words = last_words(child.stderr.take());
         let output = child.stdout.take().context("the process has no output")?;

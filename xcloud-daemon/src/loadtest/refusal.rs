@@ -13,8 +13,6 @@ pub enum Refusal {
     Unknown(String),
     /// Not now.
     Busy(String),
-    /// This version cannot do it.
-    Unable(String),
     /// There are too many already.
     Full(String),
     /// Something of the aggregator's own failed.
@@ -28,7 +26,6 @@ impl From<Refusal> for Status {
             Refusal::Denied(why) => Self::permission_denied(why),
             Refusal::Unknown(why) => Self::not_found(why),
             Refusal::Busy(why) => Self::failed_precondition(why),
-            Refusal::Unable(why) => Self::unimplemented(why),
             Refusal::Full(why) => Self::resource_exhausted(why),
             Refusal::Broken(why) => Self::internal(why),
         }

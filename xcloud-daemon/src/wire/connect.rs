@@ -28,7 +28,7 @@ const MAX_ANSWER_BYTES: usize = 256 << 20;
 /// # Errors
 /// Nobody answers there.
 pub async fn observer(address: &Address) -> Result<ObserverServiceClient<Channel>> {
-    let channel = asking(address).await?;
+    let channel = aggregator(address).await?;
     Ok(ObserverServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES))
 }
 
@@ -37,11 +37,15 @@ pub async fn observer(address: &Address) -> Result<ObserverServiceClient<Channel
 /// # Errors
 /// Nobody answers there.
 pub async fn load_tests(address: &Address) -> Result<LoadTestServiceClient<Channel>> {
-    let channel = asking(address).await?;
+    let channel = aggregator(address).await?;
     Ok(LoadTestServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES))
 }
 
-async fn asking(address: &Address) -> Result<Channel> {
+/// Connects to the aggregator.
+///
+/// # Errors
+/// Nobody answers there.
+pub async fn aggregator(address: &Address) -> Result<Channel> {
     let channel = channel(address, |endpoint| endpoint).await;
     channel.map_err(|error| innermost(&error)).map_err(|cause| {
         anyhow::anyhow!(

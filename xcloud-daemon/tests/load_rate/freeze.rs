@@ -52,6 +52,38 @@ fn a_server_frozen_over_the_end_is_not_forgotten() {
 }
 
 #[test]
+fn calls_that_share_a_connection_all_wait_for_a_frozen_server() {
+    let responder = Responder::start();
+    let address = responder.address;
+    let load = start(&format!("grpc http://{address} -R 500 -c 2 -s 10 -d 6s"));
+    sleep(2_500);
+    send(Signal::SIGSTOP, &responder.child);
+    sleep(1_500);
+    send(Signal::SIGCONT, &responder.child);
+    let trial = finish(load);
+    assert_eq!((count(&trial, "scheduled"), count(&trial, "done")), (3_000, 3_000));
+    let p99 = quantile_ms(&trial, "response", 0.99);
+    assert!((1_200..2_200).contains(&p99), "{p99} ms");
+    let service = quantile_ms(&trial, "service", 0.99);
+    assert!(service < 1_000, "{service} ms");
+}
+
+#[test]
+fn calls_under_way_when_a_server_freezes_for_good_are_unfinished() {
+    let responder = Responder::start();
+    let address = responder.address;
+    let load = start(&format!("grpc http://{address} -R 200 -c 2 -s 20 -d 3s --drain 500ms"));
+    sleep(2_000);
+    send(Signal::SIGSTOP, &responder.child);
+    let trial = finish(load);
+    send(Signal::SIGCONT, &responder.child);
+    assert_eq!(count(&trial, "scheduled"), 600);
+    let unfinished = count(&trial, "unfinished");
+    assert!(unfinished >= 40, "{unfinished}");
+    assert_eq!(trial.histograms["response"].censored, unfinished);
+}
+
+#[test]
 fn a_stalled_generator_is_late_by_its_own_account() {
     let responder = Responder::start();
     let load = start(&format!("http {} -R 500 -c 50 -d 4s", responder.url("size=10")));

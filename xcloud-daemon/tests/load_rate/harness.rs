@@ -56,7 +56,7 @@ pub(crate) fn load(words: &str) -> Trial {
 /// `scheduled = done + failed by kind + unfinished`, in the whole and over the seconds.
 fn conserved(trial: &Trial) {
     let ended = |count: &dyn Fn(&str) -> u64| {
-        let kinds = ["connect", "reset", "timeout", "status", "protocol"];
+        let kinds = ["connect", "reset", "timeout", "status", "protocol", "refused", "goaway"];
         let failed: u64 = kinds.iter().map(|kind| count(&format!("failed_{kind}"))).sum();
         count("done") + failed + count("unfinished")
     };

@@ -3,7 +3,9 @@
 
 mod files;
 mod freeze;
+mod grpc;
 mod harness;
 mod honest;
 mod hostile;
+mod http2;
 mod nginx;

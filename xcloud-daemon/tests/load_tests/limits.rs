@@ -95,8 +95,9 @@ async fn what_makes_no_sense_is_told() {
     refused(&aggregator, itself, Code::InvalidArgument, "same endpoint").await;
     refused(&aggregator, spec(stamp(), 0), Code::InvalidArgument, "duration").await;
     refused(&aggregator, LoadTestSpec::default(), Code::InvalidArgument, "from").await;
-    let grpc = spec(requests(RequestProtocol::Grpc), 1);
-    refused(&aggregator, grpc, Code::Unimplemented, "gRPC").await;
+    let Kind::Requests(wish) = requests(RequestProtocol::Http) else { panic!("requests") };
+    let body = Kind::Requests(Requests { request_bytes: 1, ..wish });
+    refused(&aggregator, spec(body, 1), Code::InvalidArgument, "HTTP").await;
 }
 
 #[tokio::test]

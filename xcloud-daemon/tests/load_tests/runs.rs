@@ -52,9 +52,13 @@ async fn throughput_is_measured_both_ways() {
 async fn requests_of_every_protocol_are_answered() {
     let aggregator = Aggregator::start(LEAVE);
     let _ends = aggregator.endpoints(["a", "b"]).await;
-    for protocol in
-        [RequestProtocol::Rr, RequestProtocol::Crr, RequestProtocol::UdpRr, RequestProtocol::Http]
-    {
+    for protocol in [
+        RequestProtocol::Rr,
+        RequestProtocol::Crr,
+        RequestProtocol::UdpRr,
+        RequestProtocol::Http,
+        RequestProtocol::Grpc,
+    ] {
         let named = LoadTestSpec { name: "step one".into(), ..spec(requests(protocol), 1) };
         let trial = trial(&aggregator, named).await;
         assert_eq!(trial.test, "step one");

@@ -2,7 +2,7 @@
 //! time bounds how long a body is.
 
 use super::chunked::Chunked;
-use crate::load::rate::protocol::{Answer, Progress};
+use crate::load::rate::turns::{Answer, Progress};
 
 /// Most bytes of an answer's head.
 const MOST_HEAD: usize = 64 << 10;

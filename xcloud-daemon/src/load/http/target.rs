@@ -64,37 +64,48 @@ pub fn body(flag: Option<&str>) -> Result<Vec<u8>> {
 /// # Errors
 /// Method or headers are not such.
 pub fn request(url: &Url, method: &str, headers: &[String], body: &[u8]) -> Result<Vec<u8>> {
-    if method.is_empty() || !method.bytes().all(is_token) {
-        return Err(usage(format!("--method is {method:?}, which is no method of HTTP")));
-    }
-    if method == "CONNECT" {
-        return Err(usage("--method CONNECT makes a tunnel, and nothing to time"));
-    }
+    let pairs = fields(method, headers)?;
     let mut fields = String::new();
-    let has = |name: &str| headers.iter().any(|header| names(header, name));
+    let has = |name: &str| pairs.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
     if !has("host") {
         fields += &format!("Host: {}\r\n", url.authority);
     }
-    if !has("content-length") && (!body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH")) {
+    if !has("content-length") && announces(method, body) {
         fields += &format!("Content-Length: {}\r\n", body.len());
     }
     for header in headers {
-        let fine = header.split_once(':').is_some_and(|(name, value)| {
-            !name.is_empty()
-                && name.bytes().all(is_token)
-                && value.bytes().all(|byte| byte == b'\t' || byte >= b' ' && byte != 0x7f)
-        });
-        if !fine {
-            return Err(usage(format!("--header is {header:?}; a header is `Name: value`")));
-        }
         fields += &format!("{header}\r\n");
     }
     let head = format!("{method} {} HTTP/1.1\r\n{fields}\r\n", url.path);
     Ok([head.as_bytes(), body].concat())
 }
 
-fn names(header: &str, name: &str) -> bool {
-    header.split_once(':').is_some_and(|(own, _)| own.eq_ignore_ascii_case(name))
+/// Whether a request says how long its body is.
+pub fn announces(method: &str, body: &[u8]) -> bool {
+    !body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH")
+}
+
+/// Headers of a request with this method, as names and values.
+///
+/// # Errors
+/// Method or headers are not such.
+pub fn fields<'a>(method: &str, headers: &'a [String]) -> Result<Vec<(&'a str, &'a str)>> {
+    if method.is_empty() || !method.bytes().all(is_token) {
+        return Err(usage(format!("--method is {method:?}, which is no method of HTTP")));
+    }
+    if method == "CONNECT" {
+        return Err(usage("--method CONNECT makes a tunnel, and nothing to time"));
+    }
+    let field = |header: &'a String| {
+        let field = header.split_once(':').filter(|(name, value)| {
+            !name.is_empty()
+                && name.bytes().all(is_token)
+                && value.bytes().all(|byte| byte == b'\t' || byte >= b' ' && byte != 0x7f)
+        });
+        let wrong = || usage(format!("--header is {header:?}; a header is `Name: value`"));
+        field.map(|(name, value)| (name, value.trim())).ok_or_else(wrong)
+    };
+    headers.iter().map(field).collect()
 }
 
 fn is_token(byte: u8) -> bool {

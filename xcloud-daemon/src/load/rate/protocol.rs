@@ -1,44 +1,79 @@
-//! What the engine has to know about a protocol: which bytes ask, and when an answer is complete.
+//! What the engine has to know about a protocol: how requests travel on a connection, and what has become of them.
 
-/// How a request is made. Shared by all connections.
+use super::{seconds::Request, tally::Failure};
+
+/// How requests are made. Shared by all connections.
 pub trait Protocol: Sync {
-    /// What reads the answers of one connection.
-    type Answer: Answer + Send;
+    /// What speaks the protocol on one connection.
+    type Link<'a>: Link + Send
+    where
+        Self: 'a;
 
-    /// A reader for a new connection.
-    fn answer(&self) -> Self::Answer;
-
-    /// The bytes of a connection's `id`-th request. Over TCP they are the same each time; `scratch` is for those that
-    /// are not.
-    fn request<'a>(&'a self, id: u64, scratch: &'a mut Vec<u8>) -> &'a [u8];
+    /// One for a connection that is yet to be made.
+    fn link(&self) -> Self::Link<'_>;
 }
 
-/// Reads answers. All it is given comes from a stranger: it keeps a bounded part and never panics.
-pub trait Answer {
-    /// A request was sent; what comes next belongs to its answer.
-    fn begin(&mut self, id: u64);
+/// Speaks a protocol on one connection, and on those that take its place. Does no input or output itself. All it is given
+/// comes from a stranger: it keeps a bounded part and never panics.
+pub trait Link {
+    /// There will be a new connection: nothing of the one before matters.
+    fn reset(&mut self);
+
+    /// Whether the other side has said all that a connection begins with.
+    fn settled(&self) -> bool;
+
+    /// Whether the connection takes one more request.
+    fn accepts(&self) -> bool;
+
+    /// Begins a request; only called when one more is taken.
+    fn begin(&mut self, request: Request);
+
+    /// What is to be written; empty when nothing is.
+    fn output(&mut self) -> &[u8];
+
+    /// So much of the output was written.
+    fn wrote(&mut self, count: usize);
 
     /// More bytes, or one datagram.
-    fn take(&mut self, bytes: &[u8]) -> Progress;
+    fn take(&mut self, bytes: &[u8], ends: &mut Ends) -> Next;
 
     /// The other side has sent its last byte.
-    fn end(&mut self) -> Progress;
+    fn hung_up(&mut self, ends: &mut Ends) -> Next;
+
+    /// Gives up requests that were sent at this time or earlier.
+    fn expire(&mut self, sent_ns: u64, ends: &mut Ends) -> Next;
+
+    /// Gives up all requests.
+    fn give_up(&mut self, why: Failure, ends: &mut Ends);
 }
 
-/// How far an answer is.
+/// Requests that came to an end.
+pub type Ends = Vec<(Request, Outcome)>;
+
+/// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// Not complete.
-    More,
-    /// Complete.
-    Done {
-        /// It says that the request was served.
-        success: bool,
-        /// The connection can take another request.
-        reusable: bool,
-    },
-    /// None of this protocol.
-    Garbage,
-    /// It ended too early.
-    Short,
+pub enum Outcome {
+    /// It was answered well.
+    Done,
+    /// It was not.
+    Failed(Failure),
+    /// It was answered with this status of gRPC, which is not 0.
+    Grpc(u8),
+}
+
+impl Outcome {
+    /// The outcome of a request whose answer says whether it was served.
+    #[must_use]
+    pub const fn of(success: bool) -> Self {
+        if success { Self::Done } else { Self::Failed(Failure::Status) }
+    }
+}
+
+/// What happens to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It stays.
+    Keep,
+    /// It is of no use any more; requests that are still under way fail for this reason.
+    Close(Failure),
 }

@@ -144,7 +144,8 @@ fn make_up(tail: &Tail) -> impl Iterator<Item = (String, Metric)> {
     })
 }
 
-/// Every count of a tally by its name in files; the one of failures is the sum of its kinds.
+/// Every count of a tally by its name in files; the one of failures is the sum of its kinds. Statuses of gRPC say of
+/// failures by status which they are.
 fn counts(tally: &Tally) -> impl Iterator<Item = (String, u64)> {
     let ends = [
         ("scheduled", tally.scheduled),
@@ -154,7 +155,11 @@ fn counts(tally: &Tally) -> impl Iterator<Item = (String, u64)> {
         ("reconnects", tally.reconnects),
     ];
     let failed = Failure::ALL.map(|kind| (format!("failed_{kind}"), tally.failed(kind)));
-    ends.into_iter().map(|(name, count)| (name.to_owned(), count)).chain(failed)
+    let grpc = tally.refusals().map(|(status, count)| {
+        let status = status.map_or_else(|| "other".to_owned(), |status| status.to_string());
+        (format!("grpc_status_{status}"), count)
+    });
+    ends.into_iter().map(|(name, count)| (name.to_owned(), count)).chain(failed).chain(grpc)
 }
 
 fn interval((index, second): (u64, &Second)) -> Result<Interval> {

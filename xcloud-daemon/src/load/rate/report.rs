@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
+use tonic::Code;
 
 use super::{
     Load, Measured,
@@ -115,12 +116,26 @@ fn account(tally: &Tally) -> String {
         .collect();
     let kinds = if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
     format!(
-        "{} scheduled = {} done + {} failed{kinds} + {} unfinished",
+        "{} scheduled = {} done + {} failed{kinds} + {} unfinished{}",
         grouped(tally.scheduled),
         grouped(tally.done),
         grouped(tally.failures()),
-        grouped(tally.unfinished)
+        grouped(tally.unfinished),
+        statuses(tally),
     )
+}
+
+/// Which statuses of gRPC there were but 0.
+fn statuses(tally: &Tally) -> String {
+    let all: Vec<_> = tally
+        .refusals()
+        .map(|(status, count)| {
+            let code = status.and_then(|status| i32::try_from(status).ok()).map(Code::from_i32);
+            let name = code.map_or_else(|| "UNKNOWN NUMBER".to_owned(), |code| format!("{code:?}"));
+            format!("{} {name}", grouped(count))
+        })
+        .collect();
+    if all.is_empty() { String::new() } else { format!("\n  grpc status: {}", all.join(", ")) }
 }
 
 fn row(timings: &Timings) -> String {

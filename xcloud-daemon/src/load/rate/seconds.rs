@@ -105,6 +105,12 @@ impl Seconds {
         }
     }
 
+    /// It was answered with a status of gRPC that is a failure.
+    pub fn refused(&mut self, now_ns: u64, status: u8) {
+        self.turn(now_ns);
+        self.tally.refuse(status);
+    }
+
     /// Nobody waits for the answer any more.
     pub fn unfinished(&mut self, now_ns: u64, request: Request) {
         self.turn(now_ns);

@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    io,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -16,9 +15,9 @@ use super::{
     Limits,
     opening::{self, Opened},
     pacing::Pacing,
-    protocol::{Answer as _, Progress, Protocol},
+    protocol::{Ends, Link as _, Next, Outcome, Protocol},
     seconds::{Request, Second, Seconds},
-    slot::{Slot, State, Transport},
+    slot::{Read, Slot, State, Transport, failure},
     tally::Failure,
     timer::{self, Clock, Timer},
 };
@@ -40,19 +39,20 @@ const INBOUND: EpollFlags = EpollFlags::EPOLLIN
 
 /// One thread of the generator, before it runs.
 #[derive(Debug)]
-pub struct Worker<'a, P: Protocol> {
+pub struct Worker<'a, P: Protocol + 'a> {
     limits: &'a Limits,
-    protocol: &'a P,
     epoll: Epoll,
-    slots: Vec<Slot<P::Answer>>,
-    /// Slots without a request.
+    slots: Vec<Slot<P::Link<'a>>>,
+    /// Slots that may take a request, each once.
     free: VecDeque<u32>,
-    /// Of a closed loop, those whose last request failed: tried again at the next tick, lest it spins.
+    /// Of a closed loop, those whose connection failed: tried again at the next tick, lest it spins.
     resting: Vec<u32>,
+    /// Requests under way.
     busy: usize,
+    /// Requests that have ended and are not recorded yet.
+    ends: Ends,
     seconds: Seconds,
     buffer: Box<[u8]>,
-    scratch: Vec<u8>,
 }
 
 impl<'a, P: Protocol> Worker<'a, P> {
@@ -62,17 +62,17 @@ impl<'a, P: Protocol> Worker<'a, P> {
     /// The kernel gives no epoll instance.
     pub fn new(limits: &'a Limits, protocol: &'a P, connections: u32) -> Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("creating an epoll")?;
+        let slot = |_| Slot::new(limits.transport, protocol.link());
         Ok(Self {
             limits,
-            protocol,
             epoll,
-            slots: (0..connections).map(|_| Slot::new(protocol.answer())).collect(),
+            slots: (0..connections).map(slot).collect(),
             free: (0..connections).collect(),
             resting: Vec::with_capacity(connections as usize),
             busy: 0,
+            ends: Vec::new(),
             seconds: Seconds::new(limits.duration_ns),
             buffer: vec![0; READ].into(),
-            scratch: Vec::new(),
         })
     }
 
@@ -81,7 +81,7 @@ impl<'a, P: Protocol> Worker<'a, P> {
         if self.limits.transport == Transport::TcpEach {
             return Opened::default();
         }
-        opening::open(&mut self.slots, self.limits, &self.epoll)
+        opening::open(&mut self.slots, self.limits, &self.epoll, &mut self.buffer)
     }
 
     /// Sends what `pacing` says until the run is over.
@@ -110,7 +110,7 @@ impl<'a, P: Protocol> Worker<'a, P> {
                 self.seconds.noticed(now, intended);
             }
             if now >= tick_ns {
-                self.tick(now);
+                self.tick(clock);
                 tick_ns = now + TICK_NS;
             }
             self.dispatch(&mut pacing, clock);
@@ -137,7 +137,7 @@ impl<'a, P: Protocol> Worker<'a, P> {
 
     /// Sends what can be sent.
     fn dispatch(&mut self, pacing: &mut Pacing, clock: Clock) {
-        while !self.free.is_empty() {
+        while let Some(index) = self.taker() {
             let now = clock.now();
             let Some(intended_ns) = pacing.send(now) else {
                 return;
@@ -145,145 +145,154 @@ impl<'a, P: Protocol> Worker<'a, P> {
             if matches!(pacing, Pacing::Closed { .. }) {
                 self.seconds.noticed(now, intended_ns);
             }
-            if let Some(index) = self.free.pop_front() {
-                self.begin(index, Request { intended_ns, sent_ns: now });
-            }
+            self.free.pop_front();
+            self.slots[index as usize].queued = false;
+            self.begin(index, Request { intended_ns, sent_ns: now }, clock);
         }
     }
 
-    fn begin(&mut self, index: u32, request: Request) {
+    /// The slot whose turn it is; those before it have come to take nothing.
+    fn taker(&mut self) -> Option<u32> {
+        while let Some(index) = self.free.front().copied() {
+            let slot = &mut self.slots[index as usize];
+            if slot.takes() {
+                return Some(index);
+            }
+            slot.queued = false;
+            self.free.pop_front();
+        }
+        None
+    }
+
+    /// Queues a slot that takes a request.
+    fn offer(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if !slot.queued && slot.takes() {
+            slot.queued = true;
+            self.free.push_back(index);
+        }
+    }
+
+    fn begin(&mut self, index: u32, request: Request, clock: Clock) {
         self.seconds.sent(request);
         self.busy += 1;
-        let transport = self.limits.transport;
         let slot = &mut self.slots[index as usize];
-        slot.id += 1;
-        slot.written = 0;
-        slot.answer.begin(slot.id);
-        if slot.is_open() {
-            slot.state = State::Busy(request);
-            self.write(index, request, request.sent_ns);
-            return;
-        }
-        if transport == Transport::Tcp {
+        if slot.state != State::Open && self.limits.transport == Transport::Tcp {
             self.seconds.reconnected();
         }
-        let opened = slot.open(self.limits, transport, &self.epoll, index);
-        slot.state = State::Connecting(request);
-        if opened.is_err() {
-            self.fail(index, request, request.sent_ns, Failure::Connect);
+        slot.link.begin(request);
+        match slot.state {
+            State::Closed => {
+                if slot.open(self.limits, &self.epoll, index).is_err() {
+                    return self.close(index, Failure::Connect, false, clock);
+                }
+            }
+            State::Connecting => {}
+            State::Open => return self.write(index, clock),
         }
+        self.offer(index);
     }
 
     fn event(&mut self, key: u64, flags: EpollFlags, clock: Clock) {
         let Ok(index) = u32::try_from(key & u64::from(u32::MAX)) else {
             return;
         };
-        let Some(slot) = self.slots.get_mut(index as usize).filter(|slot| slot.key(index) == key)
-        else {
+        let Some(slot) = self.slots.get_mut(index as usize) else {
             return;
         };
-        if let State::Connecting(request) = slot.state {
-            if slot.connected().is_err() {
-                return self.fail(index, request, clock.now(), Failure::Connect);
-            }
-            slot.state = State::Busy(request);
+        if slot.key(index) != key || slot.state == State::Closed {
+            return;
         }
-        match slot.state {
-            State::Busy(request) => {
-                if flags.contains(EpollFlags::EPOLLOUT) {
-                    self.write(index, request, clock.now());
-                }
-                if flags.intersects(INBOUND) {
-                    self.read(index, flags, clock);
-                }
-            }
-            // The server hangs up, or speaks unasked.
-            State::Idle if flags.intersects(INBOUND) => slot.close(),
-            State::Idle | State::Closed | State::Connecting(_) => {}
+        if slot.connected().is_err() {
+            return self.close(index, Failure::Connect, false, clock);
+        }
+        if flags.intersects(INBOUND) && !self.read(index, flags, clock) {
+            return;
+        }
+        self.write(index, clock);
+    }
+
+    /// Writes what there is to write, and takes the next request then.
+    fn write(&mut self, index: u32, clock: Clock) {
+        match self.slots[index as usize].write() {
+            Ok(()) => self.offer(index),
+            Err(error) => self.close(index, failure(&error), false, clock),
         }
     }
 
-    fn write(&mut self, index: u32, request: Request, now: u64) {
-        let slot = &mut self.slots[index as usize];
-        let bytes = self.protocol.request(slot.id, &mut self.scratch);
-        if let Err(error) = slot.write(bytes) {
-            self.fail(index, request, now, failure(&error));
-        }
-    }
-
-    fn read(&mut self, index: u32, flags: EpollFlags, clock: Clock) {
+    /// Reads what there is to read; `false` if the connection was closed over it.
+    fn read(&mut self, index: u32, flags: EpollFlags, clock: Clock) -> bool {
         loop {
             let slot = &mut self.slots[index as usize];
-            let State::Busy(request) = slot.state else {
-                return;
-            };
-            let progress = match slot.read(&mut self.buffer) {
-                Ok(None) => return,
-                Ok(Some(0)) if self.limits.transport != Transport::Udp => slot.answer.end(),
-                Ok(Some(count)) => {
-                    let progress = slot.answer.take(&self.buffer[..count]);
-                    // A short read has emptied the socket, unless its end is to be read too.
-                    let emptied = count < self.buffer.len()
-                        && self.limits.transport != Transport::Udp
-                        && !flags.contains(EpollFlags::EPOLLRDHUP);
-                    if emptied && progress == Progress::More {
-                        return;
-                    }
-                    progress
+            let read = slot.read(flags, &mut self.buffer, &mut self.ends);
+            let ended = !self.ends.is_empty();
+            let failed = self.record(clock);
+            match read {
+                Read::Close(why) => self.close(index, why, failed, clock),
+                _ if ended && self.limits.transport == Transport::TcpEach => {
+                    self.close(index, Failure::Reset, failed, clock);
                 }
-                Err(error) => return self.fail(index, request, clock.now(), failure(&error)),
-            };
-            match progress {
-                Progress::More => {}
-                Progress::Done { success, reusable } => {
-                    let keep = reusable && !flags.contains(EpollFlags::EPOLLRDHUP);
-                    return self.complete(index, request, clock.now(), success, keep);
+                Read::More => continue,
+                Read::Empty => return true,
+            }
+            return false;
+        }
+    }
+
+    /// Gives a connection up, and what is still under way on it; others on it may have `failed` already.
+    fn close(&mut self, index: u32, why: Failure, mut failed: bool, clock: Clock) {
+        let slot = &mut self.slots[index as usize];
+        slot.link.give_up(why, &mut self.ends);
+        slot.close();
+        failed |= self.record(clock);
+        if !(self.limits.closed_loop && failed) {
+            return self.offer(index);
+        }
+        self.slots[index as usize].rests = true;
+        self.resting.push(index);
+    }
+
+    /// Records the requests that have ended; whether any failed without an answer.
+    fn record(&mut self, clock: Clock) -> bool {
+        if self.ends.is_empty() {
+            return false;
+        }
+        let (now, mut failed) = (clock.now(), false);
+        self.busy -= self.ends.len();
+        for (request, outcome) in self.ends.drain(..) {
+            match outcome {
+                Outcome::Done => self.seconds.done(now, request),
+                Outcome::Failed(kind) => {
+                    failed |= kind != Failure::Status;
+                    self.seconds.failed(now, request, kind);
                 }
-                Progress::Garbage => {
-                    return self.fail(index, request, clock.now(), Failure::Protocol);
-                }
-                Progress::Short => return self.fail(index, request, clock.now(), Failure::Reset),
+                Outcome::Grpc(status) => self.seconds.refused(now, status),
             }
         }
-    }
-
-    fn complete(&mut self, index: u32, request: Request, now: u64, success: bool, keep: bool) {
-        if success {
-            self.seconds.done(now, request);
-        } else {
-            self.seconds.failed(now, request, Failure::Status);
-        }
-        self.busy -= 1;
-        let slot = &mut self.slots[index as usize];
-        let whole = self.protocol.request(slot.id, &mut self.scratch).len();
-        if keep && slot.written == whole && self.limits.transport != Transport::TcpEach {
-            slot.state = State::Idle;
-        } else {
-            slot.close();
-        }
-        self.free.push_back(index);
-    }
-
-    fn fail(&mut self, index: u32, request: Request, now: u64, kind: Failure) {
-        self.seconds.failed(now, request, kind);
-        self.busy -= 1;
-        self.slots[index as usize].close();
-        if self.limits.closed_loop {
-            self.resting.push(index);
-        } else {
-            self.free.push_back(index);
-        }
+        failed
     }
 
     /// Ends requests that take too long.
-    fn tick(&mut self, now: u64) {
-        self.free.extend(self.resting.drain(..));
+    fn tick(&mut self, clock: Clock) {
+        while let Some(index) = self.resting.pop() {
+            self.slots[index as usize].rests = false;
+            self.offer(index);
+        }
+        let Some(sent_ns) = clock.now().checked_sub(self.limits.timeout_ns) else {
+            return;
+        };
         for index in 0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX) {
-            if let State::Connecting(request) | State::Busy(request) =
-                self.slots[index as usize].state
-                && now.saturating_sub(request.sent_ns) >= self.limits.timeout_ns
-            {
-                self.fail(index, request, now, Failure::Timeout);
+            let slot = &mut self.slots[index as usize];
+            let next = slot.link.expire(sent_ns, &mut self.ends);
+            let late = !self.ends.is_empty();
+            self.record(clock);
+            match (next, self.slots[index as usize].state) {
+                (Next::Close(why), _) => self.close(index, why, late, clock),
+                (Next::Keep, State::Connecting) if late => {
+                    self.close(index, Failure::Connect, late, clock);
+                }
+                (Next::Keep, State::Open) if late => self.write(index, clock),
+                (Next::Keep, _) => {}
             }
         }
     }
@@ -298,19 +307,12 @@ impl<'a, P: Protocol> Worker<'a, P> {
                 self.seconds.unsent(now, intended);
             }
         }
-        for slot in &self.slots {
-            if let State::Connecting(request) | State::Busy(request) = slot.state {
-                self.seconds.unfinished(now, request);
-            }
+        for slot in &mut self.slots {
+            slot.link.give_up(Failure::Reset, &mut self.ends);
+        }
+        for (request, _) in self.ends.drain(..) {
+            self.seconds.unfinished(now, request);
         }
         self.seconds.finish()
-    }
-}
-
-/// What an error on a connection means for its request. A datagram that nobody takes comes back as a refusal.
-fn failure(error: &io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => Failure::Connect,
-        _ => Failure::Reset,
     }
 }

@@ -6,13 +6,11 @@ use std::{
 };
 
 use super::{
-    Limits, Reply, Wanted,
+    Limits, PATTERN, Reply, Wanted,
+    http2::Http2Connection,
     request::{MOST_HEAD, Parsed, parse},
 };
-use crate::load::rr::frame;
-
-/// What payloads are made of.
-static PATTERN: [u8; 64 << 10] = [b'x'; 64 << 10];
+use crate::load::{http2::frame::PREFACE, rr::frame};
 
 /// What a connection waits for.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +19,8 @@ pub(super) enum Waits {
     Socket,
     /// So long, then [`Connection::answer`].
     Time(u64),
+    /// Another one who speaks HTTP/2: [`Connection::into_http2`].
+    Http2,
     /// Nothing: it is over.
     Over,
 }
@@ -76,6 +76,12 @@ impl Connection {
         }
     }
 
+    /// The same client, once it has sent the preface of HTTP/2; `None` if something else follows that.
+    pub(super) fn into_http2(self, limits: Limits) -> Option<Http2Connection> {
+        let after = self.input.get(PREFACE.len()..)?;
+        Http2Connection::new(self.stream, limits, after)
+    }
+
     /// The wait is over.
     pub(super) fn answer(&mut self) {
         let Phase::Delaying(wanted) = self.phase else {
@@ -111,6 +117,7 @@ impl Connection {
         }
         match parse(&self.input, limits) {
             Parsed::Garbage => Ok(Some(Waits::Over)),
+            Parsed::Http2 => Ok(Some(Waits::Http2)),
             Parsed::Request(length, wanted) => {
                 self.input.drain(..length);
                 self.phase = Phase::Skipping(wanted);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Limits, Reply, Wanted};
 use crate::load::{
+    http2::frame::PREFACE,
     rate::timer::nanoseconds,
     rr::frame::{ASK, Ask, MAGIC},
 };
@@ -20,6 +21,8 @@ pub(super) enum Parsed {
     More,
     /// A request, and the length of its head.
     Request(usize, Wanted),
+    /// The preface of HTTP/2.
+    Http2,
     /// None that is understood.
     Garbage,
 }
@@ -28,7 +31,9 @@ pub(super) enum Parsed {
 pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Parsed {
     let parsed = if bytes.starts_with(&MAGIC) {
         Ask::decode(bytes).map_or(Parsed::More, |(ask, id)| frame(&ask, id, limits))
-    } else if MAGIC.starts_with(bytes) {
+    } else if bytes.starts_with(&PREFACE) {
+        Parsed::Http2
+    } else if MAGIC.starts_with(bytes) || PREFACE.starts_with(bytes) {
         Parsed::More
     } else {
         http(bytes, limits)
@@ -93,7 +98,7 @@ fn refused(length: usize, status: u16) -> Parsed {
 }
 
 /// Status, size and delay that a path asks for, or the status that refuses it.
-fn wish(path: &str, limits: &Limits) -> Result<(u16, u32, u64), u16> {
+pub(super) fn wish(path: &str, limits: &Limits) -> Result<(u16, u32, u64), u16> {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     if path != "/payload" {
         return Err(404);
@@ -188,5 +193,7 @@ mod tests {
         assert_eq!(parse(&endless, &LIMITS), Parsed::Garbage);
         assert_eq!(parse(&endless[..100], &LIMITS), Parsed::More);
         assert_eq!(parse(b"xc", &LIMITS), Parsed::More);
+        assert_eq!(parse(&PREFACE[..20], &LIMITS), Parsed::More);
+        assert_eq!(parse(&PREFACE, &LIMITS), Parsed::Http2);
     }
 }

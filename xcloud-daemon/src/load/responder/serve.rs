@@ -17,16 +17,34 @@ use super::{
     Limits,
     connection::{Connection, Waits},
     datagrams::{self, Datagram},
+    http2::Http2Connection,
 };
 use crate::load::rate::timer::{self, Clock, Timer, nanoseconds};
 
 const TIMER: u64 = u64::MAX;
 const LISTENER: u64 = u64::MAX - 1;
 const DATAGRAMS: u64 = u64::MAX - 2;
-/// Most datagrams that wait; further ones are dropped.
+/// Most answers that wait; datagrams beyond are dropped, connections of HTTP/2 closed.
 const MOST_WAITING: usize = 100_000;
 /// Largest part of a stream read at once, and room for a datagram.
 const BUFFER: usize = 64 << 10;
+
+/// One who is answered over TCP.
+enum Client {
+    /// With a request at a time.
+    Turns(Connection),
+    /// With many.
+    Http2(Box<Http2Connection>),
+}
+
+/// An answer whose time comes.
+enum Due {
+    Datagram(Datagram),
+    /// Of the client with this key.
+    Turn(u64),
+    /// Of the client with this key, on this stream.
+    Stream(u64, u32),
+}
 
 struct Server {
     limits: Limits,
@@ -34,10 +52,10 @@ struct Server {
     epoll: Epoll,
     tcp: TcpListener,
     udp: UdpSocket,
-    connections: HashMap<u64, Connection>,
+    clients: HashMap<u64, Client>,
     next_key: u64,
-    /// Answers by the time at which they are due and their key: datagrams, or the connection of that key.
-    waiting: BTreeMap<(u64, u64), Option<Datagram>>,
+    /// Answers by the time at which they are due, and a number that keeps those of one time apart.
+    waiting: BTreeMap<(u64, u64), Due>,
     buffer: Box<[u8]>,
 }
 
@@ -60,7 +78,7 @@ pub(super) fn serve(
         epoll,
         tcp,
         udp,
-        connections: HashMap::new(),
+        clients: HashMap::new(),
         next_key: 0,
         waiting: BTreeMap::new(),
         buffer: vec![0; BUFFER].into(),
@@ -99,7 +117,7 @@ impl Server {
 
     fn accept(&mut self) {
         while let Ok((stream, _)) = self.tcp.accept() {
-            if self.connections.len() >= self.limits.max_connections {
+            if self.clients.len() >= self.limits.max_connections {
                 log::warn!("a connection too many: closed");
                 continue;
             }
@@ -117,20 +135,47 @@ impl Server {
                 continue;
             }
             self.next_key += 1;
-            self.connections.insert(key, Connection::new(stream));
+            self.clients.insert(key, Client::Turns(Connection::new(stream)));
             self.go_on(key);
         }
     }
 
     fn go_on(&mut self, key: u64) {
-        let Some(connection) = self.connections.get_mut(&key) else {
-            return;
+        let mut delays = Vec::new();
+        let waits = match self.clients.get_mut(&key) {
+            None => return,
+            Some(Client::Turns(client)) => client.go_on(&self.limits, &mut self.buffer),
+            Some(Client::Http2(client)) => client.go_on(&mut self.buffer, &mut delays),
         };
-        match connection.go_on(&self.limits, &mut self.buffer) {
-            Waits::Socket => {}
-            Waits::Time(delay) => drop(self.waiting.insert((self.clock.now() + delay, key), None)),
-            Waits::Over => drop(self.connections.remove(&key)),
+        let too_many = !delays.is_empty() && self.waiting.len() + delays.len() > MOST_WAITING;
+        for (delay, stream) in delays.into_iter().filter(|_| !too_many) {
+            self.wait(delay, Due::Stream(key, stream));
         }
+        match waits {
+            _ if too_many => {
+                log::warn!("more than {MOST_WAITING} answers wait: a connection is closed");
+                self.clients.remove(&key);
+            }
+            Waits::Socket => {}
+            Waits::Time(delay) => self.wait(delay, Due::Turn(key)),
+            Waits::Http2 => self.upgrade(key),
+            Waits::Over => drop(self.clients.remove(&key)),
+        }
+    }
+
+    /// Goes on with a client that speaks HTTP/2.
+    fn upgrade(&mut self, key: u64) {
+        if let Some(Client::Turns(client)) = self.clients.remove(&key)
+            && let Some(client) = client.into_http2(self.limits)
+        {
+            self.clients.insert(key, Client::Http2(Box::new(client)));
+            self.go_on(key);
+        }
+    }
+
+    fn wait(&mut self, delay: u64, due: Due) {
+        self.next_key += 1;
+        self.waiting.insert((self.clock.now() + delay, self.next_key), due);
     }
 
     fn receive(&mut self) {
@@ -149,10 +194,7 @@ impl Server {
                 Some(_) if self.waiting.len() >= MOST_WAITING => {
                     log::warn!("more than {MOST_WAITING} datagrams wait: one is dropped");
                 }
-                Some((delay, datagram)) => {
-                    self.next_key += 1;
-                    self.waiting.insert((self.clock.now() + delay, self.next_key), Some(datagram));
-                }
+                Some((delay, datagram)) => self.wait(delay, Due::Datagram(datagram)),
             }
         }
     }
@@ -161,13 +203,27 @@ impl Server {
     fn due(&mut self) {
         let now = self.clock.now();
         while let Some(entry) = self.waiting.first_entry().filter(|entry| entry.key().0 <= now) {
-            let ((_, key), datagram) = entry.remove_entry();
-            if let Some(datagram) = datagram {
-                datagrams::send(&self.udp, &datagram, &mut self.buffer);
-            } else if let Some(connection) = self.connections.get_mut(&key) {
-                connection.answer();
-                self.go_on(key);
-            }
+            let key = match entry.remove() {
+                Due::Datagram(datagram) => {
+                    datagrams::send(&self.udp, &datagram, &mut self.buffer);
+                    continue;
+                }
+                Due::Turn(key) => match self.clients.get_mut(&key) {
+                    Some(Client::Turns(client)) => {
+                        client.answer();
+                        key
+                    }
+                    _ => continue,
+                },
+                Due::Stream(key, stream) => match self.clients.get_mut(&key) {
+                    Some(Client::Http2(client)) => {
+                        client.answer(stream);
+                        key
+                    }
+                    _ => continue,
+                },
+            };
+            self.go_on(key);
         }
     }
 }

@@ -124,10 +124,13 @@ impl Reordered {
     /// All flows of a run.
     #[must_use]
     pub fn of(run: &Measured) -> Self {
-        (0..run.flows).map(|flow| Self::of_flow(run, flow)).fold(Self::default(), |all, one| Self {
-            forward: all.forward + one.forward,
-            backward: all.backward + one.backward,
-        })
+        (0..run.flows).map(|flow| Self::of_flow(run, flow)).fold(Self::default(), Self::plus)
+    }
+
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self { forward: self.forward + other.forward, backward: self.backward + other.backward }
     }
 
     /// One flow of a run.

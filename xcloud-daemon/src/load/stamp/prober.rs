@@ -186,7 +186,8 @@ fn drain(
     }
 }
 
-fn answer(flow: u16, reply: &Reply, clock: Clock, arrived_ns: u64) -> Answer {
+/// An answer as it is taken down: times since the clock's start.
+pub(in crate::load) fn answer(flow: u16, reply: &Reply, clock: Clock, arrived_ns: u64) -> Answer {
     let start = clock.unix_ns(clock.start_ns());
     let ErrorEstimate { format, .. } = reply.error;
     let since = |bits| format.decode(bits, start).saturating_sub(start);

@@ -24,13 +24,6 @@ pub fn trial(
     run: &Measured,
     summary: &Summary,
 ) -> Result<Trial> {
-    let histograms = [
-        ("response", &summary.response),
-        ("residence", &summary.residence),
-        ("lateness", &summary.lateness),
-        ("one_way_forward", &summary.forward),
-        ("one_way_backward", &summary.backward),
-    ];
     Ok(Trial {
         test: "stamp".into(),
         from: hostname(),
@@ -38,11 +31,25 @@ pub fn trial(
         started_unix_ns: u64::try_from(run.started_unix_ns).unwrap_or(0),
         duration_ns: run.duration_ns,
         settings,
-        metrics: metrics(run, summary),
-        histograms: encode(histograms)?,
+        metrics: metrics(summary).into_iter().chain(outage(run)).collect(),
+        histograms: histograms(summary)?,
         intervals: Vec::new(),
         warnings: summary.warnings.clone(),
     })
+}
+
+/// The distributions of a run.
+///
+/// # Errors
+/// None that is known; encoding could in theory fail.
+pub fn histograms(summary: &Summary) -> Result<BTreeMap<String, Histogram>> {
+    encode([
+        ("response", &summary.response),
+        ("residence", &summary.residence),
+        ("lateness", &summary.lateness),
+        ("one_way_forward", &summary.forward),
+        ("one_way_backward", &summary.backward),
+    ])
 }
 
 /// Distributions that hold something, as standard tools read them.
@@ -57,7 +64,9 @@ pub fn encode<const N: usize>(
         .collect()
 }
 
-fn metrics(run: &Measured, summary: &Summary) -> BTreeMap<String, Metric> {
+/// The figures of a run.
+#[must_use]
+pub fn metrics(summary: &Summary) -> BTreeMap<String, Metric> {
     let losses = &summary.losses;
     let share = |part: u64, all: u64| part as f64 / all.max(1) as f64;
     let counts = [
@@ -86,12 +95,16 @@ fn metrics(run: &Measured, summary: &Summary) -> BTreeMap<String, Metric> {
             ("clock_drift", Metric::new(last.ppm, "[ppm]", None)),
         ]
     });
-    let down = Found::of(run, 0);
-    let ns = |of: fn(&Gap) -> u64| down.longest().map_or(0, of) as f64;
-    let outage = [
-        ("outage", Metric::new(ns(Gap::outage_ns), "ns", Some(Better::Lower))),
-        ("outage_error", Metric::new(ns(Gap::error_ns), "ns", None)),
-    ];
-    let all = counts.into_iter().chain(shares).chain(outage).chain(clocks.into_iter().flatten());
+    let all = counts.into_iter().chain(shares).chain(clocks.into_iter().flatten());
     all.map(|(name, metric)| (name.to_owned(), metric)).collect()
+}
+
+/// The longest time that a flow was down, and how much longer or shorter it may have been.
+fn outage(run: &Measured) -> [(String, Metric); 2] {
+    let found = Found::of(run, 0);
+    let ns = |of: fn(&Gap) -> u64| found.longest().map_or(0, of) as f64;
+    [
+        ("outage".into(), Metric::new(ns(Gap::outage_ns), "ns", Some(Better::Lower))),
+        ("outage_error".into(), Metric::new(ns(Gap::error_ns), "ns", None)),
+    ]
 }

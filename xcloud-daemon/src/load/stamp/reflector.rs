@@ -1,6 +1,6 @@
 //! What a reflector answers. Knows no socket and reads no clock.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
 use super::{
     auth::Key,
@@ -41,6 +41,17 @@ pub struct Counts {
     pub over_rate: u64,
     /// Of a session that there was no room for.
     pub over_sessions: u64,
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { answered, refused, over_rate, over_sessions } = self;
+        write!(
+            f,
+            "answered {answered}; refused {refused}, beyond the rate {over_rate}, beyond the number of sessions \
+             {over_sessions}"
+        )
+    }
 }
 
 /// A reflector that counts each session's packets.

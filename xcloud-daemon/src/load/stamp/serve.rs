@@ -44,18 +44,17 @@ pub fn run(
     let mut reflector = Reflector::new(key, limits, monotonic_ns());
     let end = duration.map(|duration| clock.start_ns().saturating_add(nanoseconds(duration)));
     serve(&socket, &mut reflector, clock, end);
-    let counts = reflector.counts();
-    log::info!(
-        "answered {}; refused {}, beyond the rate {}, beyond the number of sessions {}",
-        counts.answered,
-        counts.refused,
-        counts.over_rate,
-        counts.over_sessions
-    );
+    log::info!("{}", reflector.counts());
     Ok(())
 }
 
-fn serve(socket: &UdpSocket, reflector: &mut Reflector, clock: Clock, end: Option<u64>) {
+/// Answers until interrupted, or until a time of the monotonic clock.
+pub(in crate::load) fn serve(
+    socket: &UdpSocket,
+    reflector: &mut Reflector,
+    clock: Clock,
+    end: Option<u64>,
+) {
     let mut bytes = vec![0; packet::LARGEST];
     let mut receiver = Receiver::new();
     let mut error = (clock::error_estimate(Format::Ntp), monotonic_ns());

@@ -60,6 +60,29 @@ impl Summary {
         summary
     }
 
+    /// Two runs one after the other as one, without their single one-way times.
+    #[must_use]
+    pub fn and(&self, next: &Self) -> Self {
+        let both =
+            |part: fn(&Self) -> &Sparse| Sparse::merged([part(self), part(next)].into_iter());
+        let mut warnings = self.warnings.clone();
+        warnings.extend(next.warnings.iter().filter(|one| !self.warnings.contains(one)).cloned());
+        Self {
+            losses: self.losses.plus(next.losses),
+            reordered: self.reordered.plus(next.reordered),
+            response: both(|one| &one.response),
+            residence: both(|one| &one.residence),
+            lateness: both(|one| &one.lateness),
+            forward: both(|one| &one.forward),
+            backward: both(|one| &one.backward),
+            clocks: OneWay {
+                clocks: [&self.clocks.clocks[..], &next.clocks.clocks].concat(),
+                ..OneWay::default()
+            },
+            warnings,
+        }
+    }
+
     fn doubts(&self, run: &Measured) -> Vec<String> {
         let mut doubts = Vec::new();
         if self.losses.backward > 0 && copies_numbers(&run.answers) {
