@@ -45,6 +45,10 @@ fn wrong_usage_is_told_from_failure() {
     fails(&["observe", "--kind", "other"], 2, "possible values");
     fails(&["aggregator", "--listen", "nowhere"], 2, "neither IP:PORT");
     fails(&["aggregator", "--join-capacity", "0"], 2, "--join-capacity is 0");
+    fails(&["aggregator", "--load-max-rate", "1G"], 2, "without --allow-load-tests");
+    fails(&["agent", "--load-tests"], 2, "--load-address");
+    fails(&["load", "endpoint", "--address", "0.0.0.0"], 2, "address is none");
+    fails(&["load", "run", "--from", "a", "--to", "a", "stamp"], 2, "same endpoint");
     fails(&["aggregator", "--interval", "1h", "--retention", "1m"], 2, "--retention is 1m");
     fails(&["load", "http", "https://a/"], 2, "asks for encryption");
     fails(&["load", "http", "http://127.0.0.1:9/", "-R", "0"], 2, "--rate is 0");
@@ -60,6 +64,11 @@ fn wrong_usage_is_told_from_failure() {
     fails(&["load", "rr", "nowhere"], 2, "no HOST:PORT");
     fails(&["load", "udp-rr", "127.0.0.1:9", "-r", "1,70000"], 2, "a datagram holds");
     fails(&["load", "stamp"], 2, "--reflect");
+    fails(&["load", "suite", "crosscloud"], 2, "--result");
+    fails(&["load", "suite", "crosscloud", "--keep", "rounds"], 2, "--every");
+    fails(&["load", "suite", "nowhere", "--result", "a.json"], 2, "there is crosscloud");
+    fails(&["load", "suite", "crosscloud", "--dry-run", "--step", "x"], 2, "tcp-1, tcp-10");
+    fails(&["load", "suite", "crosscloud", "--dry-run", "--fact", "x"], 2, "NAME=VALUE");
     fails(
         &["load", "stamp", "--to", "127.0.0.1:9", "--reflect", "127.0.0.1:0"],
         2,

@@ -164,7 +164,7 @@ fn lab_args(flags: &[&str]) -> Result<LabArgs> {
 
 /// Makes a very short suite in two modes; returns what is wrong with what came of it.
 pub(crate) fn check(xcloud: &Path) -> Result<Vec<String>> {
-    let mut lab = lab_args(&["--name=test", "--wan-rtt=20ms"])?;
+    let mut lab = lab_args(&["--name=test"])?;
     lab.xcloud = Some(xcloud.to_owned());
     let directory = directory("smoke", "test");
     // Of an earlier call.

@@ -47,8 +47,13 @@ impl Director {
     /// # Errors
     /// As for [`Self::results`].
     pub fn merged(&self, ids: &[String], label: &str) -> Result<Run, Refusal> {
-        let label = if label.is_empty() { "load tests" } else { label };
-        Ok(merge::merge(label, self.results(ids)?))
+        let runs = self.results(ids)?;
+        let label = match (label, ids) {
+            ("", [one]) => one.clone(),
+            ("", many) => format!("{} load tests", many.len()),
+            (label, _) => label.into(),
+        };
+        Ok(merge::merge(&label, runs))
     }
 
     /// What may be said about some tests beside others.

@@ -20,7 +20,9 @@ async fn a_run_tells_the_estimate_the_progress_and_the_outcome() {
     let [estimate, progress, outcome] =
         ["moves up to", "[SUM]", ", with a result"].map(|part| said.find(part).expect(part));
     assert!(estimate < progress && progress < outcome, "{said}");
-    assert_eq!(Run::read(&file).expect("a run").trials[0].test, "throughput");
+    let run = Run::read(&file).expect("a run");
+    assert_eq!(run.trials[0].test, "throughput");
+    assert!(said.contains(&format!("load test {}: done", run.label)), "{said}");
 
     let output = aggregator.ask("tests -o json");
     let tests: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");

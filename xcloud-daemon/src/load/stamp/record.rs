@@ -99,10 +99,10 @@ pub fn metrics(summary: &Summary) -> BTreeMap<String, Metric> {
     all.map(|(name, metric)| (name.to_owned(), metric)).collect()
 }
 
-/// The longest time without an answer that was missed in a row, and how far off that may be.
+/// The longest time that a flow was down, and how much longer or shorter it may have been.
 fn outage(run: &Measured) -> [(String, Metric); 2] {
-    let down = Found::of(run, 0);
-    let ns = |of: fn(&Gap) -> u64| down.longest().map_or(0, of) as f64;
+    let found = Found::of(run, 0);
+    let ns = |of: fn(&Gap) -> u64| found.longest().map_or(0, of) as f64;
     [
         ("outage".into(), Metric::new(ns(Gap::outage_ns), "ns", Some(Better::Lower))),
         ("outage_error".into(), Metric::new(ns(Gap::error_ns), "ns", None)),
