@@ -35,9 +35,9 @@ pub(crate) struct LabArgs {
     /// Whether agents may see what pods' sockets are given where they may not enter
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub(crate) pod_sockets: bool,
-    /// Round trip time of the WAN [default: 40ms; with --suite 80ms, as light could not be there and back in less]
-    #[arg(long, value_parser = humantime::parse_duration)]
-    pub(crate) wan_rtt: Option<Duration>,
+    /// Round trip time of the WAN
+    #[arg(long, default_value = "40ms", value_parser = humantime::parse_duration)]
+    pub(crate) wan_rtt: Duration,
     /// Each direction varies by up to this much either way; order is kept
     #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
     pub(crate) wan_jitter: Duration,
@@ -101,11 +101,6 @@ pub(crate) struct LabArgs {
 }
 
 impl LabArgs {
-    /// Round trip time of the WAN.
-    pub(crate) fn wan_rtt(&self) -> Duration {
-        self.wan_rtt.unwrap_or(Duration::from_millis(40))
-    }
-
     /// How long traffic lasts.
     pub(crate) fn duration(&self) -> Duration {
         self.duration.unwrap_or(Duration::from_secs(20))

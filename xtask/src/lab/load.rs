@@ -109,7 +109,7 @@ fn share(total: u16, index: usize, parts: usize) -> Result<u16> {
 /// injected one.
 fn think(args: &LabArgs, client: &Cloud, streams: u16) -> Duration {
     let pace = Duration::from_secs_f64(f64::from(streams) / MOST_REQUESTS);
-    pace.saturating_sub(args.wan_rtt()) + client.injected.pod.unwrap_or_default()
+    pace.saturating_sub(args.wan_rtt) + client.injected.pod.unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -161,7 +161,7 @@ impl Lab {
             seed: args.seed,
             mtu: args.wire_mtu,
             wan: Impairment {
-                delay_ns: nanoseconds(args.wan_rtt())? / 2,
+                delay_ns: nanoseconds(args.wan_rtt)? / 2,
                 jitter_ns: nanoseconds(args.wan_jitter)?,
                 loss: args.wan_loss,
                 reorder: args.wan_reorder,

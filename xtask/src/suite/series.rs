@@ -28,9 +28,6 @@ use crate::{
     signals,
 };
 
-/// Between the regions that the lab's clouds are named after, by less straight ways than light's.
-const WAN_RTT: Duration = Duration::from_millis(80);
-
 /// How two modes are visited.
 #[derive(Debug)]
 pub(crate) struct Series<'a> {
@@ -99,8 +96,7 @@ impl Series<'_> {
     /// Brings a lab up and makes the suite once. One that failed in part has a result all the same, which says so.
     fn visit(&self, xcloud: &Path, visit: &Visit<'_>, tell: impl Fn(&str)) -> Result<Value> {
         tell("bringing the clouds up");
-        let wan_rtt = Some(self.lab.wan_rtt.unwrap_or(WAN_RTT));
-        let lab = LabArgs { cni: visit.mode, load_tests: true, wan_rtt, ..self.lab.clone() };
+        let lab = LabArgs { cni: visit.mode, load_tests: true, ..self.lab.clone() };
         let up = Lab::up(&lab, xcloud.to_owned(), false)?;
         let base = self.directory.join(format!("visit-{:03}", visit.number));
         let [result, log] = ["json", "log"].map(|extension| base.with_extension(extension));
