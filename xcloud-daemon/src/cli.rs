@@ -147,6 +147,10 @@ pub struct AgentArgs {
     /// encryption; every packet on the node then costs some more
     #[arg(long, env = "XCLOUD_STAGES")]
     pub stages: bool,
+    /// Also keep account of the bytes and packets that leave by the uplinks, by sender and destination, for `xcloud cost
+    /// --aggregator`; every departing packet then costs some more
+    #[arg(long, env = "XCLOUD_ACCOUNT")]
+    pub account: bool,
     /// See departures from uplinks this way, whatever else the kernel could do
     #[arg(long, hide = true, env = "XCLOUD_UPLINK_OUT", value_name = "HOOK")]
     pub uplink_out: Option<DepartureHook>,

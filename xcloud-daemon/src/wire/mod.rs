@@ -4,6 +4,7 @@ pub mod answer;
 pub mod client;
 pub mod connect;
 pub mod convert;
+pub mod egress;
 pub mod ingest;
 pub mod observer;
 pub mod outbox;
