@@ -19,6 +19,7 @@ use std::{hint::black_box, time::Instant};
 
 use craft::{DATA, Segment};
 use harness::Kernel;
+use xcloud::kernel::object::Extras;
 use xcloud_common::{
     config::{Config, Tunnels},
     identity,
@@ -45,9 +46,16 @@ struct Case {
     ipv6: bool,
     /// The exchanges' slots are the table's first so many.
     slots: u32,
-    /// Whether carriers are about that hide what they carry, so that buffers are kept in mind.
-    hidden: bool,
+    /// Which programs.
+    kernel: usize,
 }
+
+/// As they are where nothing is asked for.
+const PLAIN: usize = 0;
+/// Carriers are about that hide what they carry, so that buffers are kept in mind.
+const HIDDEN: usize = 1;
+/// What leaves is accounted for.
+const ACCOUNT: usize = 2;
 
 /// Where the design sets none.
 const NO_BUDGET: u32 = u32::MAX;
@@ -78,7 +86,7 @@ const fn case(name: &'static str, hook: &'static str, budget_ns: u32, packet: Wh
         selected: false,
         ipv6: false,
         slots: FEW,
-        hidden: false,
+        kernel: PLAIN,
     }
 }
 
@@ -86,7 +94,8 @@ fn cases() -> Vec<Case> {
     let six = |case| Case { ipv6: true, ..case };
     let sampled = |case: Case, before| Case { selected: true, before, ..case };
     let first = |case: Case| Case { slots: SLOTS, ..sampled(case, &[]) };
-    let hidden = |case| Case { hidden: true, ..case };
+    let hidden = |case| Case { kernel: HIDDEN, ..case };
+    let account = |case| Case { kernel: ACCOUNT, ..case };
     let opened: &[_] = &[("pod_out", Data)];
     let left: &[_] = &[("pod_out", Data), ("uplink_out", Data)];
     let back: &[_] = &[("pod_out", Data), ("uplink_out", Data), ("uplink_in", Ack)];
@@ -111,6 +120,10 @@ fn cases() -> Vec<Case> {
         hidden(case("WireGuard", "uplink_in", NO_BUDGET, Encrypted)),
         hidden(sampled(case("opens, WireGuard about", "pod_out", NO_BUDGET, Data), &[])),
         hidden(sampled(case("emits, WireGuard about", "pod_in", NO_BUDGET, Ack), back)),
+        account(case("unsampled data, account", "uplink_out", NO_BUDGET, Data)),
+        account(six(case("unsampled data, IPv6, account", "uplink_out", NO_BUDGET, Data))),
+        account(case("UDP, account", "uplink_out", NO_BUDGET, Udp)),
+        account(case("data in VXLAN, account", "uplink_out", NO_BUDGET, Carried)),
         first(case("opens, slot not in cache", "pod_out", 80, Data)),
         first(case("miss, slot not in cache", "uplink_in", 80, Ack)),
     ]
@@ -230,12 +243,13 @@ fn main() {
     if !harness::available() {
         return;
     }
-    let mut kernels = [Kernel::load(), Kernel::load()];
+    let accounting = Kernel::load_for(Extras { account: true, ..Extras::default() });
+    let mut kernels = [Kernel::load(), Kernel::load(), accounting];
     let tunnels = Tunnels { vxlan: [craft::VXLAN_PORT, 0, 0, 0], ..Tunnels::default() };
     for kernel in &mut kernels {
         kernel.configure(Config { shift: SHIFT, tunnels, ..Config::default() });
     }
-    kernels[1].run("uplink_in", &frame(Encrypted, DATA));
+    kernels[HIDDEN].run("uplink_in", &frame(Encrypted, DATA));
     let empty = raw::Program::empty();
     let cases = cases();
     let mut fresh = Fresh { seq: 1 };
@@ -245,7 +259,7 @@ fn main() {
         for (case, over) in cases.iter().zip(&mut over) {
             let packet = frame(case.packet, fresh.next(case));
             let mut times: Vec<u32> = (0..CALLS).map(|_| empty.run(&packet)).collect();
-            let kernel = &mut kernels[usize::from(case.hidden)];
+            let kernel = &mut kernels[case.kernel];
             over.push(mean_ns(kernel, case, &mut fresh, &memory) - trimmed(&mut times));
         }
     }

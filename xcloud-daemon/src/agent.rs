@@ -22,6 +22,7 @@ use crate::{
         alone::Alone,
         clock::Pretend,
         drainer::{Drainer, Draining},
+        egress::{Accountant, Accounting},
         hooks::{Hooks, SharedHooks},
         keeper::{Keeper, forget_ready},
         sampling::Controller,
@@ -31,6 +32,7 @@ use crate::{
     kernel::{
         attach::{CLASSIFIERS, Programs},
         drain::Ring,
+        egress::Egress,
         pin::Owner,
         probe::{self, Plan},
         tc,
@@ -47,6 +49,7 @@ pub mod alone;
 pub mod bypass;
 pub mod clock;
 pub mod drainer;
+pub mod egress;
 pub mod hooks;
 pub mod identity;
 pub mod keeper;
@@ -103,6 +106,8 @@ pub fn run(args: AgentArgs) -> Result<()> {
         .then(|| programs.start_stages().context("starting the stage profile of --stages"))
         .transpose()?
         .map(Stages::new);
+    let egress = plan.account.then(|| programs.take_egress()).transpose();
+    let egress = egress.context("starting the account of --account")?;
     let agent = Agent {
         clock: Pretend::new(
             u64::try_from(args.pretend_clock_offset.as_nanos())
@@ -116,7 +121,7 @@ pub fn run(args: AgentArgs) -> Result<()> {
         load_tests,
         _alone: alone,
     };
-    agent.start(ring, stages, hello)
+    agent.start(ring, Opted { stages, egress }, hello)
 }
 
 fn plan(args: &AgentArgs) -> Result<Plan> {
@@ -124,7 +129,9 @@ fn plan(args: &AgentArgs) -> Result<Plan> {
     if let Some(uplink_out) = args.uplink_out {
         plan = plan.with_uplink_out(uplink_out);
     }
-    plan.stages = args.stages;
+    (plan.stages, plan.account) = (args.stages, args.account);
+    // The account is kept at that hook.
+    plan.queue_hook |= args.account;
     if !plan.missing.is_empty() {
         bail!("this node cannot measure: {} (`xcloud check` tells more)", plan.missing.join("; "));
     }
@@ -150,8 +157,14 @@ struct Agent {
     _alone: Alone,
 }
 
+/// What there is only if it was asked for.
+struct Opted {
+    stages: Option<Stages>,
+    egress: Option<Egress>,
+}
+
 impl Agent {
-    fn start(&self, ring: Ring, stages: Option<Stages>, hello: Hello) -> Result<()> {
+    fn start(&self, ring: Ring, opted: Opted, hello: Hello) -> Result<()> {
         if let Some(path) = &self.args.ready_file {
             forget_ready(path)?;
         }
@@ -164,22 +177,29 @@ impl Agent {
             clock: self.clock,
             hidden: 0,
             opened: 0,
-            stages,
+            stages: opted.stages,
             started,
         }
         .spawn()?;
+        let account = |egress| Accountant::new(egress, &self.hooks, &self.outbox).spawn();
+        let accounting = opted.egress.map(account).transpose()?;
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("starting the asynchronous runtime")?;
-        let result = runtime.block_on(self.work(draining, hello));
+        let result = runtime.block_on(self.work(draining, accounting, hello));
         if let Some(path) = &self.args.ready_file {
             forget_ready(path)?;
         }
         result
     }
 
-    async fn work(&self, mut draining: Draining, hello: Hello) -> Result<()> {
+    async fn work(
+        &self,
+        mut draining: Draining,
+        accounting: Option<Accounting>,
+        hello: Hello,
+    ) -> Result<()> {
         let mut signals = Signals::new()?;
         let stop = CancellationToken::new();
         let (tell, status) = watch::channel(Status::default());
@@ -197,7 +217,7 @@ impl Agent {
         };
         tokio::select! {
             // What ended a part says more than that it ended.
-            closed = self.close(draining, client, attending, stop) => closed.and(result),
+            closed = self.close(draining, accounting, client, attending, stop) => closed.and(result),
             name = signals.next() => {
                 error!("{name} again: ending at once");
                 std::process::exit(1);
@@ -226,12 +246,14 @@ impl Agent {
     async fn close(
         &self,
         draining: Draining,
+        accounting: Option<Accounting>,
         client: JoinHandle<()>,
         attending: Option<JoinHandle<()>>,
         stop: CancellationToken,
     ) -> Result<()> {
         self.hooks.lock().detach_all();
         let drained = draining.finish();
+        let accounted = accounting.map_or(Ok(()), Accounting::finish);
         stop.cancel();
         if let Some(attending) = attending
             && timeout(GRACE, attending).await.is_err()
@@ -243,7 +265,8 @@ impl Agent {
         }
         let outbox = self.outbox.lock();
         report(&outbox.totals(), &outbox);
-        drained.context("draining the ring")
+        drained.context("draining the ring")?;
+        accounted.context("keeping account of what leaves")
     }
 }
 

@@ -152,6 +152,10 @@ pub struct AgentArgs {
     /// encryption; every packet on the node then costs some more
     #[arg(long, env = "XCLOUD_STAGES")]
     pub stages: bool,
+    /// Also keep account of the bytes and packets that leave by the uplinks, by sender and destination, for `xcloud cost
+    /// --aggregator`; every departing packet then costs some more
+    #[arg(long, env = "XCLOUD_ACCOUNT")]
+    pub account: bool,
     /// Part in load tests
     #[command(flatten)]
     pub load_tests: loadtest::AgentLoadArgs,

@@ -5,10 +5,12 @@
 pub mod break_even;
 pub mod command;
 pub mod estimate;
+pub mod measured;
 pub mod money;
 pub mod price;
 pub mod route;
 pub mod show;
+pub mod sites;
 pub mod tariff;
 pub mod volume;
 pub mod what_if;

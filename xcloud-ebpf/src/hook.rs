@@ -15,6 +15,7 @@ use xcloud_ebpf::{
 
 use crate::{
     access::{self, Copied, Linear, read},
+    account,
     carried::{self, Buffer},
     maps,
 };
@@ -92,6 +93,10 @@ pub(crate) const MALFORMED: u32 = u32::MAX - 1;
 pub(crate) fn tc(ctx: &TcContext, hook: Hook, link: Link, look: impl Fn(u32, u32, u32) -> u32) {
     // SAFETY: the context is valid while the program runs.
     let ifindex = unsafe { (*ctx.skb.skb).ifindex };
+    // Of the two at most one is on an uplink.
+    if matches!(hook, Hook::UplinkQueue | Hook::UplinkOut) && maps::accounts() {
+        account::add(ctx, ifindex);
+    }
     packet(ctx, hook, link, || ifindex, look);
 }
 

@@ -1,7 +1,8 @@
-//! The kernel programs' logic. [`packet`], [`tunnel`] and [`exchange`] are plain Rust that is tested and fuzzed on the host; the
+//! The kernel programs' logic. [`packet`], [`tunnel`], [`exchange`] and [`egress`] are plain Rust that is tested and fuzzed on the host; the
 //! rest exists only in the kernel.
 #![cfg_attr(target_arch = "bpf", no_std)]
 
+pub mod egress;
 pub mod exchange;
 pub mod packet;
 pub mod tunnel;

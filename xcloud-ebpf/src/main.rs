@@ -6,6 +6,8 @@
 #[cfg(target_arch = "bpf")]
 mod access;
 #[cfg(target_arch = "bpf")]
+mod account;
+#[cfg(target_arch = "bpf")]
 mod carried;
 #[cfg(target_arch = "bpf")]
 mod hook;

@@ -4,12 +4,14 @@ use core::ptr::NonNull;
 
 use aya_ebpf::{
     Global,
+    helpers::bpf_get_smp_processor_id,
     macros::map,
     maps::{Array, PerCpuArray, RingBuf},
 };
 use xcloud_common::{
     config::Config,
     counter::{Counter, Counters},
+    egress::{BANKS, Bank},
     table::Table,
 };
 use xcloud_ebpf::exchange::SlotRef;
@@ -54,6 +56,15 @@ static OPAQUE: Array<u32> = Array::with_max_entries(1, 0);
 /// More than are on their way through a node at a time.
 const BUFFERS: u32 = 1 << 12;
 
+/// What leaves by the uplinks: [`BANKS`] of each CPU, one after the other; one element unless it is asked for. Mapped
+/// into user space, which so reads and clears it without a system call.
+#[map]
+static EGRESS: Array<Bank> = Array::with_max_entries(1, PAGE_ALIGNED);
+
+/// Which bank of each CPU is added to.
+#[map]
+static EGRESS_BANK: Array<u32> = Array::with_max_entries(1, 0);
+
 /// Where a buffer's address becomes a number, which the verifier allows only by way of memory.
 #[map]
 static ADDRESS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
@@ -91,6 +102,16 @@ offsets! {
     SKB_HASH;
     /// `sk_buff.next`.
     SKB_NEXT;
+    /// `sk_buff.data`.
+    SKB_DATA;
+    /// `sk_buff.end`, 32 bits on 64-bit machines.
+    SKB_END;
+    /// `sk_buff.inner_transport_header`, 16 bits.
+    SKB_INNER_TRANSPORT_HEADER;
+    /// `skb_shared_info.gso_segs`, 16 bits.
+    SHARED_GSO_SEGMENTS;
+    /// `skb_shared_info.gso_type`, 32 bits.
+    SHARED_GSO_TYPE;
     /// `net_device.ifindex`, 32 bits.
     DEV_IFINDEX;
     /// `net_device.nd_net.net`.
@@ -99,6 +120,25 @@ offsets! {
     NET_INUM;
     /// `sock.__sk_common.skc_net.net`.
     SOCK_NET;
+}
+
+/// 1 when user space asks for the account of what leaves. A constant for the kernel, which drops what it rules out.
+#[unsafe(no_mangle)]
+static ACCOUNT: Global<u32> = Global::new(0);
+
+/// Whether what leaves is accounted for.
+#[inline(always)]
+pub(crate) fn accounts() -> bool {
+    ACCOUNT.load() != 0
+}
+
+/// The bank of this CPU to add to.
+#[inline(always)]
+pub(crate) fn egress() -> Option<*mut Bank> {
+    // SAFETY: the helper has no preconditions; the word is the map's.
+    let (cpu, bank) =
+        unsafe { (bpf_get_smp_processor_id(), EGRESS_BANK.get_ptr(0)?.read_volatile()) };
+    EGRESS.get_ptr_mut(cpu * BANKS + (bank & (BANKS - 1)))
 }
 
 /// The present configuration.

@@ -301,7 +301,7 @@ impl Headers {
 }
 
 #[inline(always)]
-fn offset_u32(offset: usize) -> u32 {
+pub(crate) fn offset_u32(offset: usize) -> u32 {
     #[expect(clippy::cast_possible_truncation, reason = "header offsets are below 64 KiB")]
     {
         offset as u32

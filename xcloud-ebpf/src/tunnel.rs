@@ -112,4 +112,4 @@ fn ethernet_payload<B: Bytes>(bytes: &B, at: usize) -> Option<usize> {
 
 #[cfg(test)]
 #[path = "tunnel_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -9,11 +9,11 @@ use crate::packet::{
 
 const VXLAN_PORT: u16 = 8472;
 const GENEVE_PORT: u16 = 6081;
-const TUNNELS: Tunnels =
+pub(crate) const TUNNELS: Tunnels =
     Tunnels { vxlan: [4789, VXLAN_PORT, 0, 0], geneve: [GENEVE_PORT, 0, 0, 0] };
 
 #[derive(Clone, Copy, Debug)]
-enum Wrapping {
+pub(crate) enum Wrapping {
     Vxlan,
     Geneve { options: u8 },
     GeneveWithoutEthernet,
@@ -22,7 +22,7 @@ enum Wrapping {
     InIpv6WithLimit,
 }
 
-fn wrappings() -> impl Strategy<Value = Wrapping> {
+pub(crate) fn wrappings() -> impl Strategy<Value = Wrapping> {
     prop_oneof![
         Just(Wrapping::Vxlan),
         (0u8..64).prop_map(|options| Wrapping::Geneve { options }),
@@ -34,7 +34,7 @@ fn wrappings() -> impl Strategy<Value = Wrapping> {
 }
 
 /// The frame, as another node's tunnel sends it.
-fn wrap(wrapping: Wrapping, frame: &[u8], ip: usize) -> Vec<u8> {
+pub(crate) fn wrap(wrapping: Wrapping, frame: &[u8], ip: usize) -> Vec<u8> {
     let packet = &frame[ip..];
     let (protocol, ethertype) = if packet[0] >> 4 == 6 { (41, 0x86ddu16) } else { (4, 0x0800) };
     let udp = |port, head: &[u8], payload: &[u8]| {

@@ -161,6 +161,45 @@ pub struct StageProgramCost {
     #[prost(uint64, tag = "3")]
     pub mean_ns: u64,
 }
+/// What was sent, with super-segments counted as the packets they are cut into.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EgressSums {
+    /// Bytes of all packets, each with all its headers from the link's on.
+    #[prost(uint64, tag = "1")]
+    pub wire_bytes: u64,
+    /// Packets.
+    #[prost(uint64, tag = "2")]
+    pub packets: u64,
+    /// Bytes behind the TCP or UDP header, as far as it can be seen.
+    #[prost(uint64, tag = "3")]
+    pub payload_bytes: u64,
+}
+/// What left one node by one uplink, from one sender to one address.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EgressRow {
+    /// Name of the uplink; empty when it is gone.
+    #[prost(string, tag = "1")]
+    pub uplink: ::prost::alloc::string::String,
+    /// Name of the interface by which the packets came to the node's stack; empty for the node's own packets, and where a
+    /// tunnel device or a bridge forgot it.
+    #[prost(string, tag = "2")]
+    pub interface: ::prost::alloc::string::String,
+    /// Whether that is a pod's.
+    #[prost(bool, tag = "3")]
+    pub from_pod: bool,
+    /// Sender's address, 4 or 16 bytes; empty when it is not known.
+    #[prost(bytes = "vec", tag = "4")]
+    pub source: ::prost::alloc::vec::Vec<u8>,
+    /// Address that the uplink sends to, likewise.
+    #[prost(bytes = "vec", tag = "5")]
+    pub destination: ::prost::alloc::vec::Vec<u8>,
+    /// What is known of the packets' inside.
+    #[prost(enumeration = "EgressKind", tag = "6")]
+    pub kind: i32,
+    /// What was sent.
+    #[prost(message, optional, tag = "7")]
+    pub sums: ::core::option::Option<EgressSums>,
+}
 /// What kind of answer ended an exchange. Kinds are never mixed in one distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -374,6 +413,51 @@ impl Direction {
             "DIRECTION_UNSPECIFIED" => Some(Self::Unspecified),
             "DIRECTION_EGRESS" => Some(Self::Egress),
             "DIRECTION_INGRESS" => Some(Self::Ingress),
+            _ => None,
+        }
+    }
+}
+/// What is known of the inside of packets that left by an uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum EgressKind {
+    /// Not said.
+    Unspecified = 0,
+    /// IP packets as their sender sent them, or with addresses translated.
+    Plain = 1,
+    /// Packets in VXLAN, Geneve or IP: the source is the inner packet's, the destination the outer's.
+    Carried = 2,
+    /// WireGuard or IPsec: both addresses are the outer packet's, and the payload is not known.
+    Encrypted = 3,
+    /// No IP packets: there are no addresses.
+    NoIp = 4,
+    /// What could not be told apart: nothing is known but the uplink.
+    Rest = 5,
+}
+impl EgressKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "EGRESS_KIND_UNSPECIFIED",
+            Self::Plain => "EGRESS_KIND_PLAIN",
+            Self::Carried => "EGRESS_KIND_CARRIED",
+            Self::Encrypted => "EGRESS_KIND_ENCRYPTED",
+            Self::NoIp => "EGRESS_KIND_NO_IP",
+            Self::Rest => "EGRESS_KIND_REST",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "EGRESS_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "EGRESS_KIND_PLAIN" => Some(Self::Plain),
+            "EGRESS_KIND_CARRIED" => Some(Self::Carried),
+            "EGRESS_KIND_ENCRYPTED" => Some(Self::Encrypted),
+            "EGRESS_KIND_NO_IP" => Some(Self::NoIp),
+            "EGRESS_KIND_REST" => Some(Self::Rest),
             _ => None,
         }
     }

@@ -112,6 +112,9 @@ pub struct SampleBatch {
     /// What CNI segments are made of, about once a second while the stage profile is on. The latest counts.
     #[prost(message, optional, tag = "16")]
     pub stage_profile: ::core::option::Option<super::super::common::v1::StageProfile>,
+    /// What left by the uplinks, when some did and the account is on.
+    #[prost(message, optional, tag = "17")]
+    pub egress: ::core::option::Option<Egress>,
     /// Sequence number right after the data (E): half of the join key.
     #[prost(fixed32, repeated, tag = "6")]
     pub end_sequence: ::prost::alloc::vec::Vec<u32>,
@@ -143,6 +146,22 @@ pub struct SampleBatch {
     /// Wait in the uplink queue plus 1; 0 when it was not measured.
     #[prost(uint64, repeated, tag = "15")]
     pub queue_plus_one_ns: ::prost::alloc::vec::Vec<u64>,
+}
+/// What left a node by its uplinks since the agent's start. All sums are cumulative, so one that comes twice counts once.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Egress {
+    /// How long that is.
+    #[prost(uint64, tag = "1")]
+    pub counted_for_ns: u64,
+    /// Rows whose sums have changed, all rows on a new stream; at most 8192 of one boot. A row is named by all but its sums.
+    #[prost(message, repeated, tag = "2")]
+    pub rows: ::prost::alloc::vec::Vec<super::super::common::v1::EgressRow>,
+    /// All that left, whether or not it has a row.
+    #[prost(message, optional, tag = "3")]
+    pub totals: ::core::option::Option<super::super::common::v1::EgressSums>,
+    /// The uplinks' own addresses, 4 or 16 bytes: other nodes send here.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// A TCP connection as the hook that saw the exchange's end showed it: the pod's interface at the near end, the
 /// uplink at the far end.

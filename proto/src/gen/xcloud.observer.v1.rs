@@ -446,6 +446,43 @@ pub struct JoinLoss {
     #[prost(uint64, tag = "5")]
     pub ambiguous: u64,
 }
+/// Asks for what left the nodes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QueryEgressRequest {
+    /// Which nodes.
+    #[prost(message, optional, tag = "1")]
+    pub near: ::core::option::Option<SiteFilter>,
+}
+/// What left them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct QueryEgressResponse {
+    /// One entry a node whose agent keeps account, by agent id.
+    #[prost(message, repeated, tag = "1")]
+    pub nodes: ::prost::alloc::vec::Vec<NodeEgress>,
+}
+/// What left one node, in all lives of its agent that are known.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NodeEgress {
+    /// The node.
+    #[prost(message, optional, tag = "1")]
+    pub site: ::core::option::Option<super::super::common::v1::Site>,
+    /// For how long account was kept.
+    #[prost(uint64, tag = "2")]
+    pub counted_for_ns: u64,
+    /// By sender and destination; together they are all that left.
+    #[prost(message, repeated, tag = "3")]
+    pub paths: ::prost::alloc::vec::Vec<EgressPath>,
+}
+/// What left a node from one sender to one address.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EgressPath {
+    /// The sums and whose they are.
+    #[prost(message, optional, tag = "1")]
+    pub row: ::core::option::Option<super::super::common::v1::EgressRow>,
+    /// Where the address is, if exchanges with it were joined or a node's uplink has it; else unset.
+    #[prost(message, optional, tag = "2")]
+    pub destination_site: ::core::option::Option<super::super::common::v1::Site>,
+}
 /// Which labels of the two sites tell paths apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -693,6 +730,33 @@ pub mod observer_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Bytes and packets that left the nodes by their uplinks, by sender and destination.
+        pub async fn query_egress(
+            &mut self,
+            request: impl tonic::IntoRequest<super::QueryEgressRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::QueryEgressResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/xcloud.observer.v1.ObserverService/QueryEgress",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("xcloud.observer.v1.ObserverService", "QueryEgress"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -744,6 +808,14 @@ pub mod observer_service_server {
             request: tonic::Request<super::GetServerStatusRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetServerStatusResponse>,
+            tonic::Status,
+        >;
+        /// Bytes and packets that left the nodes by their uplinks, by sender and destination.
+        async fn query_egress(
+            &self,
+            request: tonic::Request<super::QueryEgressRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::QueryEgressResponse>,
             tonic::Status,
         >;
     }
@@ -992,6 +1064,51 @@ pub mod observer_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetServerStatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/xcloud.observer.v1.ObserverService/QueryEgress" => {
+                    #[allow(non_camel_case_types)]
+                    struct QueryEgressSvc<T: ObserverService>(pub Arc<T>);
+                    impl<
+                        T: ObserverService,
+                    > tonic::server::UnaryService<super::QueryEgressRequest>
+                    for QueryEgressSvc<T> {
+                        type Response = super::QueryEgressResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::QueryEgressRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ObserverService>::query_egress(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = QueryEgressSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -263,6 +263,12 @@ impl Hooks {
         on.map(|watched| &watched.interface)
     }
 
+    /// Whether an interface is a pod's, the programs being on it or not.
+    #[must_use]
+    pub fn is_pod(&self, index: u32) -> bool {
+        self.watched.get(&index).is_some_and(|watched| watched.interface.role == Role::Pod)
+    }
+
     /// Interfaces of a role that the programs are on.
     fn interfaces(&self, role: Role) -> impl Iterator<Item = &Interface> {
         let on = self.watched.values().filter(|watched| watched.state == State::On);

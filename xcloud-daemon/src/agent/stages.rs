@@ -155,7 +155,7 @@ const fn stage(stage: Stage) -> proto::Stage {
 }
 
 /// Empty when it is gone.
-fn interface_name(index: u32) -> String {
+pub(super) fn interface_name(index: u32) -> String {
     nix::net::if_::if_indextoname(index)
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default()

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Output;
+use super::{Address, Output};
 use crate::{
     cost::{
         price::MONTH_HOURS,
@@ -18,14 +18,27 @@ use crate::{
 #[derive(Args, Clone, Debug)]
 pub struct CostArgs {
     /// Where bytes leave, as CLOUD/REGION or CLOUD/REGION/ZONE
-    #[arg(long, value_name = "PLACE")]
-    pub from: Place,
+    #[arg(long, value_name = "PLACE", required_unless_present = "aggregator")]
+    pub from: Option<Place>,
     /// Where they arrive, likewise
-    #[arg(long, value_name = "PLACE", required_unless_present = "usage")]
+    #[arg(long, value_name = "PLACE", required_unless_present_any = ["usage", "aggregator"])]
     pub to: Option<Place>,
     /// How many in a month, headers included, as 10TB or 9.5GiB
-    #[arg(long, value_name = "VOLUME", required_unless_present = "usage")]
+    #[arg(long, value_name = "VOLUME", required_unless_present_any = ["usage", "aggregator"])]
     pub bytes: Option<Volume>,
+    /// Price what agents with --account have counted, as their aggregator at this address tells it
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        conflicts_with_all = ["from", "to", "bytes", "usage", "payload", "packets", "what_if"]
+    )]
+    pub aggregator: Option<Address>,
+    /// Where addresses are that no exchange showed: CSV with cidr, site
+    #[arg(long, value_name = "FILE", requires = "aggregator")]
+    pub sites: Option<PathBuf>,
+    /// Price a month at the rate that was counted, instead of what was
+    #[arg(long, requires = "aggregator")]
+    pub per_month: bool,
     /// Which way: internet, internet-standard, interconnect, interconnect-100g, capacity, inter-region, inter-zone or
     /// one of your own prices [default: the usual one between these places]
     #[arg(long, value_name = "NAME")]

@@ -2,21 +2,24 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
+use xcloud_proto::observer::v1::{NodeEgress, QueryEgressRequest};
 
 use super::{
     break_even::break_even,
+    measured::Counted,
     money::Money,
     price::{Bill, Consumption, price},
     route::Route,
     show,
+    sites::Sites,
     tariff::Tariffs,
     volume::Volume,
     what_if::{Traffic, WhatIf},
     workloads::{Terms, month, read::read},
 };
-use crate::{cli::cost::CostArgs, report::style::print, usage::usage};
+use crate::{cli::cost::CostArgs, place::Place, report::style::print, usage::usage, wire::connect};
 
 /// What is answered about one route.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -64,24 +67,61 @@ pub struct Change {
 /// A wrong argument or file, or no price.
 pub fn run(args: &CostArgs) -> Result<()> {
     let tariffs = args.tariffs.as_deref().map_or_else(Tariffs::built_in, Tariffs::with_file)?;
-    let text = match (&args.usage, &args.to, args.bytes) {
-        (Some(file), ..) => workloads(args, file, &tariffs)?,
-        (None, Some(to), Some(bytes)) => {
+    let text = match (&args.from, &args.usage, &args.to, args.bytes) {
+        _ if args.aggregator.is_some() => measured(args, &ask(args)?, &tariffs)?,
+        (Some(from), Some(file), ..) => workloads(args, from, file, &tariffs)?,
+        (Some(from), None, Some(to), Some(bytes)) => {
             let path = args.path.as_deref();
-            let route = Route::new(args.from.clone(), to.clone(), path, &args.via)?;
+            let route = Route::new(from.clone(), to.clone(), path, &args.via)?;
             show::answer(&answer(args, route, bytes, &tariffs)?, args.output)?
         }
-        _ => return Err(usage("--to and --bytes, or --usage, have to be given")),
+        _ => {
+            return Err(usage(
+                "--from with --to and --bytes or with --usage, or --aggregator, have to be given",
+            ));
+        }
     };
     print(&text)?;
     Ok(())
 }
 
-pub(super) fn workloads(args: &CostArgs, file: &Path, tariffs: &Tariffs) -> Result<String> {
-    let usage = read(file)?;
+fn terms(args: &CostArgs) -> Terms<'_> {
     let before = Consumption { bytes: 0, month_to_date: args.month_to_date.0, hours: args.hours };
-    let terms = Terms { from: &args.from, path: args.path.as_deref(), via: &args.via, before };
-    show::month(&month(&usage, terms, tariffs)?, &tariffs.versions, args.output)
+    Terms { path: args.path.as_deref(), via: &args.via, before }
+}
+
+pub(super) fn workloads(
+    args: &CostArgs,
+    from: &Place,
+    file: &Path,
+    tariffs: &Tariffs,
+) -> Result<String> {
+    let usage = read(file, from)?;
+    show::month(&month(&usage, terms(args), tariffs)?, &tariffs.versions, args.output)
+}
+
+/// What the agents of an aggregator have counted.
+fn ask(args: &CostArgs) -> Result<Vec<NodeEgress>> {
+    let Some(address) = &args.aggregator else { return Ok(Vec::new()) };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    let answer = runtime.block_on(async {
+        let mut observer = connect::observer(address).await?;
+        connect::answered(observer.query_egress(QueryEgressRequest::default()).await, address)
+    })?;
+    let nodes = answer.into_inner().nodes;
+    if nodes.is_empty() {
+        bail!("no agent of the aggregator at {address} keeps account: start agents with --account");
+    }
+    Ok(nodes)
+}
+
+pub(super) fn measured(args: &CostArgs, nodes: &[NodeEgress], tariffs: &Tariffs) -> Result<String> {
+    let sites = args.sites.as_deref().map_or_else(|| Ok(Sites::default()), Sites::read)?;
+    let counted = Counted::of(nodes, &sites, args.per_month);
+    show::measured(&counted.priced(terms(args), tariffs)?, &tariffs.versions, args.output)
 }
 
 pub(super) fn answer(

@@ -3,7 +3,12 @@
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::{command::Answer, price::Line, workloads::Month};
+use super::{
+    command::Answer,
+    measured::{Measured, Unpriced},
+    price::Line,
+    workloads::{Month, Row},
+};
 use crate::{cli::Output, report::style::clean};
 
 mod table;
@@ -46,16 +51,66 @@ pub fn month(month: &Month, tariffs: &[String], output: Output) -> Result<String
         Output::Table => Ok(table::month(month, tariffs)),
         Output::Json => json(&Dated { month, tariffs }),
         Output::Csv => csv(|writer| {
-            writer.write_record(["workload", "to_site", "path", "bytes", "packets", "usd"])?;
-            for row in &month.rows {
-                let packets = row.packets.map(|packets| packets.to_string()).unwrap_or_default();
-                let labels = [&row.workload, &row.to_site, &row.path].map(|label| clean(label));
-                let figures = [row.bytes.to_string(), packets, row.usd.exact()];
-                writer.write_record(labels.iter().chain(&figures))?;
-            }
+            writer.write_record(MONTH_HEADER)?;
+            month.rows.iter().try_for_each(|row| writer.write_record(month_cells(row)))?;
             Ok(())
         }),
     }
+}
+
+/// What was measured, and what it would cost.
+///
+/// # Errors
+/// None that is known; the writers could in theory fail.
+pub fn measured(measured: &Measured, tariffs: &[String], output: Output) -> Result<String> {
+    #[derive(Serialize)]
+    struct Dated<'a> {
+        #[serde(flatten)]
+        measured: &'a Measured,
+        tariffs: &'a [String],
+    }
+    match output {
+        Output::Table => Ok(table::measured(measured, tariffs)),
+        Output::Json => json(&Dated { measured, tariffs }),
+        Output::Csv => csv(|writer| {
+            writer.write_record(MONTH_HEADER)?;
+            let priced = measured.month.rows.iter().map(month_cells);
+            let unpriced = measured.unpriced.iter().map(unpriced_cells);
+            priced.chain(unpriced).try_for_each(|cells| writer.write_record(cells))?;
+            Ok(())
+        }),
+    }
+}
+
+const MONTH_HEADER: [&str; 8] =
+    ["workload", "to_site", "path", "bytes", "packets", "usd", "from_site", "payload_bytes"];
+
+fn month_cells(row: &Row) -> [String; 8] {
+    let number = |number: Option<u64>| number.map(|it| it.to_string()).unwrap_or_default();
+    [
+        clean(&row.workload),
+        clean(&row.to_site),
+        clean(&row.path),
+        row.bytes.to_string(),
+        number(row.packets),
+        row.usd.exact(),
+        clean(&row.from_site),
+        number(row.payload_bytes),
+    ]
+}
+
+/// The same without a price.
+fn unpriced_cells(row: &Unpriced) -> [String; 8] {
+    [
+        clean(&row.workload),
+        clean(&row.to_site),
+        String::new(),
+        row.bytes.to_string(),
+        row.packets.to_string(),
+        String::new(),
+        clean(&row.from_site),
+        row.payload_bytes.map(|it| it.to_string()).unwrap_or_default(),
+    ]
 }
 
 const HEADER: [&str; 9] =

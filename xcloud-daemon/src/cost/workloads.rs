@@ -20,12 +20,16 @@ pub mod read;
 pub struct Usage {
     /// Its name.
     pub workload: String,
+    /// Where it leaves.
+    pub from: Place,
     /// Where to.
     pub to: Place,
     /// Bytes on the wire.
     pub bytes: u64,
     /// Packets, where known.
     pub packets: Option<u64>,
+    /// Bytes of these that are payload, where known.
+    pub payload_bytes: Option<u64>,
 }
 
 /// A workload's part of the bill.
@@ -43,6 +47,10 @@ pub struct Row {
     pub packets: Option<u64>,
     /// Its part.
     pub usd: Money,
+    /// Where it leaves.
+    pub from_site: String,
+    /// Bytes of these that are payload, where known.
+    pub payload_bytes: Option<u64>,
 }
 
 /// The whole bill, and whose it is.
@@ -57,8 +65,6 @@ pub struct Month {
 /// How the rows are sent and charged.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
-    /// Where all bytes leave.
-    pub from: &'a Place,
     /// By what way; the usual one if none is named.
     pub path: Option<&'a str>,
     /// What else processes them.
@@ -68,15 +74,15 @@ pub struct Terms<'a> {
 }
 
 /// A month's table. Tiers are the account's: each byte bears the average price of its charge. What is paid by the hour
-/// is paid once for each place, and shared by bytes.
+/// is paid once between two places, and shared by bytes.
 ///
 /// # Errors
 /// No price is known for a row.
 pub fn month(usage: &[Usage], terms: Terms<'_>, tariffs: &Tariffs) -> Result<Month> {
     let mut routes = Vec::new();
     for (number, row) in (1..).zip(usage) {
-        let to = row.to.clone();
-        let route = Route::new(terms.from.clone(), to, terms.path, terms.via)
+        let (from, to) = (row.from.clone(), row.to.clone());
+        let route = Route::new(from, to, terms.path, terms.via)
             .with_context(|| format!("row {number}, {}", row.workload))?;
         routes.push(route);
     }
@@ -87,7 +93,7 @@ pub fn month(usage: &[Usage], terms: Terms<'_>, tariffs: &Tariffs) -> Result<Mon
             route.charges(tariffs).with_context(|| format!("row {}, {}", at + 1, row.workload))?;
         for one in owed {
             let paid_once = matches!(one.charge.rate, Rate::Hourly(..));
-            let key = (&*one.charge.id, paid_once.then(|| route.to.to_string()));
+            let key = (&*one.charge.id, paid_once.then(|| format!("{} {}", route.from, route.to)));
             let share = shares.entry(key).or_insert_with(|| Share { owed: one, rows: Vec::new() });
             share.rows.push(at);
         }
@@ -133,6 +139,8 @@ fn divided<'a>(
             bytes: row.bytes,
             packets: row.packets,
             usd,
+            from_site: row.from.to_string(),
+            payload_bytes: row.payload_bytes,
         })
         .collect();
     rows.sort_by_key(|row| std::cmp::Reverse(row.usd));

@@ -16,9 +16,10 @@ use xcloud_common::{config::Config, counter::Counters};
 
 use super::{
     drain::Ring,
+    egress::Egress,
     ifaces::{Interface, LinkLayer, Role},
     inside::Inside,
-    object,
+    object::{self, Extras},
     pin::{Owner, Pin, Predecessor},
     probe::{DepartureHook, Plan},
     stages,
@@ -90,7 +91,7 @@ impl Programs {
     /// # Errors
     /// The kernel refuses a map, a program or the tracepoint.
     pub fn load(plan: &Plan, config: Config, owner: &Owner) -> Result<Self> {
-        let mut ebpf = object::load_for(plan.stages)?;
+        let mut ebpf = object::load_for(Extras { stages: plan.stages, account: plan.account })?;
         let control = Array::try_from(ebpf.take_map("CONFIG").context("no map CONFIG")?)?;
         let counts = ebpf.take_map("COUNTS").context("no map COUNTS")?;
         let pin = match &counts {
@@ -321,6 +322,14 @@ impl Programs {
     /// It was taken before.
     pub fn take_ring(&mut self) -> Result<Ring> {
         Ring::take(&mut self.ebpf)
+    }
+
+    /// The account of what leaves by the uplinks, which the plan must have asked for; can be taken once.
+    ///
+    /// # Errors
+    /// It was taken before, or the kernel does not show it.
+    pub fn take_egress(&mut self) -> Result<Egress> {
+        Egress::take(&mut self.ebpf)
     }
 
     /// Where exchanges wait.

@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod btf;
 pub mod drain;
+pub mod egress;
 pub mod ifaces;
 mod inside;
 pub mod object;

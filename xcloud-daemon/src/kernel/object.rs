@@ -4,12 +4,12 @@ use anyhow::{Context as _, Result, bail};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
-use super::btf::Btf;
+use super::{btf::Btf, egress};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/xcloud-ebpf"));
 
 /// Globals of the programs and the fields whose offsets they hold.
-const OFFSETS: [(&str, &str, &str); 12] = [
+const OFFSETS: [(&str, &str, &str); 17] = [
     ("SKB_HEAD", "sk_buff", "head"),
     ("SKB_DEV", "sk_buff", "dev"),
     ("SKB_NETWORK_HEADER", "sk_buff", "network_header"),
@@ -18,6 +18,11 @@ const OFFSETS: [(&str, &str, &str); 12] = [
     ("SKB_LEN", "sk_buff", "len"),
     ("SKB_HASH", "sk_buff", "hash"),
     ("SKB_NEXT", "sk_buff", "next"),
+    ("SKB_DATA", "sk_buff", "data"),
+    ("SKB_END", "sk_buff", "end"),
+    ("SKB_INNER_TRANSPORT_HEADER", "sk_buff", "inner_transport_header"),
+    ("SHARED_GSO_SEGMENTS", "skb_shared_info", "gso_segs"),
+    ("SHARED_GSO_TYPE", "skb_shared_info", "gso_type"),
     ("DEV_IFINDEX", "net_device", "ifindex"),
     ("DEV_NET", "net_device", "nd_net.net"),
     ("NET_INUM", "net", "ns.inum"),
@@ -39,14 +44,23 @@ const STAGE_MAPS: [(&str, u32); 3] =
 /// # Errors
 /// The binary holds no kernel object, the kernel has no BTF, or it refuses a map.
 pub fn load() -> Result<Ebpf> {
-    load_for(false)
+    load_for(Extras::default())
 }
 
-/// The same, with room for the stage profile if that is wanted.
+/// What is there only if it is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// The stage profile.
+    pub stages: bool,
+    /// The account of what leaves by the uplinks.
+    pub account: bool,
+}
+
+/// The same, with room for what is wanted besides.
 ///
 /// # Errors
 /// Likewise.
-pub fn load_for(stages: bool) -> Result<Ebpf> {
+pub fn load_for(extras: Extras) -> Result<Ebpf> {
     if is_stub() {
         bail!(
             "this binary was built without its kernel programs: build it with `cargo xtask build`, or start it with \
@@ -69,7 +83,12 @@ pub fn load_for(stages: bool) -> Result<Ebpf> {
     for ((global, ..), offset) in OFFSETS.iter().zip(&offsets) {
         loader.override_global(global, offset, true);
     }
-    if !stages {
+    let account = u32::from(extras.account);
+    loader.override_global("ACCOUNT", &account, true);
+    if extras.account {
+        loader.map_max_entries("EGRESS", egress::banks()?);
+    }
+    if !extras.stages {
         for (map, entries) in STAGE_MAPS {
             loader.map_max_entries(map, entries);
         }

@@ -292,6 +292,17 @@ impl State {
         self.agents.get(&id)
     }
 
+    /// Which agent sees the other end of an agent's connections to an address, as joins showed.
+    #[must_use]
+    pub fn peer(&self, of: (AgentId, [u32; 4])) -> Option<AgentId> {
+        self.peers.get(&of).copied()
+    }
+
+    /// All of these: an agent, an address and the agent there.
+    pub fn peers(&self) -> impl Iterator<Item = (AgentId, [u32; 4], AgentId)> {
+        self.peers.iter().map(|((near, address), far)| (*near, *address, *far))
+    }
+
     /// What the join counted.
     #[must_use]
     pub const fn join_counts(&self) -> &join::Counts {

@@ -199,6 +199,7 @@ impl<Clock: Fn() -> u64> Client<Clock> {
             sent_before: outgoing.sent_before,
             totals: Some(outgoing.totals),
             stage_profile: outgoing.stage_profile,
+            egress: outgoing.egress,
             ..convert::encode(outgoing.samples)
         }
     }

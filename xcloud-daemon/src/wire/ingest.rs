@@ -11,13 +11,13 @@ use xcloud_proto::{
         PodPlace as WirePodPlace, PodStages, PodView as WirePodView, Site as WireSite, StageProfile,
     },
     ingest::v1::{
-        Hello, SampleBatch, Status as Told, StreamBatchesRequest, StreamBatchesResponse,
+        Egress, Hello, SampleBatch, Status as Told, StreamBatchesRequest, StreamBatchesResponse,
         Totals as WireTotals, ingest_service_server::IngestService,
         stream_batches_request::Message,
     },
 };
 
-use super::{convert, server::Hub};
+use super::{convert, egress, server::Hub};
 use xcloud_common::stage::STAGES;
 
 use crate::measure::{
@@ -106,6 +106,7 @@ async fn converse(
 ) -> Result<(), Status> {
     let Some(hello) = greeting(&mut requests).await? else { return Ok(()) };
     let opening = opening(hello).map_err(Status::invalid_argument)?;
+    let boot = opening.boot;
     name.clone_from(&opening.name);
     let (stream, acked, replaced) = hub.open(opening).map_err(refusal)?;
     let open = Open { hub, stream, replaced };
@@ -115,11 +116,13 @@ async fn converse(
         if answers.send(Ok(answer(acked))).await.is_err() {
             return Ok(());
         }
-        let Some(batch) = next_batch(&open, &mut requests).await? else { return Ok(()) };
-        let (batch, stages) = batch;
-        acked = hub.take(&open.stream, &batch).map_err(refusal)?;
-        if let Some(profile) = stages {
+        let Some(brought) = next_batch(&open, &mut requests).await? else { return Ok(()) };
+        acked = hub.take(&open.stream, &brought.batch).map_err(refusal)?;
+        if let Some(profile) = brought.stages {
             hub.keep_stages(&open.stream, profile);
+        }
+        if let Some(told) = brought.egress {
+            hub.keep_egress(&open.stream, boot, told);
         }
     }
 }
@@ -136,16 +139,19 @@ async fn greeting(requests: &mut Requests) -> Result<Option<Hello>, Status> {
     }
 }
 
+/// A batch and what came with it.
+struct Brought {
+    batch: Batch,
+    stages: Option<StageProfile>,
+    egress: Option<Egress>,
+}
+
 /// The next batch, unless the agent hangs up first; what it tells of its hooks in between is taken in.
-async fn next_batch(
-    open: &Open<'_>,
-    requests: &mut Requests,
-) -> Result<Option<(Batch, Option<StageProfile>)>, Status> {
+async fn next_batch(open: &Open<'_>, requests: &mut Requests) -> Result<Option<Brought>, Status> {
     loop {
         match next_message(open, requests).await? {
             Some(Message::Batch(batch)) => {
-                let read = read(&batch).and_then(|read| Ok((read, stages(batch.stage_profile)?)));
-                return read.map(Some).map_err(Status::invalid_argument);
+                return brought(batch).map(Some).map_err(Status::invalid_argument);
             }
             Some(Message::Status(told)) => {
                 let (hooks, pods) = status(told).map_err(Status::invalid_argument)?;
@@ -322,6 +328,11 @@ fn stages(profile: Option<StageProfile>) -> Result<Option<StageProfile>, String>
     let mut programs = profile.cost.iter().flat_map(|cost| &cost.programs);
     programs.try_for_each(|one| label("program", &one.program))?;
     Ok(Some(profile))
+}
+
+fn brought(batch: SampleBatch) -> Result<Brought, String> {
+    batch.egress.as_ref().map_or(Ok(()), egress::check)?;
+    Ok(Brought { batch: read(&batch)?, stages: stages(batch.stage_profile)?, egress: batch.egress })
 }
 
 fn read(batch: &SampleBatch) -> Result<Batch, String> {

@@ -5,6 +5,7 @@ pub mod backoff;
 pub mod client;
 pub mod connect;
 pub mod convert;
+pub mod egress;
 pub mod ingest;
 pub mod observer;
 pub mod outbox;

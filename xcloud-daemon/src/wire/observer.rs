@@ -12,8 +12,9 @@ use xcloud_proto::{
     common::v1::{Endpoint, ExchangeKind, Site as WireSite},
     observer::v1::{
         Exchange, ExchangeFilter, GetServerStatusRequest, GetServerStatusResponse, GroupBy,
-        ListNodesRequest, ListNodesResponse, QuerySplitRequest, QuerySplitResponse, SiteFilter,
-        WatchExchangesRequest, WatchExchangesResponse, observer_service_server::ObserverService,
+        ListNodesRequest, ListNodesResponse, QueryEgressRequest, QueryEgressResponse,
+        QuerySplitRequest, QuerySplitResponse, SiteFilter, WatchExchangesRequest,
+        WatchExchangesResponse, observer_service_server::ObserverService,
         watch_exchanges_response::Item,
     },
 };
@@ -93,6 +94,15 @@ impl ObserverService for Observer {
             state.agents().into_iter().map(status).collect()
         });
         Ok(Response::new(ListNodesResponse { nodes }))
+    }
+
+    async fn query_egress(
+        &self,
+        request: Request<QueryEgressRequest>,
+    ) -> Result<Response<QueryEgressResponse>, Status> {
+        let near = request.into_inner().near.unwrap_or_default();
+        let nodes = self.hub.egress(|site| site_matches(&near, site));
+        Ok(Response::new(QueryEgressResponse { nodes }))
     }
 
     async fn get_server_status(

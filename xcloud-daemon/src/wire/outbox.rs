@@ -12,11 +12,14 @@ use xcloud_common::{
 };
 use xcloud_proto::{
     common::v1::{Loss, StageProfile},
-    ingest::v1::Totals,
+    ingest::v1::{Egress as EgressMessage, Totals},
 };
 
+pub mod egress;
 #[cfg(test)]
 mod tests;
+
+use egress::Egress;
 
 /// Most samples in one batch.
 pub const MAX_BATCH: usize = 4096;
@@ -89,6 +92,8 @@ pub struct Outgoing<'a> {
     pub totals: Totals,
     /// The stage profile, when a new one waits. It is cumulative, so one lost with its stream is made up by the next.
     pub stage_profile: Option<StageProfile>,
+    /// What left by the uplinks, when that is news; likewise.
+    pub egress: Option<EgressMessage>,
 }
 
 #[derive(Debug)]
@@ -120,6 +125,8 @@ pub struct Outbox {
     told: KernelTotals,
     told_lost: u64,
     stage_profile: Option<StageProfile>,
+    /// What left by the uplinks, and what of that was told.
+    pub egress: Egress,
 }
 
 impl Outbox {
@@ -142,6 +149,7 @@ impl Outbox {
             told: KernelTotals::default(),
             told_lost: 0,
             stage_profile: None,
+            egress: Egress::default(),
         }
     }
 
@@ -186,6 +194,7 @@ impl Outbox {
     pub fn begin_stream(&mut self) -> u64 {
         self.in_flight = 0;
         self.window_end = 0;
+        self.egress.tell_again();
         self.first_sequence()
     }
 
@@ -206,8 +215,8 @@ impl Outbox {
             return None;
         }
         self.in_flight += 1;
-        let stage_profile = self.stage_profile.take();
-        Some(Outgoing { stage_profile, ..self.outgoing(self.in_flight - 1) })
+        let (stage_profile, egress) = (self.stage_profile.take(), self.egress.next());
+        Some(Outgoing { stage_profile, egress, ..self.outgoing(self.in_flight - 1) })
     }
 
     fn form_batch(&mut self, flush: bool) -> Option<()> {
@@ -228,7 +237,9 @@ impl Outbox {
     }
 
     fn untold(&self) -> bool {
-        (self.told, self.told_lost) != (self.kernel, self.lost) || self.stage_profile.is_some()
+        (self.told, self.told_lost) != (self.kernel, self.lost)
+            || self.stage_profile.is_some()
+            || self.egress.has_news()
     }
 
     fn outgoing(&self, index: usize) -> Outgoing<'_> {
@@ -242,6 +253,7 @@ impl Outbox {
             sent_before,
             totals: self.kernel.totals(self.lost, self.kernel.emitted - accounted),
             stage_profile: None,
+            egress: None,
         }
     }
 

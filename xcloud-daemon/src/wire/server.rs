@@ -21,20 +21,22 @@ use tonic::{
 use xcloud_proto::{
     DESCRIPTORS,
     common::v1::StageProfile,
-    ingest::v1::ingest_service_server::IngestServiceServer,
+    ingest::v1::{Egress, ingest_service_server::IngestServiceServer},
     loadtest::v1::{
         endpoint_service_server::EndpointServiceServer,
         load_test_service_server::LoadTestServiceServer,
     },
-    observer::v1::{Exchange, NodeStages, observer_service_server::ObserverServiceServer},
+    observer::v1::{
+        Exchange, NodeEgress, NodeStages, observer_service_server::ObserverServiceServer,
+    },
 };
 
-use super::{answer, ingest::Ingest, observer::Observer};
+use super::{answer, egress::Accounts, ingest::Ingest, observer::Observer};
 use crate::{
     loadtest::{attend::Attendance, director::Director, service::LoadTests},
     measure::{
         AgentId, Site,
-        ledger::PodView,
+        ledger::{BootId, PodView},
         state::{Batch, Limits, Opening, Refusal, State, Stream},
     },
 };
@@ -71,6 +73,7 @@ struct Inner {
     streams: HashMap<AgentId, CancellationToken>,
     /// The latest of each agent that keeps one.
     stage_profiles: BTreeMap<AgentId, StageProfile>,
+    egress: Accounts,
     refusals: Refusals,
 }
 
@@ -91,6 +94,7 @@ impl Hub {
                 state: State::new(limits),
                 streams: HashMap::new(),
                 stage_profiles: BTreeMap::new(),
+                egress: Accounts::default(),
                 refusals: Refusals::default(),
             }),
             exchanges: broadcast::Sender::new(WATCH_BUFFER),
@@ -190,6 +194,18 @@ impl Hub {
             })
         });
         profiles.collect()
+    }
+
+    /// Keeps what an agent told of what left its node, in this life of it.
+    pub fn keep_egress(&self, stream: &Stream, boot: BootId, told: Egress) {
+        self.lock().egress.keep(stream.agent, boot, told);
+    }
+
+    /// What left the nodes of the sites wanted.
+    pub fn egress(&self, wanted: impl Fn(&Site) -> bool) -> Vec<NodeEgress> {
+        let mut inner = self.lock();
+        let Inner { state, egress, .. } = &mut *inner;
+        egress.answer(state, wanted)
     }
 
     /// Joined exchanges from now on.

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod client;
+mod egress;
 mod harness;
 mod hostile;
 mod services;

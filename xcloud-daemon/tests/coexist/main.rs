@@ -1,6 +1,7 @@
 //! The agent next to other agents' programs, through kills, drops and the kill switch: on a node of its own with one
 //! pod, in network namespaces. Needs root; skips loudly without, fails in CI.
 
+mod account;
 #[path = "../kernel/harness.rs"]
 mod harness;
 mod impostor;

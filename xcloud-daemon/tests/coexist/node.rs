@@ -93,8 +93,8 @@ impl Node {
         let file = File::options().create(true).append(true).open(&log).expect("a log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_xcloud"));
         command
-            .args(["agent", "--node", "coexist"])
             .env("XCLOUD_AGGREGATOR", "unix:/nonexistent")
+            .args(["agent", "--node", "coexist"])
             .args(["--uplink", UPLINK, "--tc-backend"])
             .arg(match backend {
                 Backend::Tcx => "tcx",

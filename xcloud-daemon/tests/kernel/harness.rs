@@ -6,7 +6,10 @@ use aya::{
     maps::{Array, MapData, PerCpuArray},
     programs::{SchedClassifier, TestRun as _},
 };
-use xcloud::kernel::{drain::Ring, object};
+use xcloud::kernel::{
+    drain::Ring,
+    object::{self, Extras},
+};
 use xcloud_common::{
     config::Config,
     counter::{Counter, Counters},
@@ -54,7 +57,12 @@ pub(crate) struct Kernel {
 impl Kernel {
     /// Makes the maps, selecting every exchange; a program is loaded when it first runs.
     pub(crate) fn load() -> Self {
-        let mut ebpf = object::load().expect("loading the kernel object");
+        Self::load_for(Extras::default())
+    }
+
+    /// The same, with what is there only if it is asked for.
+    pub(crate) fn load_for(extras: Extras) -> Self {
+        let mut ebpf = object::load_for(extras).expect("loading the kernel object");
         let ring = Ring::take(&mut ebpf).expect("the ring");
         let config = Array::try_from(ebpf.take_map("CONFIG").expect("CONFIG")).expect("an array");
         let counts = PerCpuArray::try_from(ebpf.take_map("COUNTS").expect("COUNTS")).expect("one");

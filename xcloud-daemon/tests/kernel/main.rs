@@ -2,6 +2,7 @@
 
 mod attach;
 mod craft;
+mod egress;
 mod harness;
 mod inside;
 mod logged;

@@ -1,9 +1,10 @@
 //! Cost for people.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use super::super::{
     command::{Answer, Change},
+    measured::Measured,
     price::{Bill, Line},
     tariff::Status,
     volume::Volume,
@@ -88,6 +89,57 @@ pub(super) fn month(month: &Month, tariffs: &[String]) -> String {
     text.push('\n');
     bill(&mut text, &month.bill);
     sources(&mut text, month.bill.lines.iter(), tariffs);
+    text
+}
+
+pub(super) fn measured(measured: &Measured, tariffs: &[String]) -> String {
+    let mut text = String::new();
+    for node in &measured.nodes {
+        let _ = writeln!(
+            text,
+            "{}: {} counted in {}",
+            clean(&node.node),
+            Volume(node.bytes),
+            humantime::format_duration(Duration::from_secs(node.counted_for_s))
+        );
+    }
+    if measured.per_month {
+        text.push_str("below, what a month at this rate would be\n");
+    }
+    let _ = writeln!(
+        text,
+        "\n{:<34} {:<26} {:<26} {:<13} {:>9} {:>9} {:>14} {:>12}",
+        "workload", "from", "to", "by", "wire", "payload", "packets", "USD"
+    );
+    let mut line = |labels: [&str; 4], bytes, payload: Option<u64>, packets, usd: &str| {
+        let [workload, from, to, path] = labels.map(clean);
+        let payload =
+            payload.map_or_else(|| "unknown".into(), |payload| Volume(payload).to_string());
+        let (bytes, packets) = (Volume(bytes).to_string(), grouped(packets));
+        let _ = writeln!(
+            text,
+            "{workload:<34} {from:<26} {to:<26} {path:<13} {bytes:>9} {payload:>9} {packets:>14} {usd:>12}"
+        );
+    };
+    for row in &measured.month.rows {
+        let labels = [&*row.workload, &row.from_site, &row.to_site, &row.path];
+        let packets = row.packets.unwrap_or_default();
+        line(labels, row.bytes, row.payload_bytes, packets, &row.usd.to_string());
+    }
+    for row in &measured.unpriced {
+        let labels = [&*row.workload, &row.from_site, &row.to_site, ""];
+        line(labels, row.bytes, row.payload_bytes, row.packets, "not priced");
+    }
+    text.push('\n');
+    bill(&mut text, &measured.month.bill);
+    let mut unpriced: BTreeMap<&str, u64> = BTreeMap::new();
+    for row in &measured.unpriced {
+        *unpriced.entry(&row.why).or_default() += row.bytes;
+    }
+    for (why, bytes) in unpriced {
+        let _ = writeln!(text, "  without {}: {}", Volume(bytes), clean(why));
+    }
+    sources(&mut text, measured.month.bill.lines.iter(), tariffs);
     text
 }
 

@@ -4,8 +4,15 @@ use insta::assert_snapshot;
 
 use crate::{
     cli::{Cli, Command},
-    cost::{command, route::Route, show, tariff::Tariffs},
+    cost::{
+        command,
+        measured::tests::{path, site},
+        route::Route,
+        show,
+        tariff::Tariffs,
+    },
 };
+use xcloud_proto::{common::v1::EgressKind, observer::v1::NodeEgress};
 
 /// What the command prints, with these arguments after `xcloud cost --from aws/us-east-1`.
 fn says(arguments: &str) -> Result<String> {
@@ -15,10 +22,11 @@ fn says(arguments: &str) -> Result<String> {
     };
     let tariffs = args.tariffs.as_deref().map_or_else(Tariffs::built_in, Tariffs::with_file)?;
     if let Some(file) = &args.usage {
-        return command::workloads(&args, file, &tariffs);
+        return command::workloads(&args, args.from.as_ref().expect("--from"), file, &tariffs);
     }
+    let from = args.from.clone().expect("--from");
     let (to, bytes) = (args.to.clone().expect("--to"), args.bytes.expect("--bytes"));
-    let route = Route::new(args.from.clone(), to, args.path.as_deref(), &args.via)?;
+    let route = Route::new(from, to, args.path.as_deref(), &args.via)?;
     show::answer(&command::answer(&args, route, bytes, &tariffs)?, args.output)
 }
 
@@ -57,6 +65,30 @@ fn a_usage_file_is_a_months_bill_by_workload() {
     let json: serde_json::Value = serde_json::from_str(&month("json")).expect("JSON");
     assert_eq!(json["bill"]["total"], "1741.5");
     assert_eq!(json["rows"][0]["usd"], "1306.125");
+}
+
+#[test]
+fn what_was_counted_shows_payload_beside_wire_bytes() {
+    let (aws, gcp) = (site("aws", "us-east-1", "a"), site("gcp", "us-central1", "b"));
+    let paths = vec![
+        path("veth1", EgressKind::Plain, Some(gcp), 5_000_000_000_000),
+        path("", EgressKind::Encrypted, None, 80_000),
+        path("veth\u{1b}[31m", EgressKind::Plain, None, 1_000),
+    ];
+    let node = NodeEgress { site: Some(aws), counted_for_ns: 90_000_000_000, paths };
+    let tariffs = Tariffs::built_in().expect("sound");
+    let shown = |output: &str| {
+        let line = format!("xcloud cost --aggregator 127.0.0.1:7171 -o {output}");
+        let command = Cli::try_parse_from(line.split(' ')).expect("a command").command;
+        let Command::Cost(args) = command else { unreachable!("the command is cost") };
+        command::measured(&args, std::slice::from_ref(&node), &tariffs).expect("an answer")
+    };
+    assert_snapshot!("measured", shown("table"));
+    assert_snapshot!("measured_csv", shown("csv"));
+    let json: serde_json::Value = serde_json::from_str(&shown("json")).expect("JSON");
+    assert_eq!(json["rows"][0]["payload_bytes"], 4_500_000_000_000u64);
+    assert_eq!(json["unpriced"][0]["to_site"], "unknown");
+    assert_eq!(json["nodes"][0]["counted_for_s"], 90);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A usage file: CSV with a header, or a JSON array, of `workload`, `to_site`, `bytes`, `packets`.
+//! A usage file: CSV with a header, or a JSON array, of `workload`, `to_site`, `bytes`, `packets`, `payload_bytes`.
 
 use std::{fs::File, io::Read as _, path::Path};
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Deserialize;
 
 use super::Usage;
-use crate::cost::volume::MOST_BYTES;
+use crate::{cost::volume::MOST_BYTES, place::Place};
 
 /// Longest file read, in bytes.
 const LONGEST: u64 = 64 << 20;
@@ -23,13 +23,14 @@ struct Raw {
     to_site: String,
     bytes: u64,
     packets: Option<u64>,
+    payload_bytes: Option<u64>,
 }
 
-/// Reads a file.
+/// Reads a file of bytes that all leave one place.
 ///
 /// # Errors
 /// It cannot be read, or a row is wrong; the row is named.
-pub fn read(path: &Path) -> Result<Vec<Usage>> {
+pub fn read(path: &Path, from: &Place) -> Result<Vec<Usage>> {
     let reading = || format!("reading usage from {}", path.display());
     let mut text = String::new();
     let file = File::open(path).with_context(reading)?;
@@ -37,14 +38,14 @@ pub fn read(path: &Path) -> Result<Vec<Usage>> {
     if text.len() as u64 > LONGEST {
         bail!("{} has more than {LONGEST} bytes; split it", path.display());
     }
-    parse(&text).with_context(reading)
+    parse(&text, from).with_context(reading)
 }
 
 /// Rows from the text of a file.
 ///
 /// # Errors
 /// A row is wrong, or there is none.
-pub fn parse(text: &str) -> Result<Vec<Usage>> {
+pub fn parse(text: &str, from: &Place) -> Result<Vec<Usage>> {
     let rows: Vec<Raw> = if text.trim_start().starts_with('[') {
         serde_json::from_str(text).context("as JSON")?
     } else {
@@ -58,11 +59,12 @@ pub fn parse(text: &str) -> Result<Vec<Usage>> {
     if rows.len() > MOST_ROWS {
         bail!("it has more than {MOST_ROWS} rows; split it");
     }
-    (1..).zip(rows).map(|(row, raw)| raw.checked().with_context(|| format!("row {row}"))).collect()
+    let checked = |(row, raw): (u32, Raw)| raw.checked(from).with_context(|| format!("row {row}"));
+    (1..).zip(rows).map(checked).collect()
 }
 
 impl Raw {
-    fn checked(self) -> Result<Usage> {
+    fn checked(self, from: &Place) -> Result<Usage> {
         if self.workload.len() > LONGEST_NAME {
             bail!("a workload's name of {} bytes; at most {LONGEST_NAME}", self.workload.len());
         }
@@ -70,7 +72,14 @@ impl Raw {
             bail!("{} bytes; at most {MOST_BYTES}", self.bytes);
         }
         let to = self.to_site.parse().map_err(|why| anyhow!("to_site: {why}"))?;
-        Ok(Usage { workload: self.workload, to, bytes: self.bytes, packets: self.packets })
+        Ok(Usage {
+            workload: self.workload,
+            from: from.clone(),
+            to,
+            bytes: self.bytes,
+            packets: self.packets,
+            payload_bytes: self.payload_bytes,
+        })
     }
 }
 
@@ -79,6 +88,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn parse(text: &str) -> Result<Vec<Usage>> {
+        super::parse(text, &"aws/us-east-1".parse().expect("a place"))
+    }
 
     const CSV: &str = "workload,to_site,bytes,packets\nshop/api, gcp/us-central1 ,1000,2\nshop/log,azure/eastus,5,\n";
 

@@ -50,6 +50,9 @@ pub struct Plan {
     /// Whether the stage profile's probes are wanted.
     #[serde(skip)]
     pub stages: bool,
+    /// Whether what leaves by the uplinks is accounted for.
+    #[serde(skip)]
+    pub account: bool,
     /// Why, one sentence a choice.
     pub reasons: Vec<String>,
     /// What makes measuring impossible, and what to do; empty when it is possible.
@@ -113,6 +116,7 @@ impl Plan {
             uplink_out: out,
             queue_hook: queue,
             stages: false,
+            account: false,
             reasons: vec![tc_why.into(), out_why.into(), queue_why.into()],
             missing,
         }
