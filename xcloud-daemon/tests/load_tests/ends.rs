@@ -48,13 +48,16 @@ async fn a_cancelled_test_ends_and_keeps_what_it_found() {
 }
 
 #[tokio::test]
-async fn a_cancelled_test_of_a_kind_without_partial_results_ends_too() {
+async fn a_cancelled_throughput_test_keeps_what_it_found() {
     let aggregator = Aggregator::start(LEAVE);
     let [a, b] = aggregator.endpoints(["a", "b"]).await;
     let (test, parts) = under_way(&aggregator, throughput(), [&a, &b]).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     let ended = cancelled(&aggregator, &test.id).await;
-    assert_eq!((ended.state(), ended.has_result), (LoadTestState::Cancelled, false), "{ended:?}");
+    assert_eq!((ended.state(), ended.has_result), (LoadTestState::Cancelled, true), "{ended:?}");
     await_none(parts);
+    let run = aggregator.export(&[&test.id]).await.expect("a result");
+    assert!(run.trials[0].metrics["throughput"].value > 0.0);
     aggregator.make(spec(throughput(), 1)).await;
 }
 
