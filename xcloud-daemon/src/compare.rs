@@ -37,7 +37,10 @@ use self::{
 };
 use crate::{
     cli::{Output, compare::CompareArgs},
-    report::style::{color, print},
+    report::{
+        once::once,
+        style::{color, print},
+    },
     usage::usage,
 };
 
@@ -82,14 +85,15 @@ pub fn run(args: &CompareArgs) -> Result<()> {
 pub fn compare(a: &Arm, b: &Arm, question: &Question, power: &mut Power) -> Result<Report> {
     let (pairs, mut warnings) = pairing::pairs(a, b);
     warnings.splice(0..0, doubts::of_arms(a, b));
-    let mut groups = Vec::new();
+    let (mut groups, mut remarks) = (Vec::new(), Vec::new());
     for pair in &pairs {
         pair.check(question.design)?;
-        warnings.extend(doubts::of_pair(pair));
-        warnings.extend(guards::doubts(pair, question));
-        groups.extend(figures::compare(pair, question, &mut warnings));
-        groups.extend(distributions::compare(pair, question, &mut warnings)?);
+        remarks.extend(doubts::of_pair(pair));
+        remarks.extend(guards::doubts(pair, question));
+        groups.extend(figures::compare(pair, question, &mut remarks));
+        groups.extend(distributions::compare(pair, question, &mut remarks)?);
     }
+    warnings.extend(once(remarks));
     let (comparisons, families) = candidate::judge(groups, question, power);
     if comparisons.is_empty() {
         return Err(nothing(&pairs, question, &warnings));

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     measure::histogram::bucket,
+    report::once::Remark,
     result::{Better, Histogram, Trial},
 };
 
@@ -33,7 +34,7 @@ pub const QUANTILES: [f64; 6] = [0.5, 0.75, 0.9, 0.95, 0.99, 0.999];
 pub fn compare(
     pair: &Pair<'_>,
     question: &Question,
-    doubts: &mut Vec<String>,
+    doubts: &mut Vec<Remark>,
 ) -> Result<Vec<Vec<Candidate>>> {
     let [a, b] = pair.trials.each_ref().map(|trials| names(trials));
     let both = a.intersection(&b).copied().filter(|name| question.wants(name));
@@ -51,7 +52,7 @@ fn group(
     pair: &Pair<'_>,
     name: &str,
     question: &Question,
-    doubts: &mut Vec<String>,
+    doubts: &mut Vec<Remark>,
 ) -> Result<Vec<Candidate>> {
     let having = having(pair, name, question.design);
     let [a, b] = having.each_ref().map(|arm| {
@@ -65,11 +66,11 @@ fn group(
     if quantiles.len() < asked.len() {
         let left_out: Vec<String> =
             asked[quantiles.len()..].iter().map(|one| label(*one)).collect();
-        doubts.push(format!(
-            "{} of {name} of {} left out: fewer than {VALUES_ABOVE} values lie above",
-            left_out.join(", "),
-            pair.name()
-        ));
+        let what = format!(
+            "{} left out, fewer than {VALUES_ABOVE} values lie above",
+            left_out.join(" and ")
+        );
+        doubts.push(Remark::new(format!("{name} of {}", pair.name()), what));
     }
     let censored =
         having.each_ref().map(|arm| arm.iter().map(|(_, whole)| whole.censored).sum::<u64>());

@@ -9,7 +9,10 @@ use super::{
     question::Question,
     stats::{power::fewest_trials, verdict::Verdict},
 };
-use crate::result::Trial;
+use crate::{
+    report::once::{Remark, once},
+    result::Trial,
+};
 
 /// From this share on, trials that should be alike differ too much for comfort.
 const NOISY: f64 = 0.1;
@@ -34,21 +37,22 @@ pub fn of_arms(a: &Arm, b: &Arm) -> Vec<String> {
 
 /// What differs between the trials of a pair.
 #[must_use]
-pub fn of_pair(pair: &Pair<'_>) -> Vec<String> {
-    let name = pair.name();
+pub fn of_pair(pair: &Pair<'_>) -> Vec<Remark> {
     let settings = pair.trials.each_ref().map(|trials| settings(trials));
     let mut doubts: Vec<String> = differences(&settings[0], &settings[1])
-        .map(|what| format!("different settings of {name}: {what}"))
+        .map(|what| format!("different settings: {what}"))
         .collect();
-    doubts.extend(order(pair).map(|what| format!("{name}: {what}")));
+    doubts.extend(order(pair).map(String::from));
     for (trials, arm) in pair.trials.iter().zip(["A", "B"]) {
         let said: BTreeSet<&String> = trials.iter().flat_map(|trial| &trial.warnings).collect();
-        doubts.extend(said.into_iter().map(|warning| format!("{arm} says of {name}: {warning}")));
+        doubts.extend(said.into_iter().map(|warning| format!("{arm} says: {warning}")));
         if twice(trials) {
-            doubts.push(format!("{arm} holds the same trial of {name} twice, which makes it look more certain than it is"));
+            doubts.push(format!(
+                "{arm} holds the same trial twice, which makes it look more certain than it is"
+            ));
         }
     }
-    doubts
+    doubts.into_iter().map(|what| Remark::new(pair.name(), what)).collect()
 }
 
 /// What the comparisons themselves show: noise, and too few trials.
@@ -67,13 +71,11 @@ pub fn of_comparisons(
         });
         let noisy: Vec<String> = noisy.collect();
         if !noisy.is_empty() {
-            let name = one.full_name();
-            doubts.push(format!(
-                "noisy: {name} varies from trial to trial by {}",
-                noisy.join(" and ")
-            ));
+            let about = format!("{} by {}", one.full_name(), noisy.join(" and "));
+            doubts.push(Remark::new(about, "noisy, varies from trial to trial"));
         }
     }
+    let mut doubts = once(doubts);
     doubts.extend(too_few(comparisons, families, question));
     doubts
 }
@@ -149,7 +151,7 @@ mod tests {
 
     fn of(a: &Arm, b: &Arm) -> String {
         let (pairs, _) = pairs(a, b);
-        [of_arms(a, b), pairs.iter().flat_map(of_pair).collect()].concat().join("\n")
+        [of_arms(a, b), once(pairs.iter().flat_map(of_pair).collect())].concat().join("\n")
     }
 
     #[test]
@@ -171,8 +173,8 @@ mod tests {
         for wanted in [
             "different tools: simulation in A, iperf 3.12 in B",
             "different environment: kernel is not told in A, 6.12 in B",
-            "different settings of throughput client -> server: rate is 1000 in A, 1000 and 2000 in B",
-            "B says of throughput client -> server: the generator was late",
+            "throughput client -> server: different settings: rate is 1000 in A, 1000 and 2000 in B",
+            "throughput client -> server: B says: the generator was late",
             "B says: cut short",
         ] {
             assert!(said.contains(wanted), "{said}");
@@ -193,6 +195,6 @@ mod tests {
     fn a_trial_that_is_there_twice_is_seen() {
         let (a, mut b) = (arm("a", 4, |i| i as f64), arm("b", 4, |i| i as f64));
         b.trials[3] = b.trials[0].clone();
-        assert!(of(&a, &b).contains("B holds the same trial of throughput client -> server twice"));
+        assert!(of(&a, &b).contains("throughput client -> server: B holds the same trial twice"));
     }
 }

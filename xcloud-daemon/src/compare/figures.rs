@@ -15,13 +15,16 @@ use super::{
         verdict::{Evidence, Verdict},
     },
 };
-use crate::result::{Metric, Trial};
+use crate::{
+    report::once::Remark,
+    result::{Metric, Trial},
+};
 
 /// Compares every figure that both arms of a pair have. A figure is a group by itself.
 pub fn compare(
     pair: &Pair<'_>,
     question: &Question,
-    doubts: &mut Vec<String>,
+    doubts: &mut Vec<Remark>,
 ) -> Vec<Vec<Candidate>> {
     let [a, b] = pair.trials.each_ref().map(|trials| names(trials));
     let one = |name: &&str| candidate(pair, name, question, doubts);
@@ -37,14 +40,15 @@ fn candidate(
     pair: &Pair<'_>,
     name: &str,
     question: &Question,
-    doubts: &mut Vec<String>,
+    doubts: &mut Vec<Remark>,
 ) -> Option<Candidate> {
     let [a, b] = values(pair, name, question.design);
     let first = a.first()?;
     let units: BTreeSet<&str> = a.iter().chain(&b).map(|metric| metric.unit.as_str()).collect();
     if units.len() > 1 {
         let units = units.into_iter().collect::<Vec<_>>().join(" and ");
-        doubts.push(format!("{name} of {} is not compared: its units are {units}", pair.name()));
+        let about = format!("{name} of {}", pair.name());
+        doubts.push(Remark::new(about, format!("not compared, its units are {units}")));
         return None;
     }
     let figures = [&a, &b].map(|arm| arm.iter().map(|metric| metric.value).collect::<Vec<f64>>());

@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     load::rate::verdict::LATE_SHARE,
-    report::style::{percent, time},
+    report::{
+        once::Remark,
+        style::{percent, time},
+    },
     result::Trial,
 };
 
@@ -31,7 +34,7 @@ pub fn is_context(name: &str) -> bool {
 
 /// Why the generator may have made the difference that is put down to the network.
 #[must_use]
-pub fn doubts(pair: &Pair<'_>, question: &Question) -> Vec<String> {
+pub fn doubts(pair: &Pair<'_>, question: &Question) -> Vec<Remark> {
     let lateness = LATENESS.map(|name| arms(pair, name, 0.99));
     let has_both = |arms: &&[Vec<f64>; 2]| arms.iter().all(|arm| !arm.is_empty());
     let Some(lateness) = lateness.iter().find(has_both) else { return Vec::new() };
@@ -41,9 +44,7 @@ pub fn doubts(pair: &Pair<'_>, question: &Question) -> Vec<String> {
     for (arm, late, response) in [("A", late_a, responses[0]), ("B", late_b, responses[1])] {
         if let Some(response) = response.filter(|response| late > LATE_SHARE * response) {
             doubts.push(format!(
-                "the generator's own lateness is not small in {arm} of {}: {} at p99, more than {} of the median \
-                 {OUTCOME} ({})",
-                pair.name(),
+                "the generator's own lateness is not small in {arm}: {} at p99, more than {} of the median {OUTCOME} ({})",
                 shown(late),
                 percent(LATE_SHARE),
                 shown(response)
@@ -54,14 +55,13 @@ pub fn doubts(pair: &Pair<'_>, question: &Question) -> Vec<String> {
     let matters = !least.is_finite() || (late_a - late_b).abs() > NEGLIGIBLE * least;
     if matters && differ(lateness, question) {
         doubts.push(format!(
-            "the generator's own lateness differs in {}: {} at p99 in A, {} in B; what looks like the network may be the \
-             machine that made the load",
-            pair.name(),
+            "the generator's own lateness differs: {} at p99 in A, {} in B; what looks like the network may be the machine \
+             that made the load",
             shown(late_a),
             shown(late_b)
         ));
     }
-    doubts
+    doubts.into_iter().map(|what| Remark::new(pair.name(), what)).collect()
 }
 
 /// Of both arms, a quantile of each trial's own distribution. What cannot be decoded is told where it is compared.
@@ -94,7 +94,10 @@ mod tests {
         stats::{power::Power, random::Random, verdict::Verdict},
         table::table,
     };
-    use crate::result::{Better, Metric};
+    use crate::{
+        report::once::once,
+        result::{Better, Metric},
+    };
 
     /// Runs with a response of some 2 ms, and a generator that is late by so many nanoseconds.
     fn run(label: &str, late_ns: u64, random: &mut Random) -> Arm {
@@ -112,7 +115,7 @@ mod tests {
         let mut random = Random::new(1);
         let (a, b) = (run("a", late_a, &mut random), run("b", late_b, &mut random));
         let (pairs, _) = pairs(&a, &b);
-        doubts(&pairs[0], &Question::default()).join("\n")
+        once(doubts(&pairs[0], &Question::default())).join("\n")
     }
 
     #[test]

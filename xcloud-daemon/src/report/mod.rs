@@ -4,6 +4,7 @@ pub mod convert;
 pub mod csv;
 pub mod exchange;
 pub mod json;
+pub mod once;
 pub mod stages;
 pub mod style;
 pub mod table;

@@ -118,7 +118,12 @@ fn given(report: &Report, path: &Path) -> Vec<Line> {
     let same = |text: String| vec![text; report.runs.len()];
     let mut lines = Vec::new();
     if let Some(floor) = path.floor {
-        let text = format!("{} ({:.0} km)", figure(floor.rtt_ns as f64, "ns"), floor.distance_km);
+        // Nearer than the table of regions is exact.
+        let text = if floor.impossible_below_ns == 0 {
+            "none, the regions are neighbours".into()
+        } else {
+            format!("{} ({:.0} km)", figure(floor.rtt_ns as f64, "ns"), floor.distance_km)
+        };
         lines.push(line("light in fibre, round trip", same(text)));
     }
     if path.caps.iter().any(Option::is_some) {

@@ -1,17 +1,16 @@
 //! What a reader would look for and not find.
 
 use super::facts::{Path, Report, measured::Measured};
+use crate::report::once::{Remark, once};
 
 /// Fewer trials than this say little about how far trials lie apart.
 const FEW: usize = 5;
-/// Where the same is missing in more places than this, the others are counted.
-const NAMED: usize = 3;
 
 /// All that is missing, run by run and path by path.
 #[must_use]
 pub fn missing(report: &Report) -> Vec<String> {
     let mut all = Vec::new();
-    let mut places: Vec<(String, Vec<String>)> = Vec::new();
+    let mut remarks = Vec::new();
     for run in &report.runs {
         if run.trials == 0 {
             all.push(format!("{}: there is no trial in it", run.label));
@@ -29,32 +28,18 @@ pub fn missing(report: &Report) -> Vec<String> {
             ));
         }
         for (run, measured) in report.runs.iter().zip(&path.measured) {
-            for why in of_path(path, measured.as_ref()) {
-                let place = format!("{}, {}", run.label, path.name());
-                match places.iter_mut().find(|(known, _)| *known == why) {
-                    Some((_, places)) => places.push(place),
-                    None => places.push((why, vec![place])),
-                }
-            }
+            let place = format!("{}, {}", run.label, path.name());
+            let why = of_path(path, measured.as_ref());
+            remarks.extend(why.into_iter().map(|why| Remark::new(&place, why)));
         }
     }
-    all.extend(places.into_iter().flat_map(|(why, places)| told(&why, &places)));
+    all.extend(once(remarks));
     if report.runs.len() == 2 && report.verdicts.is_empty() {
         all.push(
             "no differences with intervals: the runs stand side by side, and nothing here says that one is better".into(),
         );
     }
     all
-}
-
-/// What is missing in these places: a line each, or one for all where there are many.
-fn told(why: &str, places: &[String]) -> Vec<String> {
-    match places.len().checked_sub(NAMED) {
-        Some(more @ 1..) => {
-            vec![format!("{why}: {}; and {more} more", places[..NAMED].join("; "))]
-        }
-        _ => places.iter().map(|place| format!("{place}: {why}")).collect(),
-    }
 }
 
 fn of_path(path: &Path, measured: Option<&Measured>) -> Vec<String> {
@@ -83,16 +68,4 @@ fn of_path(path: &Path, measured: Option<&Measured>) -> Vec<String> {
         why.push("no split: the agents' view of this path is not in the file".into());
     }
     why
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_missing_in_many_places_is_told_once() {
-        let places = ["a", "b", "c", "d", "e"].map(String::from);
-        assert_eq!(told("no split", &places[..2]), ["a: no split", "b: no split"]);
-        assert_eq!(told("no split", &places), ["no split: a; b; c; and 2 more"]);
-    }
 }
