@@ -33,6 +33,8 @@ use super::{
 
 /// Writes or reads between two looks at the thread's processor time, which is a system call.
 const CPU_EVERY: u32 = 64;
+/// Where buffers begin: the kernel copies faster to and from an address that is aligned.
+const PAGE: usize = 4096;
 /// Ticks without a byte after which a block is given up, once the test is over.
 const MOST_STUCK: u32 = 5;
 /// How long a receiver takes what still comes when the test is over.
@@ -154,8 +156,10 @@ impl Work {
 
     fn receive_tcp(&self) -> io::Result<()> {
         let flags = if self.plan.skip_receive_copy { libc::MSG_TRUNC } else { 0 };
-        let mut buffer = vec![MaybeUninit::<u8>::uninit(); self.plan.length];
-        self.receive(|| self.socket.recv_with_flags(&mut buffer, flags))
+        let mut room = vec![MaybeUninit::uninit(); self.plan.length + PAGE];
+        let start = room.as_ptr().align_offset(PAGE);
+        let buffer = &mut room[start..start + self.plan.length];
+        self.receive(|| self.socket.recv_with_flags(buffer, flags))
     }
 
     fn receive_udp(&self) -> io::Result<()> {
@@ -213,16 +217,19 @@ impl Work {
 
 /// What is sent again and again.
 enum Block {
-    Memory(Vec<u8>),
+    /// Bytes that begin at a page, and where in the room they do.
+    Memory(Vec<u8>, usize),
     File(File),
 }
 
 impl Block {
     fn new(plan: &Plan) -> io::Result<Self> {
-        let bytes = noise(plan.length)?;
         if !plan.zero_copy {
-            return Ok(Self::Memory(bytes));
+            let room = noise(plan.length + PAGE)?;
+            let start = room.as_ptr().align_offset(PAGE);
+            return Ok(Self::Memory(room, start));
         }
+        let bytes = noise(plan.length)?;
         let mut file = File::from(memfd_create(c"xcloud-block", MFdFlags::MFD_CLOEXEC)?);
         file.write_all(&bytes)?;
         Ok(Self::File(file))
@@ -230,7 +237,9 @@ impl Block {
 
     fn send(&self, socket: &Socket, wanted: usize) -> io::Result<usize> {
         match self {
-            Self::Memory(bytes) => socket.send_with_flags(&bytes[..wanted], libc::MSG_NOSIGNAL),
+            Self::Memory(room, start) => {
+                socket.send_with_flags(&room[*start..start + wanted], libc::MSG_NOSIGNAL)
+            }
             Self::File(file) => socket.sendfile(file, 0, NonZeroUsize::new(wanted)),
         }
     }
