@@ -20,7 +20,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hdrhistogram::{Histogram, serialization::Deserializer};
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        resource::{UsageWho, getrusage},
+        signal::{Signal, kill},
+        time::TimeValLike as _,
+    },
     unistd::Pid,
 };
 use xcloud::result::{Run, Trial};
@@ -87,32 +91,57 @@ fn beside_rr() -> Result<()> {
     Ok(())
 }
 
+/// What a client got from the server in a run as fast as it goes.
+#[derive(Clone, Copy)]
+struct Speed {
+    requests_per_second: f64,
+    /// Of the client's processor, its start included.
+    us_per_request: f64,
+}
+
 /// Requests per second of both, and what each took of its processor.
 fn closed_loop(url: &str, connections: u32) -> Result<()> {
-    let (mut ratios, mut ours, mut theirs, mut busy) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut pairs, mut busy) = (Vec::new(), 0);
     for pair in 0..PAIRS {
         busy += u32::from(!calm());
-        let (own, other) = if pair % 2 == 0 {
-            let own = xcloud_rate(url, connections)?;
-            (own, wrk_rate(url, connections)?)
+        let ours = || timed(|| xcloud_rate(url, connections));
+        let theirs = || timed(|| wrk_rate(url, connections));
+        pairs.push(if pair % 2 == 0 {
+            let own = ours()?;
+            (own, theirs()?)
         } else {
-            let other = wrk_rate(url, connections)?;
-            (xcloud_rate(url, connections)?, other)
-        };
-        ratios.push(own / other);
-        ours.push(own);
-        theirs.push(other);
+            let other = theirs()?;
+            (ours()?, other)
+        });
     }
+    let of = |figure: &dyn Fn(&(Speed, Speed)) -> f64| pairs.iter().map(figure).collect::<Vec<_>>();
+    let mut ratios = of(&|(own, other)| own.requests_per_second / other.requests_per_second);
     println!(
         "{connections} connections: xcloud {:.0} requests/s, wrk {:.0} (medians of {PAIRS}); ratio {:.3} (median of pairs; \
-         {:.3} to {:.3}); {busy} pairs began on a busy machine",
-        median(&mut ours),
-        median(&mut theirs),
+         {:.3} to {:.3}); the client's processor time a request {:.1} and {:.1} us; {busy} pairs began on a busy machine",
+        median(&mut of(&|(own, _)| own.requests_per_second)),
+        median(&mut of(&|(_, other)| other.requests_per_second)),
         median(&mut ratios),
         ratios[0],
         ratios[ratios.len() - 1],
+        median(&mut of(&|(own, _)| own.us_per_request)),
+        median(&mut of(&|(_, other)| other.us_per_request)),
     );
     Ok(())
+}
+
+fn timed(rate: impl FnOnce() -> Result<f64>) -> Result<Speed> {
+    let before = children_us()?;
+    let requests_per_second = rate()?;
+    let requests = requests_per_second * f64::from(SECONDS);
+    Ok(Speed { requests_per_second, us_per_request: (children_us()? - before) / requests })
+}
+
+/// Processor time of all children that have ended.
+fn children_us() -> Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let us = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    Ok(us as f64)
 }
 
 fn constant_rate(url: &str) -> Result<()> {

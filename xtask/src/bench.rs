@@ -1,4 +1,5 @@
 //! `cargo xtask bench throughput`: `xcloud load throughput` beside iperf3, over loopback. Says figures, judges nothing.
+//! Each test waits for an idle machine; pairs that were not given one are counted.
 
 use std::{
     net::TcpListener,
@@ -8,15 +9,17 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 use serde_json::Value;
 
-use crate::{bpf, command};
+use crate::{bpf, command, idle};
 
 /// Blocks of A B B A; each gives two pairs.
 const BLOCKS: usize = 3;
 /// Seconds of a test, and of its warm-up.
 const SECONDS: [&str; 4] = ["-t", "3", "-O", "1"];
+/// How long an idle machine is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// What is compared.
 const KINDS: [(&str, &[&str]); 4] = [
     ("TCP, 1 stream", &["-P", "1"]),
@@ -26,9 +29,10 @@ const KINDS: [(&str, &[&str]); 4] = [
 ];
 
 /// Runs everything and prints a table.
-pub(crate) fn throughput() -> Result<()> {
-    command::output(Command::new("iperf3").arg("--version"))
-        .context("iperf3 is missing: cargo xtask setup installs it")?;
+pub(crate) fn throughput(iperf3: &Path) -> Result<()> {
+    let version = command::output(Command::new(iperf3).arg("--version")).with_context(|| {
+        format!("{} does not run: cargo xtask setup installs iperf3", iperf3.display())
+    })?;
     // No kernel program takes part.
     command::watch(Command::new("cargo").args([
         "build",
@@ -39,15 +43,19 @@ pub(crate) fn throughput() -> Result<()> {
         "xcloud",
     ]))?;
     let ours = bpf::target().join("release/xcloud");
+    println!("{}", version.lines().next().unwrap_or_default());
     println!(
-        "{:<26} {:>8} {:>8}  {:<22} {:>17}",
+        "{:<26} {:>8} {:>8}  {:<22} {:>17}  busy pairs",
         "", "xcloud", "iperf3", "ratio (95 %)", "CPU s/Gbit"
     );
     for (name, flags) in KINDS {
         let mut pairs = Vec::new();
         for _ in 0..BLOCKS {
             let [a, b, c, d] = [true, false, false, true].map(|is_ours| {
-                test(if is_ours { &ours } else { Path::new("iperf3") }, is_ours, flags)
+                let before = idle::before(PATIENCE)?;
+                let mut found = test(if is_ours { &ours } else { iperf3 }, is_ours, flags)?;
+                found.is_calm = before.is_none() && idle::after()?.is_none();
+                Ok::<_, Error>(found)
             });
             pairs.extend([(a?, b?), (d?, c?)]);
         }
@@ -61,6 +69,8 @@ pub(crate) fn throughput() -> Result<()> {
 struct Figures {
     gbit_per_second: f64,
     cpu_per_gbit: f64,
+    /// Whether the machine was idle before and after.
+    is_calm: bool,
 }
 
 struct Server(Child);
@@ -107,7 +117,8 @@ fn figures(report: &Value) -> Result<Figures> {
     if gbit_per_second <= 0.0 {
         bail!("nothing arrived");
     }
-    Ok(Figures { gbit_per_second, cpu_per_gbit: processors / gbit_per_second })
+    let cpu_per_gbit = processors / gbit_per_second;
+    Ok(Figures { gbit_per_second, cpu_per_gbit, is_calm: false })
 }
 
 fn line(name: &str, pairs: &[(Figures, Figures)]) -> String {
@@ -118,8 +129,9 @@ fn line(name: &str, pairs: &[(Figures, Figures)]) -> String {
     };
     let ratios = of(&|(ours, theirs)| ours.gbit_per_second / theirs.gbit_per_second);
     let (low, high) = interval(ratios.len());
+    let busy = pairs.iter().filter(|(ours, theirs)| !(ours.is_calm && theirs.is_calm)).count();
     format!(
-        "{name:<26} {:>8.2} {:>8.2}  {:.3} ({:.3} to {:.3}) {:>8.4} {:>8.4}",
+        "{name:<26} {:>8.2} {:>8.2}  {:.3} ({:.3} to {:.3}) {:>8.4} {:>8.4}  {busy} of {}",
         median(&of(&|(ours, _)| ours.gbit_per_second)),
         median(&of(&|(_, theirs)| theirs.gbit_per_second)),
         median(&ratios),
@@ -127,6 +139,7 @@ fn line(name: &str, pairs: &[(Figures, Figures)]) -> String {
         ratios[high],
         median(&of(&|(ours, _)| ours.cpu_per_gbit)),
         median(&of(&|(_, theirs)| theirs.cpu_per_gbit)),
+        pairs.len(),
     )
 }
 

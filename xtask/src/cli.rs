@@ -45,6 +45,9 @@ enum Task {
         /// Which benchmark
         #[arg(value_enum)]
         which: Bench,
+        /// The iperf3 that `throughput` runs beside xcloud; from 3.16 on it has a thread a stream
+        #[arg(long, default_value = "iperf3", value_name = "PATH")]
+        iperf3: PathBuf,
         #[command(flatten)]
         aa: AaArgs,
     },
@@ -175,14 +178,14 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Task::Build => bpf::build_all().map(|path| eprintln!("{}", path.display())),
         Task::Run(args) => args.run(),
         Task::Test(args) => test::run(&args),
-        Task::Bench { which, aa } => {
+        Task::Bench { which, iperf3, aa } => {
             let bench = match which {
                 Bench::Kernel => "kernel",
                 Bench::Requests => {
                     setup::for_load()?;
                     "requests"
                 }
-                Bench::Throughput => return bench::throughput(),
+                Bench::Throughput => return bench::throughput(&iperf3),
                 Bench::Aa => return suite::aa::run(&aa),
             };
             command::show(bpf::cargo()?.args(["bench", "-p", "xcloud-daemon", "--bench", bench]))

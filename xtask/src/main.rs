@@ -5,6 +5,7 @@ mod bpf;
 mod cli;
 mod codegen;
 mod command;
+mod idle;
 mod judge;
 mod kernels;
 mod lab;

@@ -3,7 +3,6 @@
 
 pub(crate) mod aa;
 mod arm;
-mod idle;
 mod series;
 
 use std::{

@@ -11,11 +11,9 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use super::{
-    arm::{self, Arm},
-    idle,
-};
+use super::arm::{self, Arm};
 use crate::{
+    idle,
     lab::{
         Lab,
         args::LabArgs,
