@@ -31,6 +31,9 @@ const TIME_SHIFT: u32 = 28;
 const TIME_MASK: u32 = (1 << 13) - 1;
 
 impl Brief {
+    /// Of a slot that never held an exchange.
+    pub const UNUSED: Self = Self(0);
+
     /// Of an exchange that opens.
     #[inline(always)]
     #[must_use]

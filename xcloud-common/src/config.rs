@@ -34,6 +34,18 @@ pub struct Config {
     pub tunnels: Tunnels,
 }
 
+impl Config {
+    /// Before user space has said anything: every exchange is selected, no uplink is watched.
+    pub const NONE: Self = Self {
+        shift: 0,
+        netns: 0,
+        own_port: 0,
+        uplink_count: 0,
+        uplinks: [0; MAX_UPLINKS],
+        tunnels: Tunnels { vxlan: [0; MAX_TUNNEL_PORTS], geneve: [0; MAX_TUNNEL_PORTS] },
+    };
+}
+
 #[cfg(not(target_arch = "bpf"))]
 // SAFETY: repr(C), u32 fields and an even number of u16 after them, so no padding; any bit pattern is valid.
 unsafe impl aya::Pod for Config {}

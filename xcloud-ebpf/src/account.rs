@@ -98,7 +98,8 @@ fn cut(buffer: &Buffer, size: u32) -> (u32, u32) {
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn xcloud_account(copied: u32, len: u32, came_in_by: u32, uplink: u32, cut: u64) -> u32 {
-    let (Some(config), Some(bank)) = (maps::config(), maps::egress()) else { return 0 };
+    let config = maps::config();
+    let Some(bank) = maps::egress() else { return 0 };
     let Some(bytes) = Copied::new(copied) else { return 0 };
     let (segments, header) = ((cut >> 32) as u32, cut as u32);
     let leaving = Leaving { len, segments, header, came_in_by, uplink };

@@ -105,7 +105,7 @@ pub(crate) fn carrier(hook: Hook, buffer: Buffer, ifindex: u32) {
     if hook == Hook::UplinkOut {
         found.buffer.address = 0;
     }
-    let Some(config) = maps::config() else { return };
+    let config = maps::config();
     let seen = Seen { now_ns, ifindex, ..found.seen };
     passed(hook, &seen, &found.addresses, config);
 }
@@ -115,13 +115,13 @@ fn passed(hook: Hook, seen: &Seen, addresses: &[u32; 8], config: &Config) {
     let (data, answer) = (identity::hash(seen.headers.end_seq), identity::hash(seen.headers.ack));
     if seen.headers.is_data()
         && identity::selected(data, config.shift)
-        && let Some(slot) = maps::near(data).filter(|slot| slot.is_of(data))
+        && let Some(slot) = maps::near(data).of_its_hash().get()
     {
         hook::on_data(hook, slot, seen);
     }
     if seen.headers.is_answer()
         && identity::selected(answer, config.shift)
-        && let Some(slot) = maps::far(answer).filter(|slot| slot.is_of(answer))
+        && let Some(slot) = maps::far(answer).of_its_hash().get()
     {
         hook::on_answer(&|out| *out = *addresses, hook, slot, seen, config.shift);
     }

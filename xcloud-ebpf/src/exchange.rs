@@ -2,7 +2,7 @@
 //! [`open`], [`pass`], [`answer`], [`finish`]; they differ only in which hook takes which step and on which side of
 //! the node's address translation it stands.
 
-use core::ptr::{NonNull, addr_of, addr_of_mut};
+use core::ptr::{NonNull, addr_of, addr_of_mut, null_mut};
 
 use xcloud_common::{
     brief::{Brief, Stage},
@@ -38,9 +38,6 @@ pub struct Seen {
 }
 
 /// A slot in memory that other CPUs use too: every access is one volatile load or store of a whole word.
-///
-/// What it is made of has a value even where there is none: the compiler may keep parts of an `Option` on the stack
-/// before it is asked, and verifiers before Linux 7 refuse to store what was never set.
 #[derive(Clone, Copy, Debug)]
 pub struct SlotRef {
     /// As it was when the packet came.
@@ -120,6 +117,49 @@ impl SlotRef {
     #[inline(always)]
     fn emitted(self, tag: u16) -> u32 {
         slot::marked(get!(self.done), tag)
+    }
+}
+
+/// A slot or none. Unlike an `Option`'s, its parts have a value even where there is none: the compiler may keep them on
+/// the stack before it is asked, and verifiers before Linux 7 refuse to store what was never set.
+#[derive(Clone, Copy, Debug)]
+pub struct MaybeSlot {
+    brief: Brief,
+    table: *mut Table,
+    hash: u32,
+}
+
+impl MaybeSlot {
+    /// No slot.
+    pub const NONE: Self = Self { brief: Brief::UNUSED, table: null_mut(), hash: 0 };
+
+    /// This one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(slot: SlotRef) -> Self {
+        Self { brief: slot.brief, table: slot.table.as_ptr(), hash: slot.hash }
+    }
+
+    /// None unless this holds.
+    #[inline(always)]
+    #[must_use]
+    pub const fn only_if(self, holds: bool) -> Self {
+        if holds { self } else { Self { table: null_mut(), ..self } }
+    }
+
+    /// None unless its exchange's data ends at the sequence number of its hash.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_its_hash(self) -> Self {
+        self.only_if(self.brief.is_of(self.hash))
+    }
+
+    /// The slot.
+    #[inline(always)]
+    #[must_use]
+    pub fn get(self) -> Option<SlotRef> {
+        let table = NonNull::new(self.table)?;
+        Some(SlotRef { brief: self.brief, table, hash: self.hash })
     }
 }
 

@@ -8,7 +8,7 @@ use xcloud_common::{
     record::{AT_SOCKET, Record},
 };
 use xcloud_ebpf::{
-    exchange::{self, End, Seen, SlotRef},
+    exchange::{self, End, MaybeSlot, Seen, SlotRef},
     packet::{Bytes, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Headers, Link, Skip},
     tunnel,
 };
@@ -43,7 +43,7 @@ pub(crate) enum Hook {
 impl Hook {
     /// The table of exchanges whose data passes here.
     #[inline(always)]
-    fn data_slot(self, hash: u32) -> Option<SlotRef> {
+    fn data_slot(self, hash: u32) -> MaybeSlot {
         match self {
             Self::PodOut | Self::UplinkQueue | Self::UplinkOut => maps::near(hash),
             Self::UplinkIn | Self::PodIn | Self::PodSocket => maps::far(hash),
@@ -64,7 +64,7 @@ impl Hook {
 
     /// The table of exchanges whose answers pass here.
     #[inline(always)]
-    fn answer_slot(self, hash: u32) -> Option<SlotRef> {
+    fn answer_slot(self, hash: u32) -> MaybeSlot {
         match self {
             Self::PodOut | Self::UplinkQueue | Self::UplinkOut => maps::far(hash),
             Self::UplinkIn | Self::PodIn | Self::PodSocket => maps::near(hash),
@@ -257,9 +257,7 @@ fn run<B: Bytes>(
     buffer: impl Fn() -> Option<Buffer>,
     inner: &mut u32,
 ) -> Result<Looked, Skip> {
-    let Some(config) = maps::config() else {
-        return Ok(Looked::Passed);
-    };
+    let config = maps::config();
     let headers = match Headers::parse(bytes, link, len) {
         Ok(headers) => headers,
         Err(Skip::Other) if hook.at_uplink() => {
@@ -270,15 +268,18 @@ fn run<B: Bytes>(
     let (data, answer) = (identity::hash(headers.end_seq), identity::hash(headers.ack));
     let data_chosen = headers.is_data() && identity::selected(data, config.shift);
     let answer_chosen = headers.is_answer() && identity::selected(answer, config.shift);
-    let mut data_slot = data_chosen.then(|| hook.data_slot(data)).flatten();
-    data_slot = data_slot.filter(|slot| hook.opens() || slot.is_of(data));
-    let answer_slot = answer_chosen.then(|| hook.answer_slot(answer)).flatten();
-    let answer_slot = answer_slot.filter(|slot| slot.is_of(answer));
-    let unopened = hook == Hook::PodIn && data_chosen && data_slot.is_none() && maps::is_opaque();
+    let mut data_slot = if data_chosen { hook.data_slot(data) } else { MaybeSlot::NONE };
+    if !hook.opens() {
+        data_slot = data_slot.of_its_hash();
+    }
+    let answer_slot = if answer_chosen { hook.answer_slot(answer) } else { MaybeSlot::NONE };
+    let answer_slot = answer_slot.of_its_hash();
+    let unopened =
+        hook == Hook::PodIn && data_chosen && data_slot.get().is_none() && maps::is_opaque();
     // Asked one by one: the compiler would ask whether both addresses are zero by joining their bits, which the
     // verifier forbids.
-    let found = access::opaque(usize::from(data_slot.is_some()));
-    if found == 0 && !unopened && answer_slot.is_none() || headers.has_port(config.own_port) {
+    let found = access::opaque(usize::from(data_slot.get().is_some()));
+    if found == 0 && !unopened && answer_slot.get().is_none() || headers.has_port(config.own_port) {
         return Ok(Looked::Passed);
     }
     // SAFETY: the helper has no preconditions.
@@ -298,12 +299,12 @@ fn run<B: Bytes>(
         if unopened {
             data_slot = opened_at_uplink(data, &earlier);
         }
-        answered_at_uplink(answer_slot, &earlier);
+        answered_at_uplink(answer_slot.get(), &earlier);
     }
-    if let Some(slot) = data_slot {
+    if let Some(slot) = data_slot.get() {
         on_data(hook, slot, &seen);
     }
-    if let Some(slot) = answer_slot {
+    if let Some(slot) = answer_slot.get() {
         let addresses = |out: &mut [u32; 8]| headers.copy_addresses(&ip, out);
         on_answer(&addresses, hook, slot, &seen, config.shift);
     }
@@ -342,8 +343,10 @@ fn answered_at_uplink(slot: Option<SlotRef>, seen: &Seen) {
 
 /// Does for data that came in encrypted what the uplink's hook could not.
 #[inline(always)]
-fn opened_at_uplink(data: u32, seen: &Seen) -> Option<SlotRef> {
-    maps::count(exchange::open(maps::far(data)?, seen, End::Far), 1);
+fn opened_at_uplink(data: u32, seen: &Seen) -> MaybeSlot {
+    if let Some(slot) = maps::far(data).get() {
+        maps::count(exchange::open(slot, seen, End::Far), 1);
+    }
     maps::far(data)
 }
 

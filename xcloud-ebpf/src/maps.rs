@@ -1,6 +1,6 @@
 //! Every map, its size and why that size. Under 8 MiB in all, allocated once.
 
-use core::ptr::NonNull;
+use core::{cell::UnsafeCell, ptr::NonNull};
 
 use aya_ebpf::{
     Global,
@@ -14,9 +14,19 @@ use xcloud_common::{
     egress::{BANKS, Bank},
     table::Table,
 };
-use xcloud_ebpf::exchange::SlotRef;
+use xcloud_ebpf::exchange::{MaybeSlot, SlotRef};
 
-use crate::carried::{Received, Sent};
+use crate::{
+    access,
+    carried::{Received, Sent},
+};
+
+/// Data of the object, which user space changes while programs run. The kernel makes it an array of one element, but
+/// its address is part of the program: no lookup, which each packet would pay for.
+struct Shared<T>(UnsafeCell<T>);
+
+// SAFETY: every access is one of plain words, as to the value of any map.
+unsafe impl<T> Sync for Shared<T> {}
 
 /// `BPF_F_MMAPABLE`: such an array's values start at a page, so that a slot lies in one cache line, not across two.
 const PAGE_ALIGNED: u32 = 1 << 10;
@@ -34,8 +44,8 @@ static FAR: Array<Table> = Array::with_max_entries(1, PAGE_ALIGNED);
 static SAMPLES: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
 /// What user space asks for.
-#[map]
-static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
+#[unsafe(link_section = ".data.config")]
+static CONFIG: Shared<Config> = Shared(UnsafeCell::new(Config::NONE));
 
 /// What happened.
 #[map]
@@ -50,8 +60,8 @@ static SENT: Array<Sent> = Array::with_max_entries(BUFFERS, 0);
 static RECEIVED: Array<Received> = Array::with_max_entries(BUFFERS, 0);
 
 /// Whether a carrier was seen that hides what it carries.
-#[map]
-static OPAQUE: Array<u32> = Array::with_max_entries(1, 0);
+#[unsafe(link_section = ".data.opaque")]
+static OPAQUE: Shared<u32> = Shared(UnsafeCell::new(0));
 
 /// More than are on their way through a node at a time.
 const BUFFERS: u32 = 1 << 12;
@@ -143,28 +153,30 @@ pub(crate) fn egress() -> Option<*mut Bank> {
 
 /// The present configuration.
 #[inline(always)]
-pub(crate) fn config() -> Option<&'static Config> {
+pub(crate) fn config() -> &'static Config {
+    // Opaque, so that the compiler does not take what is written nowhere here for constant.
+    let config = access::opaque(CONFIG.0.get() as usize) as *const Config;
     // SAFETY: maps live as long as the program; user space replaces the element by one memcpy of plain words.
-    CONFIG.get_ptr(0).map(|config| unsafe { &*config })
+    unsafe { &*config }
 }
 
 /// The slot of the exchange with this hash.
 #[inline(always)]
-pub(crate) fn near(hash: u32) -> Option<SlotRef> {
+pub(crate) fn near(hash: u32) -> MaybeSlot {
     slot(&NEAR, hash)
 }
 
 /// Likewise for data that came in.
 #[inline(always)]
-pub(crate) fn far(hash: u32) -> Option<SlotRef> {
+pub(crate) fn far(hash: u32) -> MaybeSlot {
     slot(&FAR, hash)
 }
 
 #[inline(always)]
-fn slot(table: &Array<Table>, hash: u32) -> Option<SlotRef> {
-    let table = NonNull::new(table.get_ptr_mut(0)?)?;
+fn slot(table: &Array<Table>, hash: u32) -> MaybeSlot {
+    let Some(table) = table.get_ptr_mut(0).and_then(NonNull::new) else { return MaybeSlot::NONE };
     // SAFETY: a map's value lives as long as the program.
-    Some(unsafe { SlotRef::new(table, hash) })
+    MaybeSlot::of(unsafe { SlotRef::new(table, hash) })
 }
 
 /// The ring.
@@ -202,18 +214,16 @@ pub(crate) fn received(hash: u32) -> Option<*mut Received> {
 /// Whether carriers are about that hide what they carry.
 #[inline(always)]
 pub(crate) fn is_opaque() -> bool {
-    // SAFETY: one word of a map.
-    OPAQUE.get_ptr(0).is_some_and(|seen| unsafe { seen.read_volatile() } != 0)
+    // SAFETY: one word.
+    unsafe { OPAQUE.0.get().read_volatile() != 0 }
 }
 
 /// One was seen.
 #[inline(always)]
 pub(crate) fn say_opaque() {
-    if !is_opaque()
-        && let Some(seen) = OPAQUE.get_ptr_mut(0)
-    {
+    if !is_opaque() {
         // SAFETY: as above.
-        unsafe { seen.write_volatile(1) }
+        unsafe { OPAQUE.0.get().write_volatile(1) }
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn receive(ctx: &RawTracePointContext) {
 /// `skb` begins at its TCP header, and no longer knows its device.
 #[inline(always)]
 fn look(sk: *const u8, skb: *const u8, room: *mut [u8; SCRATCH_BYTES]) -> Result<(), i32> {
-    let Some(config) = maps::config() else { return Ok(()) };
+    let config = maps::config();
     // SAFETY: the helper checks every address.
     let (namespace, address, linear, len) = unsafe {
         let net = read::<u64>(sk, maps::SOCK_NET.load())? as *const u8;

@@ -135,7 +135,7 @@ fn credit(packet: &Packet, spent: Option<(Stage, u64)>) {
 /// The packet, if it is TCP data in the agent's namespace that is selected and whose exchange has a slot.
 #[inline(always)]
 fn find(skb: *const u8) -> Option<Packet> {
-    let config = maps::config()?;
+    let config = maps::config();
     // SAFETY: the helper checks every address.
     let (address, linear, len) = unsafe {
         let dev = read::<u64>(skb, maps::SKB_DEV.load()).ok()? as *const u8;
@@ -156,8 +156,8 @@ fn find(skb: *const u8) -> Option<Packet> {
     if !headers.is_data() || !identity::selected(hash, config.shift) {
         return None;
     }
-    let near = maps::near(hash).filter(|slot| slot.is_of(hash));
-    let far = maps::far(hash).filter(|slot| slot.is_of(hash));
+    let near = maps::near(hash).of_its_hash().get();
+    let far = maps::far(hash).of_its_hash().get();
     if near.is_none() && far.is_none() {
         return None;
     }

@@ -92,7 +92,8 @@ impl Programs {
     /// The kernel refuses a map, a program or the tracepoint.
     pub fn load(plan: &Plan, config: Config, owner: &Owner) -> Result<Self> {
         let mut ebpf = object::load_for(Extras { stages: plan.stages, account: plan.account })?;
-        let control = Array::try_from(ebpf.take_map("CONFIG").context("no map CONFIG")?)?;
+        let control =
+            Array::try_from(ebpf.take_map(".data.config").context("no map .data.config")?)?;
         let counts = ebpf.take_map("COUNTS").context("no map COUNTS")?;
         let pin = match &counts {
             Map::PerCpuArray(data) => Pin::new(owner, data)

@@ -64,7 +64,8 @@ impl Kernel {
     pub(crate) fn load_for(extras: Extras) -> Self {
         let mut ebpf = object::load_for(extras).expect("loading the kernel object");
         let ring = Ring::take(&mut ebpf).expect("the ring");
-        let config = Array::try_from(ebpf.take_map("CONFIG").expect("CONFIG")).expect("an array");
+        let config = Array::try_from(ebpf.take_map(".data.config").expect("the configuration"))
+            .expect("an array");
         let counts = PerCpuArray::try_from(ebpf.take_map("COUNTS").expect("COUNTS")).expect("one");
         Self { ebpf, ring, config, counts }
     }
