@@ -2,10 +2,9 @@
 //!
 //! One runtime on the main thread follows interfaces and talks to the aggregator; one more thread empties the ring.
 
-use std::{fs, os::unix::fs::MetadataExt as _, time::Duration, time::Instant};
+use std::{fs, os::unix::fs::MetadataExt as _, sync::Arc, time::Duration, time::Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use log::{error, info, warn};
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -14,6 +13,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
 use xcloud_common::config::Config;
 use xcloud_proto::ingest::v1::{Hello, Predecessor, Status, Totals};
 
@@ -29,6 +29,7 @@ use crate::{
         stages::Stages,
     },
     cli::AgentArgs,
+    config::reload::Live,
     kernel::{
         attach::{CLASSIFIERS, Programs},
         drain::Ring,
@@ -63,11 +64,20 @@ pub mod watchdog;
 /// How long the last observations may take to reach the aggregator.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Checks arguments for what no flag can be checked for alone.
+///
+/// # Errors
+/// They make no sense together.
+pub fn check(args: &AgentArgs) -> Result<()> {
+    identity::site(args).map(drop).map_err(|error| usage(format!("{error:#}")))
+}
+
 /// Runs until a signal or an error; either way all hooks are off at the end.
 ///
 /// # Errors
 /// The arguments make no sense, the kernel or this process's rights do not allow to measure, or a part failed.
-pub fn run(args: AgentArgs) -> Result<()> {
+pub fn run(live: Live<AgentArgs>) -> Result<()> {
+    let args = live.args();
     let site = identity::site(&args).map_err(|error| usage(format!("{error:#}")))?;
     let agent_id = identity::agent_id(&site)?;
     let load_tests = endpoint::of_agent(&args, &agent_id, &site)?;
@@ -121,7 +131,7 @@ pub fn run(args: AgentArgs) -> Result<()> {
         load_tests,
         _alone: alone,
     };
-    agent.start(ring, Opted { stages, egress }, hello)
+    agent.start(ring, Opted { stages, egress }, hello, live)
 }
 
 fn plan(args: &AgentArgs) -> Result<Plan> {
@@ -149,7 +159,7 @@ fn own_namespace() -> Result<u32> {
 }
 
 struct Agent {
-    args: AgentArgs,
+    args: Arc<AgentArgs>,
     clock: Pretend,
     hooks: SharedHooks,
     outbox: SharedOutbox,
@@ -164,7 +174,7 @@ struct Opted {
 }
 
 impl Agent {
-    fn start(&self, ring: Ring, opted: Opted, hello: Hello) -> Result<()> {
+    fn start(&self, ring: Ring, opted: Opted, hello: Hello, live: Live<AgentArgs>) -> Result<()> {
         if let Some(path) = &self.args.ready_file {
             forget_ready(path)?;
         }
@@ -178,6 +188,7 @@ impl Agent {
             hidden: 0,
             opened: 0,
             stages: opted.stages,
+            settings: live.subscribe(),
             started,
         }
         .spawn()?;
@@ -187,7 +198,7 @@ impl Agent {
             .enable_all()
             .build()
             .context("starting the asynchronous runtime")?;
-        let result = runtime.block_on(self.work(draining, accounting, hello));
+        let result = runtime.block_on(self.work(draining, accounting, hello, live));
         if let Some(path) = &self.args.ready_file {
             forget_ready(path)?;
         }
@@ -199,14 +210,17 @@ impl Agent {
         mut draining: Draining,
         accounting: Option<Accounting>,
         hello: Hello,
+        live: Live<AgentArgs>,
     ) -> Result<()> {
+        let settings = live.subscribe();
         let mut signals = Signals::new()?;
         let stop = CancellationToken::new();
         let (tell, status) = watch::channel(Status::default());
         let mut client = tokio::spawn(self.client(hello, status).run(stop.clone()));
         let attending = self.load_tests.clone().map(|one| tokio::spawn(one.run(stop.clone())));
         let result = tokio::select! {
-            result = Keeper::new(&self.args, &self.hooks).run() => result,
+            result = Keeper::new(&self.args, &self.hooks, settings).run() => result,
+            Err(error) = live.follow() => Err(error),
             result = pods::watch(&self.hooks, &self.args.interfaces, &tell) => result,
             name = signals.next() => {
                 info!("{name}: closing; once more ends at once");
