@@ -5,7 +5,6 @@
 use std::{fs, os::unix::fs::MetadataExt as _, sync::Arc, time::Duration, time::Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use log::{error, info, warn};
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -14,6 +13,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tracing::{error, info, warn};
 use xcloud_common::config::Config;
 use xcloud_proto::ingest::v1::{Hello, Predecessor, Status, Totals};
 
@@ -30,6 +30,7 @@ use crate::{
         stages::Stages,
     },
     cli::AgentArgs,
+    config::reload::Live,
     kernel::{
         attach::{CLASSIFIERS, Programs},
         drain::Ring,
@@ -66,11 +67,20 @@ pub mod watchdog;
 /// How long the last observations may take to reach the aggregator.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Checks arguments for what no flag can be checked for alone.
+///
+/// # Errors
+/// They make no sense together.
+pub fn check(args: &AgentArgs) -> Result<()> {
+    identity::site(args).map(drop).map_err(|error| usage(format!("{error:#}")))
+}
+
 /// Runs until a signal or an error; either way all hooks are off at the end.
 ///
 /// # Errors
 /// The arguments make no sense, the kernel or this process's rights do not allow to measure, or a part failed.
-pub fn run(args: AgentArgs) -> Result<()> {
+pub fn run(live: Live<AgentArgs>) -> Result<()> {
+    let args = live.args();
     let site = identity::site(&args).map_err(|error| usage(format!("{error:#}")))?;
     let site = runtime()?.block_on(location::complete(site, &args.names));
     let agent_id = identity::agent_id(&site)?;
@@ -129,7 +139,7 @@ pub fn run(args: AgentArgs) -> Result<()> {
         load_tests,
         _alone: alone,
     };
-    agent.start(ring, Opted { stages, egress }, hello)
+    agent.start(ring, Opted { stages, egress }, hello, live)
 }
 
 fn plan(args: &AgentArgs) -> Result<Plan> {
@@ -157,7 +167,7 @@ fn own_namespace() -> Result<u32> {
 }
 
 struct Agent {
-    args: AgentArgs,
+    args: Arc<AgentArgs>,
     node: String,
     clock: Pretend,
     names: Arc<Names>,
@@ -174,7 +184,7 @@ struct Opted {
 }
 
 impl Agent {
-    fn start(&self, ring: Ring, opted: Opted, hello: Hello) -> Result<()> {
+    fn start(&self, ring: Ring, opted: Opted, hello: Hello, live: Live<AgentArgs>) -> Result<()> {
         if let Some(path) = &self.args.ready_file {
             forget_ready(path)?;
         }
@@ -189,12 +199,13 @@ impl Agent {
             hidden: 0,
             opened: 0,
             stages: opted.stages,
+            settings: live.subscribe(),
             started,
         }
         .spawn()?;
         let account = |egress| Accountant::new(egress, &self.hooks, &self.outbox).spawn();
         let accounting = opted.egress.map(account).transpose()?;
-        let result = runtime()?.block_on(self.work(draining, accounting, hello));
+        let result = runtime()?.block_on(self.work(draining, accounting, hello, live));
         if let Some(path) = &self.args.ready_file {
             forget_ready(path)?;
         }
@@ -206,7 +217,9 @@ impl Agent {
         mut draining: Draining,
         accounting: Option<Accounting>,
         hello: Hello,
+        live: Live<AgentArgs>,
     ) -> Result<()> {
+        let settings = live.subscribe();
         let mut signals = Signals::new()?;
         let stop = CancellationToken::new();
         let (tell, status) = watch::channel(Status::default());
@@ -216,7 +229,8 @@ impl Agent {
             names::follow(Arc::clone(&self.names), self.args.names.clone(), self.node.clone());
         let _naming = AbortOnDropHandle::new(tokio::spawn(naming));
         let result = tokio::select! {
-            result = Keeper::new(&self.args, &self.hooks, &self.names).run() => result,
+            result = Keeper::new(&self.args, &self.hooks, &self.names, settings).run() => result,
+            Err(error) = live.follow() => Err(error),
             result = pods::watch(&self.hooks, &self.names, &self.args.interfaces, &tell) => result,
             name = signals.next() => {
                 info!("{name}: closing; once more ends at once");

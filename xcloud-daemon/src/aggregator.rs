@@ -13,6 +13,7 @@ use nix::sys::stat::{Mode, umask};
 use tokio::{
     net::{TcpListener, UnixListener},
     signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
     task::JoinSet,
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -20,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::{Address, AggregatorArgs, names::KeepArg},
-    loadtest::leave,
+    config::reload::Live,
+    loadtest::{director::Director, leave},
     measure::{join, state, store, workload::Keep},
     sites::tables::Tables,
     usage::usage,
@@ -34,37 +36,51 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long open calls may take to end once the aggregator is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Checks arguments for what no flag can be checked for alone.
+///
+/// # Errors
+/// They make no sense together.
+pub fn check(args: &AggregatorArgs) -> Result<()> {
+    limits(args)?;
+    leave::limits(&args.load_tests).map(drop)
+}
+
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// An argument is wrong or an address cannot be listened on.
-pub fn run(args: AggregatorArgs) -> Result<()> {
-    let limits = limits(&args)?;
+pub fn run(live: Live<AggregatorArgs>) -> Result<()> {
+    let limits = limits(&live.args())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    runtime.block_on(aggregate(&args, limits))
+    runtime.block_on(aggregate(live, limits))
 }
 
-async fn aggregate(args: &AggregatorArgs, limits: state::Limits) -> Result<()> {
+async fn aggregate(live: Live<AggregatorArgs>, limits: state::Limits) -> Result<()> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let hub = Hub::new(limits, CancellationToken::new());
+    let args = live.args();
     let tables = Tables::begin(&args.names, &hub)?;
     let mut sockets = Sockets::default();
-    let mut servers = start(args, &hub, &mut sockets).await?;
+    let director = leave::director(&args.load_tests, hub.stop.clone())?;
+    let mut servers = start(&args, &hub, &director, &mut sockets).await?;
+    let changes = live.subscribe();
     let ended = tokio::select! {
         () = tick(&hub, tables) => Ok(()),
+        () = adapt(changes, &hub, &director) => Ok(()),
+        Err(error) = live.follow() => Err(error),
         () = told_to_stop(&mut terminate, &mut interrupt) => Ok(()),
         Some(ended) = servers.join_next() => ended.context("a server").flatten(),
     };
     hub.stop.cancel();
-    log::info!("aggregator: stopping; {}", closing(&hub));
+    tracing::info!("aggregator: stopping; {}", closing(&hub));
     tokio::select! {
         late = timeout(GRACE, async { while servers.join_next().await.is_some() {} }) => {
             if late.is_err() {
-                log::warn!("aggregator: some calls did not end within {GRACE:?}");
+                tracing::warn!("aggregator: some calls did not end within {GRACE:?}");
             }
         }
         () = told_to_stop(&mut terminate, &mut interrupt) => {}
@@ -75,15 +91,23 @@ async fn aggregate(args: &AggregatorArgs, limits: state::Limits) -> Result<()> {
 type Servers = JoinSet<Result<()>>;
 
 /// Listens on all addresses, or on none.
-async fn start(args: &AggregatorArgs, hub: &Arc<Hub>, sockets: &mut Sockets) -> Result<Servers> {
-    let director = leave::director(&args.load_tests, hub.stop.clone())?;
-    let routes = routes(hub, &director).await?;
+async fn start(
+    args: &AggregatorArgs,
+    hub: &Arc<Hub>,
+    director: &Arc<Director>,
+    sockets: &mut Sockets,
+) -> Result<Servers> {
+    let routes = routes(hub, director).await?;
     let mut bound = Vec::new();
     for address in &args.listen {
         bound.push(listen(address, sockets).await?);
     }
     let names: Vec<_> = bound.iter().map(|(_, name)| &name[..]).collect();
-    log::info!("aggregator {}: {}", env!("CARGO_PKG_VERSION"), describe(args, &names.join(", ")));
+    tracing::info!(
+        "aggregator {}: {}",
+        env!("CARGO_PKG_VERSION"),
+        describe(args, &names.join(", "))
+    );
     let mut servers = JoinSet::new();
     for (listener, _) in bound {
         servers.spawn(serve(Arc::clone(hub), routes.clone(), listener));
@@ -105,6 +129,19 @@ async fn tick(hub: &Hub, mut tables: Tables) {
         ticks.tick().await;
         hub.tick();
         tables.look(hub);
+    }
+}
+
+/// Heeds changes of the configuration, which were checked before.
+async fn adapt(mut changes: watch::Receiver<Arc<AggregatorArgs>>, hub: &Hub, director: &Director) {
+    while changes.changed().await.is_ok() {
+        let args = Arc::clone(&changes.borrow_and_update());
+        if let Ok(limits) = limits(&args) {
+            hub.set_limits(limits);
+        }
+        if let Ok(Some(limits)) = leave::limits(&args.load_tests) {
+            director.set_limits(limits);
+        }
     }
 }
 

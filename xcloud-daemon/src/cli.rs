@@ -1,10 +1,12 @@
 //! What people type. Definitions only; meaning is given where each command runs.
 
 pub mod compare;
+pub mod config;
 pub mod ends;
 pub mod grpc;
 pub mod load;
 pub mod loadtest;
+pub mod log;
 pub mod matrix;
 pub mod names;
 pub mod rate;
@@ -25,6 +27,9 @@ use crate::kernel::probe::{DepartureHook, Finding, Plan, TcHook};
 #[derive(Debug, Parser)]
 #[command(name = "xcloud", version, propagate_version = true)]
 pub struct Cli {
+    /// This process's own log.
+    #[command(flatten)]
+    pub log: log::LogArgs,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -52,6 +57,9 @@ pub enum Command {
     Report(report::ReportArgs),
     /// Say what may be said about one run beside another
     Compare(compare::CompareArgs),
+    /// About the configuration file of agent and aggregator
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
 }
 
 /// Output formats.
@@ -103,6 +111,9 @@ impl std::fmt::Display for Address {
 /// `xcloud agent`.
 #[derive(Args, Clone, Debug)]
 pub struct AgentArgs {
+    /// The configuration file
+    #[command(flatten)]
+    pub config: config::ConfigArgs,
     /// Aggregator to send to
     #[arg(
         long,
@@ -234,6 +245,9 @@ pub enum TcBackend {
 /// `xcloud aggregator`.
 #[derive(Args, Clone, Debug)]
 pub struct AggregatorArgs {
+    /// The configuration file
+    #[command(flatten)]
+    pub config: config::ConfigArgs,
     /// Where to listen; may be repeated
     #[arg(long, env = "XCLOUD_LISTEN", default_value = "127.0.0.1:7171", value_name = "ADDRESS")]
     pub listen: Vec<Address>,

@@ -2,22 +2,45 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use anyhow::{Context as _, Result};
 use xcloud::{
     agent, aggregator, check,
-    cli::{Cli, Command},
-    compare, cost, load, observe, query, run_report,
+    cli::{Cli, Command, log::LogFormat},
+    compare,
+    config::{self, Configured, reload::Live, settings::Settings},
+    cost, load, logging, observe, query, run_report,
     usage::UsageError,
 };
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"))
-        .format_target(false)
-        .init();
-    let result = match cli.command {
-        Command::Agent(args) => agent::run(args),
-        Command::Aggregator(args) => aggregator::run(args),
+    let mut lines = LogFormat::Text;
+    let result =
+        config::settings::start(std::env::args_os().collect()).and_then(|(cli, settings)| {
+            logging::init(&cli.log)?;
+            if matches!(cli.command, Command::Agent(_) | Command::Aggregator(_)) {
+                lines = cli.log.log_format;
+            }
+            run(cli, settings)
+        });
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    match lines {
+        LogFormat::Text => eprintln!("xcloud: {error:#}"),
+        // Whoever reads the log of a daemon as JSON reads its last word so, too.
+        LogFormat::Json => tracing::error!("{error:#}"),
+    }
+    if error.is::<UsageError>() {
+        ExitCode::from(2)
+    } else if error.is::<compare::Regression>() {
+        ExitCode::from(3)
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn run(cli: Cli, settings: Option<Settings>) -> Result<()> {
+    match cli.command {
+        Command::Agent(args) => agent::run(live(args, settings)?),
+        Command::Aggregator(args) => aggregator::run(live(args, settings)?),
         Command::Split(args) => query::run(args),
         Command::Observe(args) => observe::run(args),
         Command::Check(args) => check::run(args),
@@ -25,18 +48,10 @@ fn main() -> ExitCode {
         Command::Cost(args) => cost::command::run(&args),
         Command::Report(args) => run_report::command::run(&args),
         Command::Compare(args) => compare::run(&args),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("xcloud: {error:#}");
-            if error.is::<UsageError>() {
-                ExitCode::from(2)
-            } else if error.is::<compare::Regression>() {
-                ExitCode::from(3)
-            } else {
-                ExitCode::FAILURE
-            }
-        }
+        Command::Config(command) => config::command::run(&command, settings.as_ref()),
     }
+}
+
+fn live<T: Configured>(args: T, settings: Option<Settings>) -> Result<Live<T>> {
+    Ok(Live::new(settings.context("the command takes no configuration")?, args))
 }

@@ -10,14 +10,15 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use log::debug;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+use tracing::debug;
 use xcloud_common::sample::Sample;
 
 use super::{
     clock::Pretend, hooks::SharedHooks, names::Names, sampling::Controller, stages::Stages,
 };
 use crate::{
+    cli::AgentArgs,
     kernel::drain::Ring,
     wire::{
         client::SharedOutbox,
@@ -53,6 +54,8 @@ pub struct Drainer {
     pub opened: u64,
     /// What CNI segments are made of, if that is asked for.
     pub stages: Option<Stages>,
+    /// What may change while it runs: how much is sampled and kept.
+    pub settings: watch::Receiver<Arc<AgentArgs>>,
     /// Steady time of the controller.
     pub started: Instant,
 }
@@ -86,6 +89,7 @@ impl Drainer {
         let mut samples = Vec::with_capacity(MAX_BATCH);
         for pass in 0u32.. {
             let last = stop.load(Ordering::Acquire);
+            self.adapt();
             let observations = self.drain(&mut samples, last);
             let opened = if last || pass % PASSES_PER_COUNT == 0 { self.count()? } else { 0 };
             self.tell_stages(last);
@@ -100,6 +104,16 @@ impl Drainer {
             thread::sleep(PERIOD);
         }
         Ok(())
+    }
+
+    /// Heeds changes of the configuration.
+    fn adapt(&mut self) {
+        // Without a sender there are no changes.
+        if self.settings.has_changed().unwrap_or(false) {
+            let args = Arc::clone(&self.settings.borrow_and_update());
+            self.controller.set_target(args.rate.into());
+            self.outbox.lock().set_limit(args.queue as u64);
+        }
     }
 
     /// Empties the ring; returns how many observations there were.

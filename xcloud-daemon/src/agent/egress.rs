@@ -9,8 +9,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use log::warn;
 use nix::ifaddrs::getifaddrs;
+use tracing::warn;
 use xcloud_common::egress::Key;
 
 use super::{hooks::SharedHooks, stages::interface_name};

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Result;
-use log::{debug, info, warn};
+use tracing::{debug, info, warn};
 use xcloud_common::{
     config::{Config, MAX_UPLINKS, Tunnels},
     counter::Counters,
@@ -137,7 +137,13 @@ impl Hooks {
         let counted = traffic(index).ok().filter(|_| interface.role == Role::Pod);
         let state = match self.try_attach(&interface) {
             Ok(hooks) => {
-                info!("{}: attached {}", title(&interface), hooks.join(", "));
+                info!(
+                    interface = interface.name,
+                    index,
+                    "{}: attached {}",
+                    title(&interface),
+                    hooks.join(", ")
+                );
                 if interface.role == Role::Pod {
                     self.pods.add(index);
                 }
@@ -148,6 +154,8 @@ impl Hooks {
                 if failed != before {
                     let what = title(&interface);
                     warn!(
+                        interface = interface.name,
+                        index,
                         "{what}: cannot attach: {error:#}; tried again at the next change of interfaces"
                     );
                 }
@@ -178,7 +186,7 @@ impl Hooks {
         let interface = watched.interface.clone();
         self.pods.remove(index);
         self.programs.detach(index);
-        info!("{}: detached", title(&interface));
+        info!(interface = interface.name, index, "{}: detached", title(&interface));
         if interface.role == Role::Uplink
             && let Err(error) = self.tell_uplinks(&[])
         {

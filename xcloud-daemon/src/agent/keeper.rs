@@ -1,14 +1,14 @@
 //! Keeps the hooks on the interfaces there are and first in their chains, and off while the kill switch is there.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use log::{info, warn};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::task::AbortOnDropHandle;
+use tracing::{info, warn};
 
 use super::{hooks::SharedHooks, names::Names};
 use crate::{
@@ -31,6 +31,7 @@ pub struct Keeper<'a> {
     args: &'a AgentArgs,
     hooks: &'a SharedHooks,
     names: &'a Names,
+    settings: watch::Receiver<Arc<AgentArgs>>,
     ready: bool,
     waiting: bool,
 }
@@ -38,8 +39,13 @@ pub struct Keeper<'a> {
 impl<'a> Keeper<'a> {
     /// Of these hooks.
     #[must_use]
-    pub fn new(args: &'a AgentArgs, hooks: &'a SharedHooks, names: &'a Names) -> Self {
-        Self { args, hooks, names, ready: false, waiting: false }
+    pub fn new(
+        args: &'a AgentArgs,
+        hooks: &'a SharedHooks,
+        names: &'a Names,
+        settings: watch::Receiver<Arc<AgentArgs>>,
+    ) -> Self {
+        Self { args, hooks, names, settings, ready: false, waiting: false }
     }
 
     /// Works until something fails.
@@ -51,7 +57,7 @@ impl<'a> Keeper<'a> {
         let (bell, mut filters) = mpsc::channel(1);
         // Before the first interface comes.
         self.heed_kill_switch()?;
-        let follow = tokio::spawn(ifaces::follow(self.args.interfaces.clone(), sender));
+        let follow = tokio::spawn(ifaces::follow(self.settings.clone(), sender));
         let follow = AbortOnDropHandle::new(follow);
         let _filters = AbortOnDropHandle::new(tokio::spawn(follow_filters(bell)));
         let mut looks = interval(LOOK);

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use log::{info, warn};
 use tokio::time::timeout;
+use tracing::{info, warn};
 use xcloud_proto::common::v1::Site;
 
 mod dmi;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::Result;
-use log::{info, warn};
+use tracing::{info, warn};
 use xcloud_common::{
     sample::Sample,
     slot::{address, octets},

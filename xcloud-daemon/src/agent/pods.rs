@@ -6,11 +6,11 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use log::{debug, info, warn};
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval},
 };
+use tracing::{debug, info, warn};
 use xcloud_common::sample::{Sample, flag};
 use xcloud_proto::{
     common::v1::{PodPlace, PodView},

@@ -53,6 +53,11 @@ impl Controller {
         Self { target, shift: 0, started: now, counted: 0, opened: 0 }
     }
 
+    /// Keeps to another target from the next count on.
+    pub const fn set_target(&mut self, target: u64) {
+        self.target = target;
+    }
+
     /// Takes in `observations` seen and exchanges `opened` since the last call; returns the new shift when it changes.
     pub fn observe(&mut self, observations: u64, opened: u64, now: Duration) -> Option<u32> {
         self.counted += observations;
@@ -112,6 +117,14 @@ mod tests {
         assert_eq!(controller.observe(900, 0, ms(900)), None);
         assert_eq!(controller.observe(600, 0, ms(1_100)), Some(5));
         assert_eq!(controller.observe(0, 0, ms(1_500)), None);
+    }
+
+    #[test]
+    fn another_target_holds_from_the_next_count_on() {
+        let mut controller = Controller::new(1_000_000, Duration::ZERO);
+        assert_eq!(controller.observe(1_600, 0, Duration::from_secs(1)), None);
+        controller.set_target(100);
+        assert_eq!(controller.observe(1_600, 0, Duration::from_secs(2)), Some(4));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Result;
 use aya::sys::{Stats, enable_stats};
-use log::{debug, warn};
+use tracing::{debug, warn};
 use xcloud_common::{sample::Sample, stage::Stage};
 use xcloud_proto::common::v1::{
     self as proto, PodStages, StageCost, StageProbe, StageProfile, StageProgramCost,

@@ -98,7 +98,7 @@ impl Programs {
         let pin = match &counts {
             Map::PerCpuArray(data) => Pin::new(owner, data)
                 .inspect_err(|error| {
-                    log::warn!("a kill of this agent will lose its last figures: {error:#}");
+                    tracing::warn!("a kill of this agent will lose its last figures: {error:#}");
                 })
                 .ok(),
             _ => None,

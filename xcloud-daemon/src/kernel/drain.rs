@@ -4,7 +4,7 @@ use std::{fmt, ptr};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
-use log::debug;
+use tracing::debug;
 use xcloud_common::{record::Record, sample::Sample};
 
 /// The user side of the ring.

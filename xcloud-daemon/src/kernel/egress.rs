@@ -118,7 +118,7 @@ impl Drop for Egress {
     fn drop(&mut self) {
         // SAFETY: mapped by open with this length, and nothing refers to it any more.
         if let Err(error) = unsafe { munmap(self.memory.cast(), Self::length(self.banks).get()) } {
-            log::debug!("unmapping the account: {error}");
+            tracing::debug!("unmapping the account: {error}");
         }
     }
 }

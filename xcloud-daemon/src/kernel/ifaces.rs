@@ -168,7 +168,7 @@ impl Facts {
             let of_kind = self.links.iter().filter(|link| link.kind == kind);
             let found: BTreeSet<u16> = of_kind.filter_map(|link| link.tunnel_port).collect();
             if found.len() > MAX_TUNNEL_PORTS {
-                log::warn!(
+                tracing::warn!(
                     "{kind} devices use {} ports; packets to the last are not looked into",
                     found.len()
                 );

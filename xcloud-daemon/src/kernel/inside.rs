@@ -37,7 +37,7 @@ impl Drop for Inside {
             Ok(())
         });
         if let Err(error) = taken {
-            log::debug!("detaching from {} in a pod: {error:#}", self.end.interface);
+            tracing::debug!("detaching from {} in a pod: {error:#}", self.end.interface);
             hooks.into_iter().for_each(Hook::abandon);
         }
     }

@@ -102,6 +102,6 @@ pub fn load_for(extras: Extras) -> Result<Ebpf> {
 /// may not have more, the probe or the load that follows says so.
 pub(super) fn lift_memlock() {
     if let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY) {
-        log::debug!("the limit on locked memory stays: {error}");
+        tracing::debug!("the limit on locked memory stays: {error}");
     }
 }

@@ -63,7 +63,7 @@ impl Pin {
 impl Drop for Pin {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_file(&self.path) {
-            log::warn!("removing {}: {error}", self.path.display());
+            tracing::warn!("removing {}: {error}", self.path.display());
         }
     }
 }

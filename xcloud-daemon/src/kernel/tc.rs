@@ -139,7 +139,7 @@ impl Drop for Hook {
             && let Err(error) = clsact::remove(self.ifindex, self.direction, self.program)
         {
             // With the interface its filters went.
-            log::debug!("removing {} from interface {}: {error}", self.program, self.ifindex);
+            tracing::debug!("removing {} from interface {}: {error}", self.program, self.ifindex);
         }
     }
 }

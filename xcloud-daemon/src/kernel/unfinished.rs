@@ -124,7 +124,7 @@ impl Drop for Mapped {
     fn drop(&mut self) {
         // SAFETY: mapped by open with this length, and nothing refers to it any more.
         if let Err(error) = unsafe { munmap(self.0.cast(), Self::LENGTH.get()) } {
-            log::debug!("unmapping a table: {error}");
+            tracing::debug!("unmapping a table: {error}");
         }
     }
 }

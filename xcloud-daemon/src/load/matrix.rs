@@ -73,7 +73,7 @@ pub fn run(args: &MatrixArgs) -> Result<()> {
 fn reflect(socket: &UdpSocket, key: Option<Key>, clock: Clock, end: Option<u64>) {
     let mut reflector = reflector::Reflector::new(key, &LIMITS, clock.start_ns());
     serve::serve(socket, &mut reflector, clock, end);
-    log::info!("probes of others: {}", reflector.counts());
+    tracing::info!("probes of others: {}", reflector.counts());
 }
 
 fn plan(args: &MatrixArgs, all: &[Peer]) -> Result<Plan> {
@@ -108,10 +108,10 @@ fn aim(args: &MatrixArgs, all: &[Peer], probing: &mut Probing) {
     let (fit, others): (Vec<_>, Vec<_>) =
         chosen.into_iter().partition(|peer| fits(args.listen, peer.address));
     for peer in others {
-        log::warn!("{} cannot be probed from {}: {}", peer.name, args.listen, peer.address);
+        tracing::warn!("{} cannot be probed from {}: {}", peer.name, args.listen, peer.address);
     }
     let names: Vec<_> = fit.iter().map(|peer| peer.name.as_str()).collect();
-    log::info!("probing {} of {} endpoints: {}", fit.len(), all.len(), names.join(" "));
+    tracing::info!("probing {} of {} endpoints: {}", fit.len(), all.len(), names.join(" "));
     probing.set(&fit);
 }
 

@@ -216,7 +216,7 @@ fn allow_connections(connections: u32) {
         Ok(())
     });
     if let Err(error) = raised {
-        log::warn!("raising the limit of open files for {connections} connections: {error}");
+        tracing::warn!("raising the limit of open files for {connections} connections: {error}");
     }
 }
 

@@ -230,7 +230,7 @@ struct Desk {
 
 impl Clerk for Desk {
     fn ready(&self, at: SocketAddr) -> Result<()> {
-        log::info!("serving throughput tests at {at}");
+        tracing::info!("serving throughput tests at {at}");
         ready::tell(&self.ready, at)
     }
 
@@ -244,7 +244,7 @@ impl Clerk for Desk {
     }
 
     fn failed(&self, client: &str, error: &anyhow::Error) {
-        log::warn!("{client}: {error:#}");
+        tracing::warn!("{client}: {error:#}");
     }
 
     fn report(&self, record: &Record) -> Report {

@@ -66,7 +66,7 @@ struct Seated<'a> {
 impl Drop for Seated<'_> {
     fn drop(&mut self) {
         self.director.leave(&self.ticket);
-        log::info!("endpoint {:?} left", self.ticket.name);
+        tracing::info!(endpoint = self.ticket.name, "endpoint {:?} left", self.ticket.name);
     }
 }
 
@@ -80,7 +80,7 @@ async fn converse(
     let (sender, orders) = mpsc::channel(ORDERS);
     let ticket = director.join(attendee, sender)?;
     let seated = Seated { director, ticket };
-    log::info!("endpoint {name:?} attends, reached at {address}");
+    tracing::info!(endpoint = name, "endpoint {name:?} attends, reached at {address}");
     let welcome = AttendResponse { message: Some(Order::Welcome(Welcome {})) };
     if answers.send(Ok(welcome)).await.is_err() {
         return Ok(());

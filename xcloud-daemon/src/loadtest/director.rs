@@ -33,7 +33,7 @@ const NOT_ALLOWED: &str =
 /// Whoever leads all tests.
 #[derive(Debug)]
 pub struct Director {
-    limits: Option<Limits>,
+    limits: Option<Mutex<Limits>>,
     tariffs: Tariffs,
     registry: Mutex<Registry>,
     pub(super) keep: Keep,
@@ -54,7 +54,7 @@ impl Director {
         let (keep, ended) = Keep::open(results)?;
         let tariffs = Tariffs::built_in().context("reading the price lists")?;
         let registry = Mutex::new(Registry::new(ended));
-        Ok(Arc::new(Self { limits: Some(limits), tariffs, registry, keep, stop }))
+        Ok(Arc::new(Self { limits: Some(Mutex::new(limits)), tariffs, registry, keep, stop }))
     }
 
     /// One that makes no tests.
@@ -76,8 +76,16 @@ impl Director {
     ///
     /// # Errors
     /// They are not.
-    pub fn allowed(&self) -> Result<&Limits, Refusal> {
-        self.limits.as_ref().ok_or_else(|| Refusal::Denied(NOT_ALLOWED.into()))
+    pub fn allowed(&self) -> Result<Limits, Refusal> {
+        let limits = self.limits.as_ref().ok_or_else(|| Refusal::Denied(NOT_ALLOWED.into()))?;
+        Ok(limits.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Holds tests to other limits from now on, if any are made.
+    pub fn set_limits(&self, limits: Limits) {
+        if let Some(present) = &self.limits {
+            *present.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+        }
     }
 
     /// Gives an endpoint its seat.
@@ -151,7 +159,8 @@ impl Director {
             self.end(&test.id, LoadTestState::Failed, &why, false);
             return Err(Refusal::Broken(why));
         }
-        log::info!(
+        tracing::info!(
+            test = test.id,
             "load test {}: {} {} -> {}: {}",
             test.id,
             spec.kind.name(),
@@ -210,10 +219,14 @@ impl Director {
             registry.forget(self.keep.most());
         }
         if let Some(Err(error)) = noted {
-            log::error!("load test {id}: {error:#}");
+            tracing::error!(test = id, "load test {id}: {error:#}");
         }
         let how = state.as_str_name().trim_start_matches("LOAD_TEST_STATE_").to_lowercase();
-        log::info!("load test {id}: {how}{}{error}", if error.is_empty() { "" } else { ": " });
+        tracing::info!(
+            test = id,
+            "load test {id}: {how}{}{error}",
+            if error.is_empty() { "" } else { ": " }
+        );
     }
 
     /// A test, and its news while it runs.

@@ -4,7 +4,6 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result};
-use log::{info, warn};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -13,6 +12,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic::Status;
+use tracing::{info, warn};
 use xcloud_proto::common::v1::Site;
 use xcloud_proto::loadtest::v1::{
     Answer, AttendRequest, AttendResponse, LoadEndpoint, LoadTestSpec, Network, Send,

@@ -169,7 +169,7 @@ fn list(directory: &Path) -> Result<Vec<LoadTest>> {
     // Names begin with the time.
     files.sort_unstable_by(|one, other| other.cmp(one));
     if files.len() > MOST_FILES {
-        log::warn!(
+        tracing::warn!(
             "{}: {} older tests are not listed",
             directory.display(),
             files.len() - MOST_FILES
@@ -179,7 +179,7 @@ fn list(directory: &Path) -> Result<Vec<LoadTest>> {
     for path in files.into_iter().take(MOST_FILES) {
         match read(&path) {
             Ok(test) => tests.push(test),
-            Err(error) => log::warn!("{} is left out: {error:#}", path.display()),
+            Err(error) => tracing::warn!("{} is left out: {error:#}", path.display()),
         }
     }
     Ok(tests)

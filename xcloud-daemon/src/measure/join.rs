@@ -110,6 +110,11 @@ impl Join {
         }
     }
 
+    /// Holds as much from now on; what waits already does so within the new window.
+    pub const fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Where observations went.
     #[must_use]
     pub const fn counts(&self) -> &Counts {

@@ -138,6 +138,13 @@ impl State {
         }
     }
 
+    /// Holds as much from now on; the width of an interval stays.
+    pub const fn set_limits(&mut self, limits: Limits) {
+        self.max_agents = limits.max_agents;
+        self.join.set_limits(limits.join);
+        self.store.set_limits(limits.store);
+    }
+
     /// Opens a stream; an older one of the same agent counts no more. Also returns the highest sequence that needs not
     /// be sent.
     ///

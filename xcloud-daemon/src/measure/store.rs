@@ -106,6 +106,12 @@ impl Store {
         }
     }
 
+    /// Keeps as much from now on; what is too much already goes with the next rotation. The interval stays.
+    pub const fn set_limits(&mut self, limits: Limits) {
+        self.limits.retention_ns = limits.retention_ns;
+        self.limits.max_paths = limits.max_paths;
+    }
+
     /// Number of a site; the same for the same labels.
     pub fn site_id(&mut self, site: &Site) -> SiteId {
         if let Some(id) = self.site_ids.get(site) {

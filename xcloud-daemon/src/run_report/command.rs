@@ -31,7 +31,7 @@ pub fn run(args: &ReportArgs) -> Result<()> {
         bail!(missing.join("; "));
     }
     for why in &missing {
-        log::warn!("{why}");
+        tracing::warn!("{why}");
     }
     let (mut verdicts, mut verdict_doubts) = (Vec::new(), Vec::new());
     if let [a, b] = &runs[..] {

@@ -48,14 +48,14 @@ impl Tables {
 fn changed(follower: &mut Follower) -> Option<Sites> {
     match follower.look()? {
         Ok(networks) => {
-            log::info!(
+            tracing::info!(
                 "networks and their sites were read again from {}",
                 follower.path().display()
             );
             Some(networks)
         }
         Err(error) => {
-            log::warn!("networks and their sites stay as they were: {error:#}");
+            tracing::warn!("networks and their sites stay as they were: {error:#}");
             None
         }
     }

@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use log::{info, warn};
 use tokio::{
     sync::{Notify, mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, sleep},
@@ -13,6 +12,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
+use tracing::{info, warn};
 use xcloud_proto::ingest::v1::{
     Hello, SampleBatch, Status as HookStatus, StreamBatchesRequest,
     ingest_service_client::IngestServiceClient, stream_batches_request::Message,
@@ -91,6 +91,7 @@ impl<Clock: Fn() -> u64> Client<Clock> {
             if last_warning.is_none_or(|at| at.elapsed() >= WARN_EVERY) || dropped > 0 {
                 last_warning = Some(Instant::now());
                 warn!(
+                    aggregator = %self.address,
                     "aggregator {}: {}; observations are kept up to the limit of --queue and sent again, next attempt \
                      in {pause:.1?}",
                     self.address,
@@ -163,7 +164,7 @@ impl<Clock: Fn() -> u64> Client<Clock> {
                         return End::Broken(Status::internal(error));
                     }
                     if !std::mem::replace(&mut greeted, true) {
-                        info!("aggregator {}: connected", self.address);
+                        info!(aggregator = %self.address, "aggregator {}: connected", self.address);
                         *attempt = 0;
                     }
                 }

@@ -120,7 +120,7 @@ async fn converse(
     name.clone_from(&opening.name);
     let (stream, acked, replaced) = hub.open(opening).map_err(refusal)?;
     let open = Open { hub, stream, replaced };
-    log::info!("agent {name:?} connected");
+    tracing::info!(agent = name, "agent {name:?} connected");
     let mut acked = acked;
     loop {
         if answers.send(Ok(answer(acked))).await.is_err() {

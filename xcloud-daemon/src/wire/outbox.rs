@@ -172,6 +172,11 @@ impl Outbox {
         }
     }
 
+    /// Holds at most so many observations from now on; what is too much goes with the next that come.
+    pub const fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
     /// Takes drained samples in; the oldest unsent ones go when there is no room. Returns whether a full batch waits.
     pub fn push(&mut self, samples: &mut Vec<Named>) -> bool {
         self.unsent_observations += observations(samples);

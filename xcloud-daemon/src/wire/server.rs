@@ -129,6 +129,11 @@ impl Hub {
         look(&self.lock().state)
     }
 
+    /// Holds as much from now on.
+    pub fn set_limits(&self, limits: Limits) {
+        self.lock().state.set_limits(limits);
+    }
+
     /// Gives up what has waited long enough and forgets what is too old.
     pub fn tick(&self) {
         let now_ns = self.now_ns();
@@ -244,7 +249,8 @@ impl Hub {
         let before = std::mem::take(&mut refusals.untold);
         refusals.told = Some(Instant::now());
         drop(inner);
-        log::warn!(
+        tracing::warn!(
+            agent,
             "refused {agent:?}: {:?}: {} ({before} more since the last such line)",
             status.code(),
             status.message().escape_debug()

@@ -12,6 +12,7 @@ mod networks;
 #[expect(dead_code, reason = "another test uses the rest")]
 #[path = "../coexist/node.rs"]
 mod node;
+mod reload;
 mod results;
 mod runs;
 mod users;

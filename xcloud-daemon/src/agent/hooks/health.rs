@@ -1,6 +1,6 @@
 //! Programs that are on stay first in their chains, and are taken off where packets are dropped since.
 
-use log::{debug, warn};
+use tracing::{debug, warn};
 
 use super::{Hooks, State, Watched, title};
 use crate::{

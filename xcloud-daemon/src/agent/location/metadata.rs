@@ -8,10 +8,10 @@ use http::{Method, Request, header::HOST};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use log::debug;
 use serde::Deserialize;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::debug;
 
 use super::Location;
 

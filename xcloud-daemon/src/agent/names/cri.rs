@@ -10,10 +10,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use http::uri::PathAndQuery;
-use log::{debug, info, warn};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tonic::{Request, client::Grpc, transport::Channel};
 use tonic_prost::ProstCodec;
+use tracing::{debug, info, warn};
 
 pub mod messages;
 

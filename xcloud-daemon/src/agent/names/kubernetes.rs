@@ -16,8 +16,8 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
     runtime::{WatchStreamExt as _, watcher},
 };
-use log::{info, warn};
 use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
 use xcloud_proto::common::v1::Workload;
 
 use super::{

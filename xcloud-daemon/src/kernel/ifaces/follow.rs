@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
 use futures_util::{Stream, StreamExt as _};
-use log::warn;
 use rtnetlink::{
     MulticastGroup,
     packet_core::{NetlinkMessage, NetlinkPayload},
@@ -15,14 +15,15 @@ use rtnetlink::{
     sys::SocketAddr,
 };
 use tokio::{
-    sync::mpsc::Sender,
+    sync::{mpsc::Sender, watch},
     time::{Instant, timeout_at},
 };
+use tracing::warn;
 
 use xcloud_common::config::Tunnels;
 
 use super::{Decision, Facts, Interface, check_names, decide, netlink};
-use crate::cli::InterfaceArgs;
+use crate::cli::{AgentArgs, InterfaceArgs};
 
 /// What became of the interfaces to watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,10 +46,14 @@ const READ_SHARE: u32 = 10;
 /// How long at most between two reads, in case a message was lost without a sign.
 const REFRESH: Duration = Duration::from_secs(60);
 
-/// Tells `events` the interfaces there are, then every change. Ends when nobody listens any more.
+/// Tells `events` the interfaces there are, then every change of them or of those wanted. Ends when nobody listens any
+/// more.
 ///
 /// Every message only prompts a new read of the whole, so messages lost to an overrun cost nothing but that read.
-pub async fn follow(wanted: InterfaceArgs, events: Sender<Event>) -> Result<()> {
+pub async fn follow(
+    mut settings: watch::Receiver<Arc<AgentArgs>>,
+    events: Sender<Event>,
+) -> Result<()> {
     let (connection, _handle, mut messages) = rtnetlink::new_multicast_connection(&[
         MulticastGroup::Link,
         MulticastGroup::Ipv4Ifaddr,
@@ -59,6 +64,7 @@ pub async fn follow(wanted: InterfaceArgs, events: Sender<Event>) -> Result<()> 
     .context("subscribing to netlink link, address and route changes")?;
     let _connection = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(connection));
     let facts = netlink::read().await?;
+    let mut wanted = settings.borrow_and_update().interfaces.clone();
     check_names(&facts, &wanted)?;
     let mut known = watched(&facts, &wanted);
     let mut tunnels = facts.tunnels();
@@ -71,10 +77,18 @@ pub async fn follow(wanted: InterfaceArgs, events: Sender<Event>) -> Result<()> 
                 return Ok(());
             }
         }
-        let deleted = collect(&mut messages, DEBOUNCE.max(read_took * READ_SHARE)).await?;
+        let debounce = DEBOUNCE.max(read_took * READ_SHARE);
+        let deleted = collect(&mut messages, &mut settings, debounce).await?;
         let started = Instant::now();
         match netlink::read().await {
             Ok(facts) => {
+                let asked = settings.borrow_and_update().interfaces.clone();
+                // Names that were wanted before may go and come.
+                if std::mem::replace(&mut wanted, asked).uplinks != wanted.uplinks
+                    && let Err(error) = check_names(&facts, &wanted)
+                {
+                    warn!("{error:#}; it is watched once it is there");
+                }
                 let found = watched(&facts, &wanted);
                 changes = difference(&known, &found, &deleted);
                 known = found;
@@ -88,20 +102,25 @@ pub async fn follow(wanted: InterfaceArgs, events: Sender<Event>) -> Result<()> 
     }
 }
 
-/// Waits for a message or the refresh, then takes in what comes until `debounce` after the first message; returns the
+/// Waits for a message, other settings or the refresh, then takes in what comes until `debounce` after the first message; returns the
 /// indexes that were given up.
 async fn collect(
     messages: &mut (impl Stream<Item = (NetlinkMessage<RouteNetlinkMessage>, SocketAddr)> + Unpin),
+    settings: &mut watch::Receiver<Arc<AgentArgs>>,
     debounce: Duration,
 ) -> Result<HashSet<u32>> {
     let mut deleted = HashSet::new();
     let mut until = Instant::now() + REFRESH;
     let mut prompted = false;
-    while let Ok(message) = timeout_at(until, messages.next()).await {
-        let Some((message, _)) = message else {
-            bail!("the netlink socket that tells interface changes was closed");
-        };
-        deleted.extend(deleted_link(&message));
+    loop {
+        tokio::select! {
+            message = timeout_at(until, messages.next()) => match message {
+                Err(_) => break,
+                Ok(None) => bail!("the netlink socket that tells interface changes was closed"),
+                Ok(Some((message, _))) => deleted.extend(deleted_link(&message)),
+            },
+            Ok(()) = settings.changed() => {}
+        }
         if !std::mem::replace(&mut prompted, true) {
             until = Instant::now() + debounce;
         }

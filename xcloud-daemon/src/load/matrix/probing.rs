@@ -172,11 +172,11 @@ impl Probing {
                         target.track.answered(reply.session, answer)
                     });
                     if !known {
-                        log::debug!("a packet that answers no probe, from {:?}", received.from);
+                        tracing::debug!("a packet that answers no probe, from {:?}", received.from);
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) => log::debug!("receiving: {error}"),
+                Err(error) => tracing::debug!("receiving: {error}"),
             }
         }
     }

@@ -84,7 +84,9 @@ impl Source {
                             return;
                         }
                     }
-                    Err(error) => log::warn!("the list of endpoints stays as it was: {error:#}"),
+                    Err(error) => {
+                        tracing::warn!("the list of endpoints stays as it was: {error:#}")
+                    }
                 }
             }
         };

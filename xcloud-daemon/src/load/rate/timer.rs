@@ -95,6 +95,6 @@ impl Timer {
 /// Lets timers of the calling thread go off when they are due; by default the kernel may wait 50 us more.
 pub fn no_slack() {
     if let Err(error) = prctl::set_timerslack(1) {
-        log::warn!("timers may be 50 us late: setting the timer slack: {error}");
+        tracing::warn!("timers may be 50 us late: setting the timer slack: {error}");
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn send(socket: &UdpSocket, datagram: &Datagram, buffer: &mut [u8]) {
     if let Some(bytes) = buffer.get_mut(..length.min(LARGEST_DATAGRAM)) {
         bytes[..REPLY].copy_from_slice(&datagram.reply.encode());
         if let Err(error) = socket.send_to(bytes, datagram.to) {
-            log::debug!("answering {}: {error}", datagram.to);
+            tracing::debug!("answering {}: {error}", datagram.to);
         }
     }
 }

@@ -118,7 +118,7 @@ impl Server {
     fn accept(&mut self) {
         while let Ok((stream, _)) = self.tcp.accept() {
             if self.clients.len() >= self.limits.max_connections {
-                log::warn!("a connection too many: closed");
+                tracing::warn!("a connection too many: closed");
                 continue;
             }
             let key = self.next_key;
@@ -131,7 +131,7 @@ impl Server {
                 .and_then(|()| stream.set_nodelay(true))
                 .and_then(|()| Ok(self.epoll.add(&stream, EpollEvent::new(flags, key))?));
             if let Err(error) = prepared {
-                log::warn!("a connection is closed: {error}");
+                tracing::warn!("a connection is closed: {error}");
                 continue;
             }
             self.next_key += 1;
@@ -153,7 +153,7 @@ impl Server {
         }
         match waits {
             _ if too_many => {
-                log::warn!("more than {MOST_WAITING} answers wait: a connection is closed");
+                tracing::warn!("more than {MOST_WAITING} answers wait: a connection is closed");
                 self.clients.remove(&key);
             }
             Waits::Socket => {}
@@ -184,7 +184,7 @@ impl Server {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
-                    log::debug!("receiving: {error}");
+                    tracing::debug!("receiving: {error}");
                     return;
                 }
             };
@@ -192,7 +192,7 @@ impl Server {
                 None => {}
                 Some((0, datagram)) => datagrams::send(&self.udp, &datagram, &mut self.buffer),
                 Some(_) if self.waiting.len() >= MOST_WAITING => {
-                    log::warn!("more than {MOST_WAITING} datagrams wait: one is dropped");
+                    tracing::warn!("more than {MOST_WAITING} datagrams wait: one is dropped");
                 }
                 Some((delay, datagram)) => self.wait(delay, Due::Datagram(datagram)),
             }

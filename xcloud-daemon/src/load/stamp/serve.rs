@@ -39,12 +39,12 @@ pub fn run(
     socket.set_read_timeout(Some(PATIENCE)).context("setting a timeout")?;
     interrupt::catch()?;
     let address = socket.local_addr().context("asking for the port")?;
-    log::info!("reflecting STAMP on UDP {address}");
+    tracing::info!("reflecting STAMP on UDP {address}");
     listening(address)?;
     let mut reflector = Reflector::new(key, limits, monotonic_ns());
     let end = duration.map(|duration| clock.start_ns().saturating_add(nanoseconds(duration)));
     serve(&socket, &mut reflector, clock, end);
-    log::info!("{}", reflector.counts());
+    tracing::info!("{}", reflector.counts());
     Ok(())
 }
 
@@ -67,7 +67,7 @@ pub(in crate::load) fn serve(
                 answer(socket, reflector, clock, error.0, received, &mut bytes);
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(error) => log::debug!("receiving: {error}"),
+            Err(error) => tracing::debug!("receiving: {error}"),
         }
     }
 }
@@ -91,6 +91,6 @@ fn answer(
     if reflector.answer(bytes, from, arrival, || (clock.unix_ns(monotonic_ns()), error))
         && let Err(error) = socket.send_to(bytes, from)
     {
-        log::debug!("answering {from}: {error}");
+        tracing::debug!("answering {from}: {error}");
     }
 }

@@ -53,7 +53,7 @@ pub fn open(address: SocketAddr) -> Result<UdpSocket> {
     };
     hops.context("setting the time to live")?;
     if let Err(error) = options.set_recv_buffer_size(BUFFER) {
-        log::debug!("a larger receive buffer: {error}");
+        tracing::debug!("a larger receive buffer: {error}");
     }
     Ok(socket)
 }

@@ -110,3 +110,19 @@ fn the_order_of_arrival_is_kept_no_longer_than_needed() {
     }
     assert!(join.order.len() < 2_000);
 }
+
+#[test]
+fn a_shorter_window_and_less_room_lose_nothing_uncounted() {
+    let mut join = Join::new(LIMITS);
+    let steps: Vec<_> = (0..8).map(|key| (1, 0, false, key, 1)).collect();
+    run(&mut join, &steps);
+    join.set_limits(Limits { window_ns: 5, capacity: 4 });
+    join.expire(10, &mut |_| {});
+    assert_eq!((join.counts.near_alone, join.counts.waiting), (5, 3), "{:?}", join.counts);
+    let mut refused = 0;
+    for key in 20..22 {
+        join.add(10, observation(0, false, key, 1), &mut |_| refused += 1);
+    }
+    assert_eq!((refused, join.counts.table_full), (1, 1), "one found room");
+    assert_eq!(join.counts.received, total(&join.counts));
+}

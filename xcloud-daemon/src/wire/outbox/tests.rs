@@ -213,6 +213,16 @@ fn the_oldest_unsent_go_first_and_leave_no_gap() {
 }
 
 #[test]
+fn a_smaller_limit_counts_what_no_longer_fits() {
+    let mut outbox = Outbox::new(LIMIT);
+    outbox.push(&mut acks(1_000));
+    outbox.set_limit(600);
+    outbox.push(&mut acks(100));
+    assert_eq!((outbox.unsent_observations, outbox.lost), (600, 500));
+    assert_eq!(outbox.totals().emitted, 1_100);
+}
+
+#[test]
 fn changed_totals_alone_make_an_empty_batch_once() {
     let mut outbox = Outbox::new(LIMIT);
     outbox.answered(0, 5).expect("fine");
