@@ -1,6 +1,7 @@
 //! `xcloud agent`: measures on this node and streams observations to the aggregator.
 //!
-//! One runtime on the main thread follows interfaces and talks to the aggregator; one more thread empties the ring.
+//! The main thread talks to the aggregator and gives up all rights once the others run: one follows interfaces and puts hooks
+//! on, one empties the ring.
 
 use std::{fs, os::unix::fs::MetadataExt as _, time::Duration, time::Instant};
 
@@ -18,15 +19,22 @@ use xcloud_common::config::Config;
 use xcloud_proto::ingest::v1::{Hello, Predecessor, Status, Totals};
 
 use crate::{
+    access::{
+        confine::{Reach, confine},
+        health,
+        privileges::keep_only,
+    },
     agent::{
         alone::Alone,
+        attacher::{Attacher, Attaching},
         clock::Pretend,
         drainer::{Drainer, Draining},
         egress::{Accountant, Accounting},
         hooks::{Hooks, SharedHooks},
-        keeper::{Keeper, forget_ready},
+        keeper::forget_ready,
         sampling::Controller,
         stages::Stages,
+        wellness::Wellness,
     },
     cli::AgentArgs,
     kernel::{
@@ -46,6 +54,7 @@ use crate::{
 };
 
 pub mod alone;
+pub mod attacher;
 pub mod bypass;
 pub mod clock;
 pub mod drainer;
@@ -59,6 +68,7 @@ pub mod pods;
 pub mod sampling;
 pub mod stages;
 pub mod watchdog;
+pub mod wellness;
 
 /// How long the last observations may take to reach the aggregator.
 const GRACE: Duration = Duration::from_secs(2);
@@ -163,6 +173,13 @@ struct Opted {
     egress: Option<Egress>,
 }
 
+/// Threads that run beside this one.
+struct Parts {
+    attaching: Attaching,
+    draining: Draining,
+    accounting: Option<Accounting>,
+}
+
 impl Agent {
     fn start(&self, ring: Ring, opted: Opted, hello: Hello) -> Result<()> {
         if let Some(path) = &self.args.ready_file {
@@ -183,11 +200,18 @@ impl Agent {
         .spawn()?;
         let account = |egress| Accountant::new(egress, &self.hooks, &self.outbox).spawn();
         let accounting = opted.egress.map(account).transpose()?;
+        let (tell, status) = watch::channel(Status::default());
+        let (args, hooks) = (self.args.clone(), self.hooks.clone());
+        let attaching = Attacher { args, hooks, tell }.spawn()?;
+        // From here on this thread only speaks with other machines.
+        keep_only(&[])?;
+        confine(&Reach::of_agent(&self.args))?;
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("starting the asynchronous runtime")?;
-        let result = runtime.block_on(self.work(draining, accounting, hello));
+        let result =
+            runtime.block_on(self.work(Parts { attaching, draining, accounting }, hello, status));
         if let Some(path) = &self.args.ready_file {
             forget_ready(path)?;
         }
@@ -196,33 +220,42 @@ impl Agent {
 
     async fn work(
         &self,
-        mut draining: Draining,
-        accounting: Option<Accounting>,
+        mut parts: Parts,
         hello: Hello,
+        status: watch::Receiver<Status>,
     ) -> Result<()> {
         let mut signals = Signals::new()?;
         let stop = CancellationToken::new();
-        let (tell, status) = watch::channel(Status::default());
         let mut client = tokio::spawn(self.client(hello, status).run(stop.clone()));
         let attending = self.load_tests.clone().map(|one| tokio::spawn(one.run(stop.clone())));
         let result = tokio::select! {
-            result = Keeper::new(&self.args, &self.hooks).run() => result,
-            result = pods::watch(&self.hooks, &self.args.interfaces, &tell) => result,
+            _ = &mut parts.attaching.ended => Err(anyhow!("hooks are looked after no more")),
+            result = self.say_whether_well(&stop) => result,
             name = signals.next() => {
                 info!("{name}: closing; once more ends at once");
                 Ok(())
             }
-            _ = &mut draining.ended => Err(anyhow!("the ring is drained no more")),
+            _ = &mut parts.draining.ended => Err(anyhow!("the ring is drained no more")),
             result = &mut client => Err(anyhow!("the client ended early: {result:?}")),
         };
         tokio::select! {
             // What ended a part says more than that it ended.
-            closed = self.close(draining, accounting, client, attending, stop) => closed.and(result),
+            closed = self.close(parts, client, attending, stop) => closed.and(result),
             name = signals.next() => {
                 error!("{name} again: ending at once");
                 std::process::exit(1);
             }
         }
+    }
+
+    async fn say_whether_well(&self, stop: &CancellationToken) -> Result<()> {
+        let listener = health::listen(self.args.health.health_listen).await?;
+        let (started, mut wellness) = (Instant::now(), Wellness::default());
+        health::serve(listener, stop.clone(), || {
+            let hooked = self.hooks.lock().is_ready();
+            wellness.is_ready(started.elapsed(), hooked, self.outbox.is_taken())
+        })
+        .await
     }
 
     fn client(
@@ -245,15 +278,14 @@ impl Agent {
     /// Takes the hooks off, sends what is left and says what came of it all.
     async fn close(
         &self,
-        draining: Draining,
-        accounting: Option<Accounting>,
+        parts: Parts,
         client: JoinHandle<()>,
         attending: Option<JoinHandle<()>>,
         stop: CancellationToken,
     ) -> Result<()> {
-        self.hooks.lock().detach_all();
-        let drained = draining.finish();
-        let accounted = accounting.map_or(Ok(()), Accounting::finish);
+        let attached = parts.attaching.finish();
+        let drained = parts.draining.finish();
+        let accounted = parts.accounting.map_or(Ok(()), Accounting::finish);
         stop.cancel();
         if let Some(attending) = attending
             && timeout(GRACE, attending).await.is_err()
@@ -265,6 +297,7 @@ impl Agent {
         }
         let outbox = self.outbox.lock();
         report(&outbox.totals(), &outbox);
+        attached?;
         drained.context("draining the ring")?;
         accounted.context("keeping account of what leaves")
     }

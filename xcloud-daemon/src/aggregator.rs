@@ -1,7 +1,8 @@
 //! `xcloud aggregator`: takes what agents send, joins it and answers queries.
 
 use std::{
-    fs,
+    fs, io,
+    net::SocketAddr,
     os::unix::net::UnixStream as StdUnixStream,
     path::{Path, PathBuf},
     sync::Arc,
@@ -9,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use caps::Capability;
 use nix::sys::stat::{Mode, umask};
 use tokio::{
     net::{TcpListener, UnixListener},
@@ -19,11 +21,17 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{Address, AggregatorArgs},
+    access::{
+        confine::{Reach, confine},
+        entrance::Entrance,
+        health,
+        privileges::keep_only,
+    },
+    cli::{Address, AggregatorArgs, access::TlsArgs},
     loadtest::leave,
     measure::{join, state, store},
     usage::usage,
-    wire::server::{Hub, Listener, routes, serve},
+    wire::server::{Hub, Listener, routes, serve_at},
 };
 
 /// Most agents known at once.
@@ -37,23 +45,38 @@ const GRACE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// An argument is wrong or an address cannot be listened on.
-pub fn run(args: AggregatorArgs) -> Result<()> {
+pub fn run(args: AggregatorArgs, tls: &TlsArgs) -> Result<()> {
     let limits = limits(&args)?;
+    // Files that only more rights could read would be lost when they change.
+    keep_only(&[Capability::CAP_NET_BIND_SERVICE])?;
+    if let Some(results) = &args.load_tests.load_results {
+        // Whoever keeps results there says what is wrong with it.
+        let _ = fs::create_dir_all(results);
+    }
+    confine(&Reach::of_aggregator(&args, tls))?;
+    let entrance = Arc::new(Entrance::of(&args.access, tls, &args.listen)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    runtime.block_on(aggregate(&args, limits))
+    runtime.block_on(aggregate(&args, limits, &entrance))
 }
 
-async fn aggregate(args: &AggregatorArgs, limits: state::Limits) -> Result<()> {
+async fn aggregate(
+    args: &AggregatorArgs,
+    limits: state::Limits,
+    entrance: &Arc<Entrance>,
+) -> Result<()> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let hub = Hub::new(limits, CancellationToken::new());
     let mut sockets = Sockets::default();
-    let mut servers = start(args, &hub, &mut sockets).await?;
+    let mut servers = start(args, &hub, entrance, &mut sockets).await?;
+    // It listens everywhere now.
+    keep_only(&[])?;
     let ended = tokio::select! {
         () = tick(&hub) => Ok(()),
+        () = entrance.mind() => Ok(()),
         () = told_to_stop(&mut terminate, &mut interrupt) => Ok(()),
         Some(ended) = servers.join_next() => ended.context("a server").flatten(),
     };
@@ -73,7 +96,12 @@ async fn aggregate(args: &AggregatorArgs, limits: state::Limits) -> Result<()> {
 type Servers = JoinSet<Result<()>>;
 
 /// Listens on all addresses, or on none.
-async fn start(args: &AggregatorArgs, hub: &Arc<Hub>, sockets: &mut Sockets) -> Result<Servers> {
+async fn start(
+    args: &AggregatorArgs,
+    hub: &Arc<Hub>,
+    entrance: &Arc<Entrance>,
+    sockets: &mut Sockets,
+) -> Result<Servers> {
     let director = leave::director(&args.load_tests, hub.stop.clone())?;
     let routes = routes(hub, &director).await?;
     let mut bound = Vec::new();
@@ -83,8 +111,10 @@ async fn start(args: &AggregatorArgs, hub: &Arc<Hub>, sockets: &mut Sockets) -> 
     let names: Vec<_> = bound.iter().map(|(_, name)| &name[..]).collect();
     log::info!("aggregator {}: {}", env!("CARGO_PKG_VERSION"), describe(args, &names.join(", ")));
     let mut servers = JoinSet::new();
+    let healthy = health::listen(args.access.health.health_listen).await?;
+    servers.spawn(health::serve(healthy, hub.stop.clone(), || true));
     for (listener, _) in bound {
-        servers.spawn(serve(Arc::clone(hub), routes.clone(), listener));
+        servers.spawn(serve_at(Arc::clone(hub), routes.clone(), listener, Arc::clone(entrance)));
     }
     Ok(servers)
 }
@@ -155,10 +185,14 @@ impl Drop for Sockets {
 async fn listen(address: &Address, sockets: &mut Sockets) -> Result<(Listener, String)> {
     let listening = || format!("listening on {address}");
     match address {
-        Address::Tcp(tcp) => {
-            let listener = TcpListener::bind(tcp).await.with_context(listening)?;
-            let name = listener.local_addr().with_context(listening)?.to_string();
-            Ok((Listener::Tcp(listener), name))
+        Address::Tcp(tcp) => listen_tcp(*tcp, "").await.with_context(listening),
+        Address::Host(host) => {
+            let Ok(ip) = host.name.parse() else {
+                return Err(usage(format!(
+                    "--listen {address}: an address to listen on is an IP address"
+                )));
+            };
+            listen_tcp(SocketAddr::new(ip, host.port), host.scheme()).await.with_context(listening)
         }
         Address::Unix(path) => {
             remove_stale(path).with_context(listening)?;
@@ -171,6 +205,12 @@ async fn listen(address: &Address, sockets: &mut Sockets) -> Result<(Listener, S
             Ok((Listener::Unix(listener), address.to_string()))
         }
     }
+}
+
+async fn listen_tcp(address: SocketAddr, scheme: &str) -> io::Result<(Listener, String)> {
+    let listener = TcpListener::bind(address).await?;
+    let name = format!("{scheme}{}", listener.local_addr()?);
+    Ok((Listener::Tcp(listener), name))
 }
 
 /// A socket that an aggregator left behind when it was killed is in the way; one that answers is not ours to take,

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use xcloud::{
+    access::caller::identify,
     agent, aggregator, check,
     cli::{Cli, Command},
     compare, cost, load, observe, query, run_report,
@@ -15,18 +16,7 @@ fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"))
         .format_target(false)
         .init();
-    let result = match cli.command {
-        Command::Agent(args) => agent::run(args),
-        Command::Aggregator(args) => aggregator::run(args),
-        Command::Split(args) => query::run(args),
-        Command::Observe(args) => observe::run(args),
-        Command::Check(args) => check::run(args),
-        Command::Load(command) => load::run(command),
-        Command::Cost(args) => cost::command::run(&args),
-        Command::Report(args) => run_report::command::run(&args),
-        Command::Compare(args) => compare::run(&args),
-    };
-    match result {
+    match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xcloud: {error:#}");
@@ -38,5 +28,23 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         }
+    }
+}
+
+fn run(Cli { command, tls }: Cli) -> anyhow::Result<()> {
+    // It is called; all others call.
+    if !matches!(command, Command::Aggregator(_)) {
+        identify(&tls)?;
+    }
+    match command {
+        Command::Aggregator(args) => aggregator::run(args, &tls),
+        Command::Agent(args) => agent::run(args),
+        Command::Split(args) => query::run(args),
+        Command::Observe(args) => observe::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Load(command) => load::run(command),
+        Command::Cost(args) => cost::command::run(&args),
+        Command::Report(args) => run_report::command::run(&args),
+        Command::Compare(args) => compare::run(&args),
     }
 }

@@ -9,6 +9,7 @@ mod kills;
 mod load;
 mod namespace;
 mod node;
+mod privileges;
 
 use std::{fs, time::Duration};
 
