@@ -1,6 +1,7 @@
 //! `xcloud agent`: measures on this node and streams observations to the aggregator.
 //!
-//! One runtime on the main thread follows interfaces and talks to the aggregator; one more thread empties the ring.
+//! The main thread talks to the aggregator and gives up all rights once the others run: one follows interfaces and puts hooks
+//! on, one empties the ring.
 
 use std::{fs, os::unix::fs::MetadataExt as _, sync::Arc, time::Duration, time::Instant};
 
@@ -18,16 +19,23 @@ use xcloud_common::config::Config;
 use xcloud_proto::ingest::v1::{Hello, Predecessor, Status, Totals};
 
 use crate::{
+    access::{
+        confine::{Reach, confine},
+        health,
+        privileges::keep_only,
+    },
     agent::{
         alone::Alone,
+        attacher::{Attacher, Attaching},
         clock::Pretend,
         drainer::{Drainer, Draining},
         egress::{Accountant, Accounting},
         hooks::{Hooks, SharedHooks},
-        keeper::{Keeper, forget_ready},
+        keeper::forget_ready,
         names::Names,
         sampling::Controller,
         stages::Stages,
+        wellness::Wellness,
     },
     cli::AgentArgs,
     config::reload::Live,
@@ -48,6 +56,7 @@ use crate::{
 };
 
 pub mod alone;
+pub mod attacher;
 pub mod bypass;
 pub mod clock;
 pub mod drainer;
@@ -63,6 +72,7 @@ pub mod pods;
 pub mod sampling;
 pub mod stages;
 pub mod watchdog;
+pub mod wellness;
 
 /// How long the last observations may take to reach the aggregator.
 const GRACE: Duration = Duration::from_secs(2);
@@ -183,6 +193,19 @@ struct Opted {
     egress: Option<Egress>,
 }
 
+/// Threads that run beside this one.
+struct Parts {
+    attaching: Attaching,
+    draining: Draining,
+    accounting: Option<Accounting>,
+}
+
+/// What the aggregator is told of this agent.
+struct Telling {
+    hello: Hello,
+    status: watch::Receiver<Status>,
+}
+
 impl Agent {
     fn start(&self, ring: Ring, opted: Opted, hello: Hello, live: Live<AgentArgs>) -> Result<()> {
         if let Some(path) = &self.args.ready_file {
@@ -205,43 +228,48 @@ impl Agent {
         .spawn()?;
         let account = |egress| Accountant::new(egress, &self.hooks, &self.outbox).spawn();
         let accounting = opted.egress.map(account).transpose()?;
-        let result = runtime()?.block_on(self.work(draining, accounting, hello, live));
+        let (tell, status) = watch::channel(Status::default());
+        let attaching = Attacher {
+            args: Arc::clone(&self.args),
+            hooks: self.hooks.clone(),
+            names: Arc::clone(&self.names),
+            settings: live.subscribe(),
+            tell,
+        }
+        .spawn()?;
+        // From here on this thread only speaks with other machines.
+        keep_only(&[])?;
+        confine(&Reach::of_agent(&self.args))?;
+        let parts = Parts { attaching, draining, accounting };
+        let result = runtime()?.block_on(self.work(parts, Telling { hello, status }, live));
         if let Some(path) = &self.args.ready_file {
             forget_ready(path)?;
         }
         result
     }
 
-    async fn work(
-        &self,
-        mut draining: Draining,
-        accounting: Option<Accounting>,
-        hello: Hello,
-        live: Live<AgentArgs>,
-    ) -> Result<()> {
-        let settings = live.subscribe();
+    async fn work(&self, mut parts: Parts, telling: Telling, live: Live<AgentArgs>) -> Result<()> {
         let mut signals = Signals::new()?;
         let stop = CancellationToken::new();
-        let (tell, status) = watch::channel(Status::default());
-        let mut client = tokio::spawn(self.client(hello, status).run(stop.clone()));
+        let mut client = tokio::spawn(self.client(telling).run(stop.clone()));
         let attending = self.load_tests.clone().map(|one| tokio::spawn(one.run(stop.clone())));
         let naming =
             names::follow(Arc::clone(&self.names), self.args.names.clone(), self.node.clone());
         let _naming = AbortOnDropHandle::new(tokio::spawn(naming));
         let result = tokio::select! {
-            result = Keeper::new(&self.args, &self.hooks, &self.names, settings).run() => result,
+            _ = &mut parts.attaching.ended => Err(anyhow!("hooks are looked after no more")),
+            result = self.say_whether_well(&stop) => result,
             Err(error) = live.follow() => Err(error),
-            result = pods::watch(&self.hooks, &self.names, &self.args.interfaces, &tell) => result,
             name = signals.next() => {
                 info!("{name}: closing; once more ends at once");
                 Ok(())
             }
-            _ = &mut draining.ended => Err(anyhow!("the ring is drained no more")),
+            _ = &mut parts.draining.ended => Err(anyhow!("the ring is drained no more")),
             result = &mut client => Err(anyhow!("the client ended early: {result:?}")),
         };
         tokio::select! {
             // What ended a part says more than that it ended.
-            closed = self.close(draining, accounting, client, attending, stop) => closed.and(result),
+            closed = self.close(parts, client, attending, stop) => closed.and(result),
             name = signals.next() => {
                 error!("{name} again: ending at once");
                 std::process::exit(1);
@@ -249,10 +277,19 @@ impl Agent {
         }
     }
 
+    async fn say_whether_well(&self, stop: &CancellationToken) -> Result<()> {
+        let listener = health::listen(self.args.health.health_listen).await?;
+        let (started, mut wellness) = (Instant::now(), Wellness::default());
+        health::serve(listener, stop.clone(), || {
+            let hooked = self.hooks.lock().is_ready();
+            wellness.is_ready(started.elapsed(), hooked, self.outbox.is_taken())
+        })
+        .await
+    }
+
     fn client(
         &self,
-        hello: Hello,
-        status: watch::Receiver<Status>,
+        Telling { hello, status }: Telling,
     ) -> Client<impl Fn() -> u64 + Send + 'static> {
         let clock = self.clock;
         Client {
@@ -269,15 +306,14 @@ impl Agent {
     /// Takes the hooks off, sends what is left and says what came of it all.
     async fn close(
         &self,
-        draining: Draining,
-        accounting: Option<Accounting>,
+        parts: Parts,
         client: JoinHandle<()>,
         attending: Option<JoinHandle<()>>,
         stop: CancellationToken,
     ) -> Result<()> {
-        self.hooks.lock().detach_all();
-        let drained = draining.finish();
-        let accounted = accounting.map_or(Ok(()), Accounting::finish);
+        let attached = parts.attaching.finish();
+        let drained = parts.draining.finish();
+        let accounted = parts.accounting.map_or(Ok(()), Accounting::finish);
         stop.cancel();
         if let Some(attending) = attending
             && timeout(GRACE, attending).await.is_err()
@@ -289,6 +325,7 @@ impl Agent {
         }
         let outbox = self.outbox.lock();
         report(&outbox.totals(), &outbox);
+        attached?;
         drained.context("draining the ring")?;
         accounted.context("keeping account of what leaves")
     }

@@ -1,7 +1,8 @@
 //! `xcloud aggregator`: takes what agents send, joins it and answers queries.
 
 use std::{
-    fs,
+    fs, io,
+    net::SocketAddr,
     os::unix::net::UnixStream as StdUnixStream,
     path::{Path, PathBuf},
     sync::Arc,
@@ -9,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use caps::Capability;
 use nix::sys::stat::{Mode, umask};
 use tokio::{
     net::{TcpListener, UnixListener},
@@ -20,13 +22,19 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{Address, AggregatorArgs, names::KeepArg},
+    access::{
+        confine::{Reach, confine},
+        entrance::Entrance,
+        health,
+        privileges::keep_only,
+    },
+    cli::{Address, AggregatorArgs, access::TlsArgs, names::KeepArg},
     config::reload::Live,
     loadtest::{director::Director, leave},
     measure::{join, state, store, workload::Keep},
     sites::tables::Tables,
     usage::usage,
-    wire::server::{Hub, Listener, routes, serve},
+    wire::server::{Hub, Listener, routes, serve_at},
 };
 
 /// Most agents known at once.
@@ -49,16 +57,29 @@ pub fn check(args: &AggregatorArgs) -> Result<()> {
 ///
 /// # Errors
 /// An argument is wrong or an address cannot be listened on.
-pub fn run(live: Live<AggregatorArgs>) -> Result<()> {
-    let limits = limits(&live.args())?;
+pub fn run(live: Live<AggregatorArgs>, tls: &TlsArgs) -> Result<()> {
+    let args = live.args();
+    let limits = limits(&args)?;
+    // Files that only more rights could read would be lost when they change.
+    keep_only(&[Capability::CAP_NET_BIND_SERVICE])?;
+    if let Some(results) = &args.load_tests.load_results {
+        // Whoever keeps results there says what is wrong with it.
+        let _ = fs::create_dir_all(results);
+    }
+    confine(&Reach::of_aggregator(&args, tls, live.file()))?;
+    let entrance = Arc::new(Entrance::of(&args.access, tls, &args.listen)?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    runtime.block_on(aggregate(live, limits))
+    runtime.block_on(aggregate(live, limits, &entrance))
 }
 
-async fn aggregate(live: Live<AggregatorArgs>, limits: state::Limits) -> Result<()> {
+async fn aggregate(
+    live: Live<AggregatorArgs>,
+    limits: state::Limits,
+    entrance: &Arc<Entrance>,
+) -> Result<()> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let hub = Hub::new(limits, CancellationToken::new());
@@ -66,12 +87,15 @@ async fn aggregate(live: Live<AggregatorArgs>, limits: state::Limits) -> Result<
     let tables = Tables::begin(&args.names, &hub)?;
     let mut sockets = Sockets::default();
     let director = leave::director(&args.load_tests, hub.stop.clone())?;
-    let mut servers = start(&args, &hub, &director, &mut sockets).await?;
+    let mut servers = start(&args, &hub, &director, entrance, &mut sockets).await?;
+    // It listens everywhere now.
+    keep_only(&[])?;
     let changes = live.subscribe();
     let ended = tokio::select! {
         () = tick(&hub, tables) => Ok(()),
         () = adapt(changes, &hub, &director) => Ok(()),
         Err(error) = live.follow() => Err(error),
+        () = entrance.mind() => Ok(()),
         () = told_to_stop(&mut terminate, &mut interrupt) => Ok(()),
         Some(ended) = servers.join_next() => ended.context("a server").flatten(),
     };
@@ -95,6 +119,7 @@ async fn start(
     args: &AggregatorArgs,
     hub: &Arc<Hub>,
     director: &Arc<Director>,
+    entrance: &Arc<Entrance>,
     sockets: &mut Sockets,
 ) -> Result<Servers> {
     let routes = routes(hub, director).await?;
@@ -109,8 +134,10 @@ async fn start(
         describe(args, &names.join(", "))
     );
     let mut servers = JoinSet::new();
+    let healthy = health::listen(args.access.health.health_listen).await?;
+    servers.spawn(health::serve(healthy, hub.stop.clone(), || true));
     for (listener, _) in bound {
-        servers.spawn(serve(Arc::clone(hub), routes.clone(), listener));
+        servers.spawn(serve_at(Arc::clone(hub), routes.clone(), listener, Arc::clone(entrance)));
     }
     Ok(servers)
 }
@@ -201,10 +228,14 @@ impl Drop for Sockets {
 async fn listen(address: &Address, sockets: &mut Sockets) -> Result<(Listener, String)> {
     let listening = || format!("listening on {address}");
     match address {
-        Address::Tcp(tcp) => {
-            let listener = TcpListener::bind(tcp).await.with_context(listening)?;
-            let name = listener.local_addr().with_context(listening)?.to_string();
-            Ok((Listener::Tcp(listener), name))
+        Address::Tcp(tcp) => listen_tcp(*tcp, "").await.with_context(listening),
+        Address::Host(host) => {
+            let Ok(ip) = host.name.parse() else {
+                return Err(usage(format!(
+                    "--listen {address}: an address to listen on is an IP address"
+                )));
+            };
+            listen_tcp(SocketAddr::new(ip, host.port), host.scheme()).await.with_context(listening)
         }
         Address::Unix(path) => {
             remove_stale(path).with_context(listening)?;
@@ -217,6 +248,12 @@ async fn listen(address: &Address, sockets: &mut Sockets) -> Result<(Listener, S
             Ok((Listener::Unix(listener), address.to_string()))
         }
     }
+}
+
+async fn listen_tcp(address: SocketAddr, scheme: &str) -> io::Result<(Listener, String)> {
+    let listener = TcpListener::bind(address).await?;
+    let name = format!("{scheme}{}", listener.local_addr()?);
+    Ok((Listener::Tcp(listener), name))
 }
 
 /// A socket that an aggregator left behind when it was killed is in the way; one that answers is not ours to take,

@@ -1,5 +1,7 @@
 //! What people type. Definitions only; meaning is given where each command runs.
 
+pub mod access;
+pub mod address;
 pub mod compare;
 pub mod config;
 pub mod ends;
@@ -14,12 +16,14 @@ pub mod stamp;
 pub mod suite;
 pub mod throughput;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub mod cost;
 pub mod report;
+
+pub use address::Address;
 
 use crate::kernel::probe::{DepartureHook, Finding, Plan, TcHook};
 
@@ -33,6 +37,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// Who this process is
+    #[command(flatten)]
+    pub tls: access::TlsArgs,
 }
 
 /// The commands.
@@ -71,41 +78,6 @@ pub enum Output {
     Json,
     /// For spreadsheets
     Csv,
-}
-
-/// Where the aggregator listens or is found: `IP:PORT` or `unix:PATH`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// TCP.
-    Tcp(SocketAddr),
-    /// Unix socket.
-    Unix(PathBuf),
-}
-
-impl std::str::FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return if path.is_empty() {
-                Err("unix: needs a path, as in unix:/run/xcloud/aggregator.sock".into())
-            } else {
-                Ok(Self::Unix(path.into()))
-            };
-        }
-        text.strip_prefix("http://").unwrap_or(text).parse().map(Self::Tcp).map_err(|_| {
-            format!("{text:?} is neither IP:PORT, as in 127.0.0.1:7171, nor unix:PATH")
-        })
-    }
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }
 
 /// `xcloud agent`.
@@ -174,6 +146,9 @@ pub struct AgentArgs {
     /// Part in load tests
     #[command(flatten)]
     pub load_tests: loadtest::AgentLoadArgs,
+    /// Where it says whether it is well
+    #[command(flatten)]
+    pub health: access::HealthArgs,
     /// See departures from uplinks this way, whatever else the kernel could do
     #[arg(long, hide = true, env = "XCLOUD_UPLINK_OUT", value_name = "HOOK")]
     pub uplink_out: Option<DepartureHook>,
@@ -272,6 +247,9 @@ pub struct AggregatorArgs {
     /// Load tests
     #[command(flatten)]
     pub load_tests: loadtest::LeaveArgs,
+    /// Access
+    #[command(flatten)]
+    pub access: access::AccessArgs,
 }
 
 /// Which aggregator to ask.

@@ -3,6 +3,7 @@
 //! The line, one module a box: packet -> hook -> slot -> ring -> drain drains -> client batches
 //! =gRPC=> server -> join near and far -> store =gRPC=> query -> report.
 
+pub mod access;
 pub mod agent;
 pub mod aggregator;
 pub mod check;

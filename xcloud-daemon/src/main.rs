@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use xcloud::{
+    access::caller::identify,
     agent, aggregator, check,
     cli::{Cli, Command, log::LogFormat},
     compare,
@@ -37,10 +38,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli, settings: Option<Settings>) -> Result<()> {
-    match cli.command {
+fn run(Cli { command, tls, .. }: Cli, settings: Option<Settings>) -> Result<()> {
+    // It is called; all others call.
+    if !matches!(command, Command::Aggregator(_)) {
+        identify(&tls)?;
+    }
+    match command {
         Command::Agent(args) => agent::run(live(args, settings)?),
-        Command::Aggregator(args) => aggregator::run(live(args, settings)?),
+        Command::Aggregator(args) => aggregator::run(live(args, settings)?, &tls),
         Command::Split(args) => query::run(args),
         Command::Observe(args) => observe::run(args),
         Command::Check(args) => check::run(args),

@@ -18,6 +18,7 @@ use super::{
     clock::Pretend, hooks::SharedHooks, names::Names, sampling::Controller, stages::Stages,
 };
 use crate::{
+    access::privileges::{FOR_MAPS, keep_if_needed},
     cli::AgentArgs,
     kernel::drain::Ring,
     wire::{
@@ -86,6 +87,11 @@ impl Drainer {
     }
 
     fn run(&mut self, stop: &AtomicBool) -> Result<()> {
+        // A stage profile attaches probes from here, again and again.
+        if self.stages.is_none() {
+            let hooks = &self.hooks;
+            keep_if_needed(FOR_MAPS, || hooks.lock().counters().is_ok())?;
+        }
         let mut samples = Vec::with_capacity(MAX_BATCH);
         for pass in 0u32.. {
             let last = stop.load(Ordering::Acquire);

@@ -15,6 +15,7 @@ use xcloud_common::egress::Key;
 
 use super::{hooks::SharedHooks, stages::interface_name};
 use crate::{
+    access::privileges::{FOR_MAPS, keep_if_needed},
     kernel::egress::{Egress, Left},
     wire::{client::SharedOutbox, outbox::egress::Labels},
 };
@@ -55,6 +56,10 @@ impl Accountant {
     pub fn spawn(mut self) -> Result<Accounting> {
         let (stop, stopped) = mpsc::channel();
         let thread = thread::Builder::new().name("account".into()).spawn(move || {
+            let given_up = keep_if_needed(FOR_MAPS, || self.hooks.lock().counters().is_ok());
+            if let Err(error) = given_up {
+                warn!("the thread that keeps account keeps its rights: {error:#}");
+            }
             loop {
                 let go_on = stopped.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout);
                 self.read();

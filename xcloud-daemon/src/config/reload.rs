@@ -69,6 +69,12 @@ impl<T: Configured> Live<T> {
         Arc::clone(&self.args.borrow())
     }
 
+    /// The file that it follows, if there is one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.settings.path.as_deref()
+    }
+
     /// Follows the file for ever.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use tonic::Status;
+use tonic::{Code, Status};
 use tracing::{info, warn};
 use xcloud_proto::common::v1::Site;
 use xcloud_proto::loadtest::v1::{
@@ -26,6 +26,7 @@ use super::{
     spec::Spec,
 };
 use crate::{
+    access::caller,
     agent::identity::host_name,
     cli::{
         Address, AgentArgs,
@@ -140,6 +141,10 @@ impl Endpoint {
             if stop.is_cancelled() {
                 return;
             }
+            if status.code() == Code::Ok {
+                info!("load tests of aggregator {}: {}", self.aggregator, status.message());
+                continue;
+            }
             let pause = backoff::pause(attempt);
             attempt += 1;
             if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
@@ -163,6 +168,7 @@ impl Endpoint {
         let hello = attend_request::Message::Hello(self.attendee.wire());
         // The channel is new, so it has room.
         let _ = reports.try_send(AttendRequest { message: Some(hello) });
+        let mut renewal = caller::own().renewal();
         let opening = async {
             let channel = connect::lasting(&self.aggregator)
                 .await
@@ -181,6 +187,9 @@ impl Endpoint {
             let order = tokio::select! {
                 order = orders.message() => order,
                 () = stop.cancelled() => break Status::cancelled("told to stop"),
+                () = renewal.due(), if !stage.plays() => {
+                    break Status::ok("connecting again with new certificates");
+                }
             };
             match order {
                 Ok(Some(AttendResponse { message: Some(message) })) => {
@@ -213,6 +222,10 @@ struct Playing {
 }
 
 impl Stage<'_> {
+    fn plays(&self) -> bool {
+        self.playing.as_ref().is_some_and(|one| !one.task.is_finished())
+    }
+
     async fn take(&mut self, order: Message) {
         match order {
             Message::Welcome(_) => {}

@@ -30,7 +30,7 @@ use super::{
     rules::Rules,
     spec::Spec,
 };
-use crate::cli::Address;
+use crate::{access::caller, cli::Address};
 
 /// How often an answering part's readiness is looked for.
 const LOOK: Duration = Duration::from_millis(20);
@@ -132,7 +132,9 @@ impl Part {
             aggregator: errand.aggregator.as_ref(),
             result: &result,
         };
-        let arguments = orders::send(spec, &how);
+        let mut arguments = orders::send(spec, &how);
+        // It asks the aggregator as who this process is.
+        arguments.extend(caller::own().flags());
         let mut child = child::start(&arguments, Stdio::piped())?;
         let words = last_words(child.stderr.take());
         let output = child.stdout.take().context("the process has no output")?;

@@ -1,7 +1,10 @@
 //! Agent to aggregator: streams the outbox within the credit granted, and comes back when the stream breaks.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,7 +25,10 @@ use super::{
     backoff, connect, convert,
     outbox::{Outbox, Outgoing},
 };
-use crate::cli::Address;
+use crate::{
+    access::caller::{self, Renewal},
+    cli::Address,
+};
 
 /// How often the same trouble is told.
 const WARN_EVERY: Duration = Duration::from_secs(60);
@@ -35,13 +41,25 @@ pub struct SharedOutbox {
     outbox: Arc<Mutex<Outbox>>,
     /// Rung when a full batch waits.
     pub full: Arc<Notify>,
+    /// Whether an aggregator takes what there is.
+    taken: Arc<AtomicBool>,
 }
 
 impl SharedOutbox {
     /// Shares an outbox.
     #[must_use]
     pub fn new(outbox: Outbox) -> Self {
-        Self { outbox: Arc::new(Mutex::new(outbox)), full: Arc::new(Notify::new()) }
+        Self {
+            outbox: Arc::new(Mutex::new(outbox)),
+            full: Arc::new(Notify::new()),
+            taken: Arc::default(),
+        }
+    }
+
+    /// Whether an aggregator takes what there is now.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// Locks it; never held across an await. A panic elsewhere leaves its counts usable for the closing report.
@@ -70,6 +88,8 @@ pub struct Client<Clock> {
 /// Why a stream ended.
 enum End {
     Settled,
+    /// There are new certificates to come back with.
+    Renewed,
     Broken(Status),
 }
 
@@ -81,8 +101,14 @@ impl<Clock: Fn() -> u64> Client<Clock> {
         let mut last_warning: Option<Instant> = None;
         while !(stop.is_cancelled() && self.outbox.lock().is_settled()) {
             let first = self.outbox.lock().begin_stream();
-            let error = match self.stream(&stop, first, &mut attempt).await {
+            let end = self.stream(&stop, first, &mut attempt).await;
+            self.outbox.taken.store(false, Ordering::Relaxed);
+            let error = match end {
                 End::Settled => return,
+                End::Renewed => {
+                    info!("aggregator {}: connecting again with new certificates", self.address);
+                    continue;
+                }
                 End::Broken(status) => status,
             };
             let dropped = self.give_up_refused(&error);
@@ -122,6 +148,7 @@ impl<Clock: Fn() -> u64> Client<Clock> {
     }
 
     async fn stream(&self, stop: &CancellationToken, first: u64, attempt: &mut u32) -> End {
+        let renewal = caller::own().renewal();
         let channel = match connect::lasting(&self.address).await {
             Ok(channel) => channel,
             Err(error) => return End::Broken(Status::from_error(Box::new(error))),
@@ -133,7 +160,10 @@ impl<Clock: Fn() -> u64> Client<Clock> {
         let call =
             IngestServiceClient::new(channel).stream_batches(ReceiverStream::new(receiver)).await;
         match call {
-            Ok(responses) => self.converse(stop, &requests, responses.into_inner(), attempt).await,
+            Ok(responses) => {
+                let responses = responses.into_inner();
+                self.converse(stop, &requests, responses, renewal, attempt).await
+            }
             Err(status) => End::Broken(status),
         }
     }
@@ -143,6 +173,7 @@ impl<Clock: Fn() -> u64> Client<Clock> {
         stop: &CancellationToken,
         requests: &mpsc::Sender<StreamBatchesRequest>,
         mut responses: tonic::Streaming<xcloud_proto::ingest::v1::StreamBatchesResponse>,
+        mut renewal: Renewal,
         attempt: &mut u32,
     ) -> End {
         let mut ticks = interval(self.flush);
@@ -166,11 +197,13 @@ impl<Clock: Fn() -> u64> Client<Clock> {
                     if !std::mem::replace(&mut greeted, true) {
                         info!(aggregator = %self.address, "aggregator {}: connected", self.address);
                         *attempt = 0;
+                        self.outbox.taken.store(true, Ordering::Relaxed);
                     }
                 }
                 _ = ticks.tick() => flush = true,
                 () = self.outbox.full.notified() => {}
                 () = stop.cancelled(), if !flush => flush = true,
+                () = renewal.due(), if !stop.is_cancelled() => return End::Renewed,
             }
             tell(requests, &mut status);
             self.send(requests, flush);

@@ -15,7 +15,10 @@ use xcloud_proto::{
     observer::v1::observer_service_client::ObserverServiceClient,
 };
 
-use crate::cli::Address;
+use crate::{
+    access::caller::{self, Caller},
+    cli::{Address, address::Host},
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A peer that vanished without a word is noticed after this and the timeout.
@@ -66,15 +69,44 @@ async fn channel(
     address: &Address,
     prepare: impl FnOnce(Endpoint) -> Endpoint,
 ) -> Result<Channel, Error> {
-    let uri = match address {
-        Address::Tcp(address) => format!("http://{address}"),
+    channel_as(caller::own(), address, prepare).await
+}
+
+/// Connects as a caller, whose newest certificates count at every new connection of the channel.
+///
+/// # Errors
+/// Nobody answers there, or who does is not believed.
+pub async fn channel_as(
+    caller: &Caller,
+    address: &Address,
+    prepare: impl FnOnce(Endpoint) -> Endpoint,
+) -> Result<Channel, Error> {
+    let (uri, host) = match address {
+        Address::Tcp(address) => {
+            let tls = caller.has_tls().then(|| (address.ip().to_string(), address.port()));
+            (address.to_string(), tls)
+        }
+        Address::Host(host) => {
+            let secure = host.secure.unwrap_or_else(|| caller.has_tls());
+            let bare = Host { secure: None, ..host.clone() };
+            (bare.to_string(), secure.then(|| (host.name.clone(), host.port)))
+        }
         // Only the path counts; HTTP/2 wants an authority all the same.
-        Address::Unix(_) => "http://localhost".into(),
+        Address::Unix(_) => ("localhost".into(), None),
     };
-    let endpoint = prepare(Endpoint::from_shared(uri)?.connect_timeout(CONNECT_TIMEOUT));
-    match address {
-        Address::Tcp(_) => endpoint.connect().await,
-        Address::Unix(path) => {
+    let scheme = if host.is_some() { "https" } else { "http" };
+    let endpoint = Endpoint::from_shared(format!("{scheme}://{uri}"))?;
+    let endpoint = prepare(endpoint.connect_timeout(CONNECT_TIMEOUT));
+    match (host, address) {
+        (Some(host), _) => {
+            let caller = caller.clone();
+            let connector = service_fn(move |_: Uri| {
+                let (caller, host) = (caller.clone(), host.clone());
+                async move { caller.connect(&host.0, host.1).await.map(TokioIo::new) }
+            });
+            endpoint.connect_with_connector(connector).await
+        }
+        (None, Address::Unix(path)) => {
             let path = path.clone();
             let connector = service_fn(move |_: Uri| {
                 let path = path.clone();
@@ -82,6 +114,7 @@ async fn channel(
             });
             endpoint.connect_with_connector(connector).await
         }
+        (None, _) => endpoint.connect().await,
     }
 }
 

@@ -11,13 +11,9 @@ use tokio::{
     net::{TcpListener, UnixListener},
     sync::broadcast,
 };
-use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Status,
-    service::Routes,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::{Status, service::Routes, transport::Server};
+use tower::layer::util::{Identity, Stack};
 use xcloud_proto::{
     DESCRIPTORS,
     common::v1::StageProfile,
@@ -33,6 +29,7 @@ use xcloud_proto::{
 
 use super::{answer, egress::Accounts, ingest::Ingest, observer::Observer};
 use crate::{
+    access::{door, entrance::Entrance, gate::Gate},
     loadtest::{attend::Attendance, director::Director, service::LoadTests},
     measure::{
         AgentId, Site,
@@ -52,6 +49,12 @@ const MAX_CALLS: u32 = 64;
 /// A peer that vanished without a word is noticed after this and [`KEEP_ALIVE_TIMEOUT`].
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest headers of a call, unpacked; also bounds what CONTINUATION frames may add up to.
+const MAX_HEADERS: u32 = 16 << 10;
+/// Calls that a peer took back before they were looked at; more end its connection.
+const MAX_TAKEN_BACK: usize = 20;
+/// Calls of a connection that ended by its peer's mistakes; more end the connection.
+const MAX_MISTAKES: usize = 64;
 /// Exchanges a slow reader may be behind before it misses some.
 const WATCH_BUFFER: usize = 4096;
 /// How often refusals are told.
@@ -302,28 +305,43 @@ pub async fn routes(hub: &Arc<Hub>, director: &Arc<Director>) -> Result<Routes> 
     Ok(routes.routes())
 }
 
-/// Serves until the hub is stopped and every connection has ended.
+/// Serves without TLS until the hub is stopped and every connection has ended.
 ///
 /// # Errors
 /// The listener breaks.
 pub async fn serve(hub: Arc<Hub>, routes: Routes, listener: Listener) -> Result<()> {
-    let router = Server::builder()
+    serve_at(hub, routes, listener, Arc::default()).await
+}
+
+/// Serves whom an entrance lets in until the hub is stopped and every connection has ended.
+///
+/// # Errors
+/// The listener breaks.
+pub async fn serve_at(
+    hub: Arc<Hub>,
+    routes: Routes,
+    listener: Listener,
+    entrance: Arc<Entrance>,
+) -> Result<()> {
+    let router = limited(&entrance).add_routes(routes);
+    let guests = match listener {
+        Listener::Tcp(listener) => door::tcp(listener, entrance, hub.stop.clone()),
+        Listener::Unix(listener) => door::unix(listener, entrance, hub.stop.clone()),
+    };
+    router.serve_with_incoming_shutdown(guests, hub.stop.clone().cancelled_owned()).await?;
+    Ok(())
+}
+
+/// A server that bears what strangers do, behind the gate of an entrance.
+#[must_use]
+pub fn limited(entrance: &Arc<Entrance>) -> Server<Stack<Gate, Identity>> {
+    Server::builder()
         .max_concurrent_streams(MAX_CALLS)
         .concurrency_limit_per_connection(MAX_CALLS as usize)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
-        .add_routes(routes);
-    let stop = hub.stop.clone();
-    let stopped = stop.cancelled_owned();
-    match listener {
-        Listener::Tcp(listener) => {
-            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-            router.serve_with_incoming_shutdown(incoming, stopped).await?;
-        }
-        Listener::Unix(listener) => {
-            let incoming = UnixListenerStream::new(listener);
-            router.serve_with_incoming_shutdown(incoming, stopped).await?;
-        }
-    }
-    Ok(())
+        .http2_max_header_list_size(MAX_HEADERS)
+        .http2_max_pending_accept_reset_streams(Some(MAX_TAKEN_BACK))
+        .http2_max_local_error_reset_streams(Some(MAX_MISTAKES))
+        .layer(Gate::new(Arc::clone(entrance)))
 }

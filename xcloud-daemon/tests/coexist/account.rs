@@ -19,13 +19,13 @@ const DATAGRAM: [u8; 1_000] = [0; 1_000];
 const HEADERS: u64 = 14 + 20 + 8;
 
 /// An aggregator; dropping it kills it.
-struct Aggregator {
+pub(crate) struct Aggregator {
     child: Child,
     address: String,
 }
 
 impl Aggregator {
-    fn start(node: &Node) -> Self {
+    pub(crate) fn start(node: &Node) -> Self {
         let socket = node.path("aggregator.sock");
         let address = format!("unix:{}", socket.display());
         let child = Command::new(env!("CARGO_BIN_EXE_xcloud"))

@@ -9,6 +9,7 @@ mod kills;
 mod load;
 mod namespace;
 mod node;
+mod privileges;
 mod reload;
 
 use std::{fs, time::Duration};

@@ -166,6 +166,31 @@ pub(crate) fn until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
+/// A thread of an agent, by `/proc`.
+#[derive(Debug)]
+pub(crate) struct Thread {
+    pub(crate) name: String,
+    pub(crate) permitted: u64,
+    pub(crate) effective: u64,
+    pub(crate) no_new_privileges: bool,
+}
+
+impl Thread {
+    fn read(status: &str) -> Self {
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap_or_else(|| panic!("no {name} in {status}")).trim().to_owned()
+        };
+        let set = |name| u64::from_str_radix(&field(name), 16).expect("a set");
+        Self {
+            name: field("Name:"),
+            permitted: set("CapPrm:"),
+            effective: set("CapEff:"),
+            no_new_privileges: field("NoNewPrivs:") == "1",
+        }
+    }
+}
+
 /// A running agent; dropping it kills it.
 pub(crate) struct Agent {
     child: Child,
@@ -197,6 +222,15 @@ impl Agent {
     fn end(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Its threads, and what they may do.
+    pub(crate) fn threads(&self) -> Vec<Thread> {
+        let tasks = Path::new("/proc").join(self.child.id().to_string()).join("task");
+        let tasks = fs::read_dir(tasks).expect("the agent's threads");
+        let status =
+            tasks.map(|task| fs::read_to_string(task.expect("a thread").path().join("status")));
+        status.map(|text| Thread::read(&text.expect("its status"))).collect()
     }
 
     /// How many tracepoints it is hooked to.

@@ -175,7 +175,7 @@ impl Lab {
     fn start_aggregator(&mut self) -> Result<()> {
         let mut command = Command::new(&self.xcloud);
         command
-            .args(["aggregator", "--listen", &AGGREGATOR.to_string()])
+            .args(["aggregator", "--insecure", "--listen", &AGGREGATOR.to_string()])
             .args(["--listen", &self.aggregator()]);
         if self.plan().load_tests {
             command.args(endpoints::LEAVE);

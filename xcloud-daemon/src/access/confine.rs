@@ -1,0 +1,126 @@
+//! Files out of reach: what this process can open at all, whoever it runs as, by Landlock where the kernel has it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use landlock::{
+    ABI, Access as _, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetStatus, path_beneath_rules,
+};
+
+use crate::cli::{Address, AgentArgs, AggregatorArgs, access::TlsArgs};
+
+/// What is asked for; older kernels give less of it.
+const WANTED: ABI = ABI::V5;
+
+/// Files and directories that stay within reach. Those that are not there are not missed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// To read.
+    pub read: Vec<PathBuf>,
+    /// To read, make, write and remove.
+    pub write: Vec<PathBuf>,
+}
+
+impl Reach {
+    /// What an aggregator needs: certificates, the files it reads again when they change, results of load tests, its
+    /// sockets, and what the system says of itself.
+    #[must_use]
+    pub fn of_aggregator(args: &AggregatorArgs, tls: &TlsArgs, config: Option<&Path>) -> Self {
+        let mut reach = Self { read: certificates(tls), write: Vec::new() };
+        let tables = args.names.sites.iter().chain(&args.names.ip_ranges);
+        reach.read.extend(tables.map(PathBuf::as_path).chain(config).map(folder));
+        reach.read.push("/proc/self".into());
+        reach.read.push("/dev/urandom".into());
+        reach.write.extend(args.load_tests.load_results.clone());
+        reach.write.extend(args.listen.iter().filter_map(|address| match address {
+            Address::Unix(path) => Some(folder(path)),
+            Address::Tcp(_) | Address::Host(_) => None,
+        }));
+        reach
+    }
+
+    /// What the thread of an agent needs that speaks with other machines: it and the parts it plays in load tests may read,
+    /// as names of hosts, pods and clouds come from many files, and write next to nothing.
+    #[must_use]
+    pub fn of_agent(args: &AgentArgs) -> Self {
+        let mut write = vec![std::env::temp_dir(), "/dev/null".into(), args.bpffs.clone()];
+        write.extend(args.ready_file.as_deref().map(folder));
+        Self { read: vec!["/".into()], write }
+    }
+}
+
+/// Directories of certificates: a secret is replaced by another link in its directory.
+fn certificates(tls: &TlsArgs) -> Vec<PathBuf> {
+    let files = [&tls.tls_cert, &tls.tls_key, &tls.tls_ca];
+    files.into_iter().flatten().map(|file| folder(file)).collect()
+}
+
+fn folder(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.into(),
+        _ => ".".into(),
+    }
+}
+
+/// Puts all other files out of reach, of this thread and of all that it starts from now on; returns whether the kernel can.
+///
+/// # Errors
+/// The kernel refuses to.
+pub fn confine(reach: &Reach) -> Result<bool> {
+    let (read, all) = (AccessFs::from_read(WANTED), AccessFs::from_all(WANTED));
+    let status = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(all)
+        .and_then(Ruleset::create)
+        .and_then(|rules| rules.add_rules(path_beneath_rules(&reach.read, read)))
+        .and_then(|rules| rules.add_rules(path_beneath_rules(&reach.write, all)))
+        .and_then(landlock::RulesetCreated::restrict_self)
+        .context("putting files out of reach (Landlock)")?;
+    let done = match status.ruleset {
+        RulesetStatus::FullyEnforced => "all other files are out of reach",
+        RulesetStatus::PartiallyEnforced => {
+            "all other files are out of reach, as far as this kernel can"
+        }
+        RulesetStatus::NotEnforced => {
+            "this kernel has no Landlock, so files are not put out of reach"
+        }
+    };
+    tracing::debug!("{done}: {reach:?}");
+    Ok(status.ruleset != RulesetStatus::NotEnforced)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, thread};
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_in_reach_cannot_be_opened() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let [mine, results, others] =
+            ["mine", "results", "others"].map(|name| folder.path().join(name));
+        for path in [&mine, &results, &others] {
+            fs::create_dir(path).expect("a directory");
+            fs::write(path.join("file"), "text").expect("a file");
+        }
+        let reach =
+            Reach { read: vec![mine.clone(), "/not/there".into()], write: vec![results.clone()] };
+        let confined = thread::spawn(move || {
+            if !confine(&reach).expect("it may") {
+                return false;
+            }
+            assert!(fs::read(mine.join("file")).is_ok());
+            assert!(fs::write(mine.join("file"), "other").is_err(), "it is only to be read");
+            assert!(fs::write(results.join("new"), "text").is_ok());
+            assert!(fs::rename(results.join("new"), results.join("file")).is_ok());
+            assert!(fs::read(others.join("file")).is_err(), "it is out of reach");
+            true
+        });
+        if !confined.join().expect("as said") {
+            eprintln!("skipped: this kernel has no Landlock");
+        }
+        assert!(fs::read(folder.path().join("others/file")).is_ok(), "other threads are free");
+    }
+}

@@ -1,0 +1,11 @@
+//! Who may do what at the real aggregator: certificates, roles, renewal, and strangers who mean harm.
+
+mod authority;
+mod harness;
+mod health;
+mod hostile;
+mod names;
+mod raw;
+mod refused;
+mod roles;
+mod rotation;
