@@ -48,6 +48,7 @@ use crate::{
         tc,
     },
     loadtest::endpoint::{self, Endpoint},
+    metrics::{self, agent::RingFill},
     usage::usage,
     wire::{
         client::{Client, SharedOutbox},
@@ -211,8 +212,38 @@ impl Agent {
         if let Some(path) = &self.args.ready_file {
             forget_ready(path)?;
         }
-        let started = Instant::now();
-        let draining = Drainer {
+        let runtime = runtime()?;
+        let source = metrics::agent::Agent {
+            hooks: self.hooks.clone(),
+            outbox: self.outbox.clone(),
+            ring: RingFill::default(),
+        };
+        let fill = source.ring.clone();
+        let _statistics = runtime.block_on(metrics::start::agent(&self.args.metrics, source))?;
+        let (tell, status) = watch::channel(Status::default());
+        let parts = Parts {
+            draining: self.drainer(ring, opted.stages, fill, &live).spawn()?,
+            accounting: opted.egress.map(|egress| self.accountant(egress).spawn()).transpose()?,
+            attaching: self.attacher(tell, &live).spawn()?,
+        };
+        // From here on this thread only speaks with other machines.
+        keep_only(&[])?;
+        confine(&Reach::of_agent(&self.args))?;
+        let result = runtime.block_on(self.work(parts, Telling { hello, status }, live));
+        if let Some(path) = &self.args.ready_file {
+            forget_ready(path)?;
+        }
+        result
+    }
+
+    fn drainer(
+        &self,
+        ring: Ring,
+        stages: Option<Stages>,
+        fill: RingFill,
+        live: &Live<AgentArgs>,
+    ) -> Drainer {
+        Drainer {
             ring,
             hooks: self.hooks.clone(),
             outbox: self.outbox.clone(),
@@ -221,31 +252,25 @@ impl Agent {
             clock: self.clock,
             hidden: 0,
             opened: 0,
-            stages: opted.stages,
+            stages,
             settings: live.subscribe(),
-            started,
+            fill,
+            started: Instant::now(),
         }
-        .spawn()?;
-        let account = |egress| Accountant::new(egress, &self.hooks, &self.outbox).spawn();
-        let accounting = opted.egress.map(account).transpose()?;
-        let (tell, status) = watch::channel(Status::default());
-        let attaching = Attacher {
+    }
+
+    fn accountant(&self, egress: Egress) -> Accountant {
+        Accountant::new(egress, &self.hooks, &self.outbox)
+    }
+
+    fn attacher(&self, tell: watch::Sender<Status>, live: &Live<AgentArgs>) -> Attacher {
+        Attacher {
             args: Arc::clone(&self.args),
             hooks: self.hooks.clone(),
             names: Arc::clone(&self.names),
             settings: live.subscribe(),
             tell,
         }
-        .spawn()?;
-        // From here on this thread only speaks with other machines.
-        keep_only(&[])?;
-        confine(&Reach::of_agent(&self.args))?;
-        let parts = Parts { attaching, draining, accounting };
-        let result = runtime()?.block_on(self.work(parts, Telling { hello, status }, live));
-        if let Some(path) = &self.args.ready_file {
-            forget_ready(path)?;
-        }
-        result
     }
 
     async fn work(&self, mut parts: Parts, telling: Telling, live: Live<AgentArgs>) -> Result<()> {

@@ -32,6 +32,7 @@ use crate::{
     config::reload::Live,
     loadtest::{director::Director, leave},
     measure::{join, state, store, workload::Keep},
+    metrics,
     sites::tables::Tables,
     usage::usage,
     wire::server::{Hub, Listener, routes, serve_at},
@@ -136,6 +137,7 @@ async fn start(
     let mut servers = JoinSet::new();
     let healthy = health::listen(args.access.health.health_listen).await?;
     servers.spawn(health::serve(healthy, hub.stop.clone(), || true));
+    metrics::start::aggregator(&args.metrics, args.retention, hub, &mut servers).await?;
     for (listener, _) in bound {
         servers.spawn(serve_at(Arc::clone(hub), routes.clone(), listener, Arc::clone(entrance)));
     }

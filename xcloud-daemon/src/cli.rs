@@ -10,6 +10,7 @@ pub mod load;
 pub mod loadtest;
 pub mod log;
 pub mod matrix;
+pub mod metrics;
 pub mod names;
 pub mod rate;
 pub mod stamp;
@@ -149,6 +150,9 @@ pub struct AgentArgs {
     /// Where it says whether it is well
     #[command(flatten)]
     pub health: access::HealthArgs,
+    /// Metrics
+    #[command(flatten)]
+    pub metrics: metrics::AgentMetricsArgs,
     /// See departures from uplinks this way, whatever else the kernel could do
     #[arg(long, hide = true, env = "XCLOUD_UPLINK_OUT", value_name = "HOOK")]
     pub uplink_out: Option<DepartureHook>,
@@ -250,6 +254,9 @@ pub struct AggregatorArgs {
     /// Access
     #[command(flatten)]
     pub access: access::AccessArgs,
+    /// Metrics
+    #[command(flatten)]
+    pub metrics: metrics::AggregatorMetricsArgs,
 }
 
 /// Which aggregator to ask.

@@ -17,6 +17,7 @@ pub mod load;
 pub mod loadtest;
 pub mod logging;
 pub mod measure;
+pub mod metrics;
 pub mod observe;
 pub mod place;
 pub mod query;

@@ -21,6 +21,7 @@ use crate::{
     access::privileges::{FOR_MAPS, keep_if_needed},
     cli::AgentArgs,
     kernel::drain::Ring,
+    metrics::agent::RingFill,
     wire::{
         client::SharedOutbox,
         outbox::{KernelTotals, MAX_BATCH},
@@ -57,6 +58,8 @@ pub struct Drainer {
     pub stages: Option<Stages>,
     /// What may change while it runs: how much is sampled and kept.
     pub settings: watch::Receiver<Arc<AgentArgs>>,
+    /// How full the ring was, for metrics.
+    pub fill: RingFill,
     /// Steady time of the controller.
     pub started: Instant,
 }
@@ -124,7 +127,7 @@ impl Drainer {
 
     /// Empties the ring; returns how many observations there were.
     fn drain(&mut self, samples: &mut Vec<Sample>, last: bool) -> u64 {
-        let mut observations = 0;
+        let (mut observations, before) = (0, self.ring.bytes());
         for _ in 0..MAX_ROUNDS {
             let got = self.ring.drain(samples, MAX_BATCH);
             if let Some(stages) = &mut self.stages {
@@ -145,6 +148,7 @@ impl Drainer {
                 break;
             }
         }
+        self.fill.saw(self.ring.bytes() - before);
         observations
     }
 
