@@ -13,6 +13,9 @@ use crate::cli::{Address, AgentArgs, AggregatorArgs, access::TlsArgs};
 /// What is asked for; older kernels give less of it.
 const WANTED: ABI = ABI::V5;
 
+/// What the C library reads to find a host by its name.
+const TO_FIND_HOSTS: [&str; 4] = ["/etc", "/lib", "/lib64", "/usr/lib"];
+
 /// Files and directories that stay within reach. Those that are not there are not missed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
@@ -32,6 +35,9 @@ impl Reach {
         reach.read.extend(tables.map(PathBuf::as_path).chain(config).map(folder));
         reach.read.push("/proc/self".into());
         reach.read.push("/dev/urandom".into());
+        if args.metrics.otlp_endpoint.is_some() {
+            reach.read.extend(TO_FIND_HOSTS.map(PathBuf::from));
+        }
         reach.write.extend(args.load_tests.load_results.clone());
         reach.write.extend(args.listen.iter().filter_map(|address| match address {
             Address::Unix(path) => Some(folder(path)),

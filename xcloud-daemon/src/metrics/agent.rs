@@ -93,7 +93,7 @@ impl Agent {
         let programs = match self.hooks.lock().run_times() {
             Ok(programs) => programs,
             Err(error) => {
-                log::debug!("metrics: asking what programs take: {error:#}");
+                tracing::debug!("metrics: asking what programs take: {error:#}");
                 return;
             }
         };

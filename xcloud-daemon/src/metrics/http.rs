@@ -50,7 +50,10 @@ impl Endpoint {
     pub async fn bind(address: SocketAddr) -> Result<Self> {
         let listening = || format!("listening on --metrics-listen {address}");
         let listener = TcpListener::bind(address).await.with_context(listening)?;
-        log::info!("metrics: http://{}/metrics", listener.local_addr().with_context(listening)?);
+        tracing::info!(
+            "metrics: http://{}/metrics",
+            listener.local_addr().with_context(listening)?
+        );
         Ok(Self(listener))
     }
 
@@ -76,7 +79,7 @@ impl Endpoint {
                     });
                 }
                 Err(error) => {
-                    log::debug!("metrics: accepting a connection: {error}");
+                    tracing::debug!("metrics: accepting a connection: {error}");
                     sleep(AFTER_FAILURE).await;
                 }
             }
@@ -96,8 +99,8 @@ async fn answer(stream: TcpStream, source: Arc<dyn Source>) {
         .serve_connection(TokioIo::new(stream), service);
     match timeout(WHOLE_WITHIN, connection).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => log::debug!("metrics: a connection: {error}"),
-        Err(_) => log::debug!("metrics: a connection took longer than {WHOLE_WITHIN:?}"),
+        Ok(Err(error)) => tracing::debug!("metrics: a connection: {error}"),
+        Err(_) => tracing::debug!("metrics: a connection took longer than {WHOLE_WITHIN:?}"),
     }
 }
 

@@ -104,7 +104,7 @@ impl Exporter {
             }
         }
         if timeout(LAST_WITHIN, self.export(Instant::now() + LAST_WITHIN)).await.is_err() {
-            log::warn!("OTLP: the last export was not taken within {LAST_WITHIN:?}");
+            tracing::warn!("OTLP: the last export was not taken within {LAST_WITHIN:?}");
         }
     }
 
@@ -169,13 +169,13 @@ impl Exporter {
         let Err(error) = result else {
             exports.ok.fetch_add(1, Ordering::Relaxed);
             if self.told.take().is_some() {
-                log::info!("OTLP: {} takes exports again", self.settings.endpoint);
+                tracing::info!("OTLP: {} takes exports again", self.settings.endpoint);
             }
             return;
         };
         exports.failed.fetch_add(1, Ordering::Relaxed);
         if self.told.is_none_or(|told| told.elapsed() >= FAILURES_EVERY) {
-            log::warn!(
+            tracing::warn!(
                 "OTLP: exporting to {}: {error:#}; what was missed is in the next export that is taken",
                 self.settings.endpoint
             );
