@@ -2,6 +2,7 @@
 
 mod bench;
 mod bpf;
+mod chart;
 mod cli;
 mod codegen;
 mod command;

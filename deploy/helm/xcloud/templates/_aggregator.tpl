@@ -16,7 +16,16 @@
 {{- with .Values.otlp.endpoint }}
 - --otlp-endpoint={{ . }}
 {{- end }}
+{{- if eq .Values.tls.method "none" }}
+- --insecure
+{{- else }}
 {{- include "xcloud.tlsArgs" . }}
+{{- range $role, $names := .Values.tls.roles }}
+{{- range $names }}
+- --role={{ $role }}={{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if $aggregator.loadTests }}
 - --allow-load-tests
 - --load-max-rate={{ .Values.loadTests.maxRate }}

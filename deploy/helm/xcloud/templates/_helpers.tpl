@@ -52,13 +52,6 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- end -}}
 {{- end -}}
 
-{{/* Names in the aggregator's certificate. */}}
-{{- define "xcloud.aggregatorNames" -}}
-{{- $name := printf "%s-aggregator" (include "xcloud.fullname" .) -}}
-{{- $names := list $name (printf "%s.%s" $name .Release.Namespace) (printf "%s.%s.svc" $name .Release.Namespace) (printf "%s.%s.svc.cluster.local" $name .Release.Namespace) -}}
-{{- concat $names .Values.aggregator.service.externalNames | toJson -}}
-{{- end -}}
-
 {{- define "xcloud.aggregatorSecret" -}}
 {{- if eq .Values.tls.method "existingSecret" -}}
 {{- required "tls.aggregatorSecret: name the secret with the aggregator's certificate" .Values.tls.aggregatorSecret -}}
