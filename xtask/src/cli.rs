@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
-    bench, bpf, chart, codegen, command, kernels,
+    bench, bpf, chart, codegen, command, image, kernels,
     lab::{
         self,
         args::{LabArgs, Output},
@@ -63,6 +63,8 @@ enum Task {
     },
     /// Render the Helm chart: write what is made from it, or print a manifest
     Chart(chart::ChartArgs),
+    /// Build the static binary and pack it as an OCI image
+    Image(image::ImageArgs),
     /// Parts of the lab, started by the lab
     #[command(hide = true)]
     Internal {
@@ -193,6 +195,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Task::Lab { task } => run_lab(task),
         Task::Codegen { check } => codegen::run(check),
         Task::Chart(args) => chart::run(&args),
+        Task::Image(args) => image::run(&args),
         Task::Internal { task } => run_internal(task),
     }
 }

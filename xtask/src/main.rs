@@ -6,6 +6,7 @@ mod chart;
 mod cli;
 mod codegen;
 mod command;
+mod image;
 mod judge;
 mod kernels;
 mod lab;

@@ -12,8 +12,10 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use self::renderer::{Renderer, Request};
-pub(crate) use self::{renderer::GO_PATH, test::run as test};
+pub(crate) use self::{
+    renderer::{GO_PATH, Renderer, Request},
+    test::{cases, request, run as test},
+};
 use crate::{bpf, setup};
 
 /// The Kubernetes version that is rendered for unless another is asked for.

@@ -88,7 +88,7 @@ pub(crate) fn run(
 }
 
 /// Values files of users and of tests.
-fn cases() -> Result<Vec<PathBuf>> {
+pub(crate) fn cases() -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for directory in ["deploy/helm/cases", "deploy/helm/xcloud"] {
         for entry in fs::read_dir(bpf::root().join(directory))? {
@@ -105,7 +105,8 @@ fn cases() -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn request<'a>(path: Option<&Path>, sets: &[&str], kube: &'a str) -> Request<'a> {
+/// The request for a values file, with an image where the file names none.
+pub(crate) fn request<'a>(path: Option<&Path>, sets: &[&str], kube: &'a str) -> Request<'a> {
     let own = path.is_none_or(|path| path.to_string_lossy().contains("/values-"));
     let image = own.then_some("image.repository=registry.example.com/xcloud");
     Request {
