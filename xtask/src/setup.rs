@@ -47,11 +47,13 @@ const GUEST_TOOLS: [(&str, &str); 5] = [
     ("xz", "xz-utils"),
 ];
 /// What renders and checks manifests.
-const CHART_TOOLS: [(&str, &str); 2] = [("go", "golang-go"), ("yamllint", "yamllint")];
-/// Go libraries that Helm is made of, by where Debian keeps them.
-const GO_LIBRARIES: [(&str, &str); 3] = [
+const CHART_TOOLS: [(&str, &str); 3] =
+    [("go", "golang-go"), ("yamllint", "yamllint"), ("shellcheck", "shellcheck")];
+/// Go libraries that Helm and Terraform are made of, by where Debian keeps them.
+const GO_LIBRARIES: [(&str, &str); 4] = [
     ("github.com/Masterminds/sprig", "golang-github-masterminds-sprig-dev"),
     ("github.com/xeipuuv/gojsonschema", "golang-github-xeipuuv-gojsonschema-dev"),
+    ("github.com/hashicorp/hcl/v2", "golang-github-hashicorp-hcl-v2-dev"),
     ("sigs.k8s.io/yaml", "golang-k8s-sigs-yaml-dev"),
 ];
 /// Vouches for Debian's packages.

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"sigs.k8s.io/yaml"
 )
 
 type list []string
@@ -21,6 +23,7 @@ type options struct {
 	files, sets, apis                   list
 	name, namespace, kube, service, out string
 	notes                               bool
+	asJSON                              string
 }
 
 func main() {
@@ -34,6 +37,7 @@ func main() {
 	flag.StringVar(&o.service, "service", "Helm", "what manages the objects")
 	flag.StringVar(&o.out, "o", "yaml", "yaml or json")
 	flag.BoolVar(&o.notes, "notes", false, "print NOTES.txt instead of the objects")
+	flag.StringVar(&o.asJSON, "json", "", "print this YAML file as JSON instead")
 	flag.Parse()
 	if err := run(o, flag.Args()); err != nil {
 		fmt.Fprintf(os.Stderr, "render: %v\n", err)
@@ -42,6 +46,9 @@ func main() {
 }
 
 func run(o options, arguments []string) error {
+	if o.asJSON != "" {
+		return convert(o.asJSON)
+	}
 	if len(arguments) != 1 {
 		return fmt.Errorf("one chart directory is wanted, not %d", len(arguments))
 	}
@@ -70,4 +77,17 @@ func run(o options, arguments []string) error {
 		return err
 	}
 	return write(documents, o.out)
+}
+
+func convert(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	out, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	fmt.Println(string(out))
+	return nil
 }

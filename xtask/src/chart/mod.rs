@@ -5,6 +5,7 @@ mod judge;
 mod references;
 mod renderer;
 mod test;
+mod testbeds;
 mod values;
 
 use std::{fs, path::PathBuf};

@@ -15,6 +15,7 @@ use super::{
     judge::{self, containers, list, pod, text},
     publish,
     renderer::{Renderer, Request},
+    testbeds,
 };
 use crate::{bpf, command};
 
@@ -84,7 +85,12 @@ pub(crate) fn run(
     }
     passes("refused", "values that make no sense are refused with the reason", &mut || {
         Ok(REFUSED.iter().filter_map(|(sets, reason)| refused(&renderer, sets, reason)).collect())
-    })
+    })?;
+    let parsers = "Terraform's own parser finds the testbeds' files sound";
+    passes("yaml", "yamllint passes all YAML", &mut testbeds::yaml)?;
+    passes("testbed scripts", "bash and shellcheck pass them", &mut testbeds::scripts)?;
+    passes("testbed clouds", parsers, &mut testbeds::terraform)?;
+    passes("testbed values", "CNIs' charts have the values that are set", &mut testbeds::values)
 }
 
 /// Values files of users and of tests.

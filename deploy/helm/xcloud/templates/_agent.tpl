@@ -19,21 +19,16 @@
 {{- if .Values.site.table }}
 - --sites=/etc/xcloud/config/sites
 {{- end }}
-{{- if $agent.kubernetes }}
-- --kubernetes
+{{- if not $agent.kubernetes }}
+- --kubernetes=off
 {{- end }}
-{{- if $agent.criSocketDirectory }}
-- --cri-socket=/run/cri/{{ $agent.criSocketName }}
-{{- end }}
+- --cri-socket={{ ternary (printf "/run/cri/%s" $agent.criSocketName) "off" (ne $agent.criSocketDirectory "") }}
 - --bpffs=/run/bpffs
 - --kill-switch=/run/xcloud/off
 - --pod-namespaces={{ or $agent.podNamespaces $agent.hostPID }}
 - --health-listen=$(POD_IP):{{ $agent.healthPort }}
 {{- if .Values.metrics.enabled }}
 - --metrics-listen=$(POD_IP):{{ $agent.metricsPort }}
-{{- end }}
-{{- with .Values.otlp.endpoint }}
-- --otlp-endpoint={{ . }}
 {{- end }}
 {{- include "xcloud.tlsArgs" . }}
 {{- if .Values.loadTests.agents }}

@@ -67,7 +67,7 @@ spec:
   ca:
     secretName: {{ $full }}-ca
 {{- end }}
-{{- range $part := list "aggregator" "agent" "collector" "operator" }}
+{{- range $part := list "aggregator" "agent" "endpoint" "collector" "operator" }}
 {{- if or $.Values.aggregator.enabled (eq $part "agent") }}
 {{- $names := include "xcloud.certificateNames" (dict "root" $ "part" $part) | fromYaml }}
 ---
