@@ -1,12 +1,12 @@
 //! Whether the real binary understands what containers are started with.
 
-use std::{path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::judge::{containers, list, pod, text};
-use crate::command;
+use crate::{bpf, command};
 
 /// What a container is started with, with addresses in place of what Kubernetes fills in.
 pub(super) fn commands(objects: &[Value]) -> Vec<Vec<String>> {
@@ -19,6 +19,16 @@ pub(super) fn commands(objects: &[Value]) -> Vec<Vec<String>> {
 /// cannot read.
 pub(super) fn understood(xcloud: &Path, arguments: &[String]) -> Result<()> {
     command::output(Command::new(xcloud).args(arguments).arg("--help")).map(drop)
+}
+
+/// Whether the binary takes the configuration file that the objects bring.
+pub(super) fn sound_file(xcloud: &Path, objects: &[Value]) -> Result<()> {
+    let texts = objects.iter().filter_map(|object| object["data"]["config.yaml"].as_str());
+    let texts: Vec<_> = texts.collect();
+    ensure!(texts.len() == 1, "there are {} configuration files, not one", texts.len());
+    let path = bpf::target().join("tools/config.yaml");
+    fs::write(&path, texts[0]).with_context(|| format!("writing {}", path.display()))?;
+    command::output(Command::new(xcloud).args(["config", "check"]).arg(&path)).map(drop)
 }
 
 /// Makes sure that a flag that is not known would be refused, so that [`understood`] says something.

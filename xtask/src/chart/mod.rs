@@ -8,14 +8,19 @@ mod test;
 mod testbeds;
 mod values;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
+#[allow(unused_imports, reason = "tests with a real cluster use them")]
+pub(crate) use self::test::{cases, request};
 pub(crate) use self::{
     renderer::{GO_PATH, Renderer, Request},
-    test::{cases, request, run as test},
+    test::run as test,
 };
 use crate::{bpf, setup};
 
@@ -61,30 +66,57 @@ pub(crate) fn run(args: &ChartArgs) -> Result<()> {
     publish(&renderer, args.check)
 }
 
-/// Writes what is made from the chart, or with `check` fails where what is committed differs.
+/// Writes what is made from the chart and for it, or with `check` fails where what is committed differs.
 fn publish(renderer: &Renderer, check: bool) -> Result<()> {
+    // The chart's own files first: the manifest is rendered with them.
+    for (path, wanted) in shipped()?.into_iter().chain([readme()?]) {
+        write(&path, &wanted, check)?;
+    }
     let root = bpf::root();
     let plain = Request {
         values: vec![root.join("deploy/helm/cases/plain.yaml")],
         service: "kubectl",
         ..Request::default()
     };
-    let readme = root.join("deploy/helm/xcloud/README.md");
-    let text =
-        fs::read_to_string(&readme).with_context(|| format!("reading {}", readme.display()))?;
-    let described = fs::read_to_string(root.join("deploy/helm/xcloud/values.yaml"))
-        .context("reading the chart's values.yaml")?;
-    let files = [
-        (root.join("deploy/xcloud.yaml"), format!("{HEADER}{}", renderer.manifest(&plain)?)),
-        (readme, values::into_readme(&text, &values::table(&described)?)?),
-    ];
-    for (path, wanted) in files {
-        if check && fs::read_to_string(&path).ok().as_ref() != Some(&wanted) {
-            bail!("{} is stale: run `cargo xtask chart` and commit the result", path.display());
-        }
-        if !check {
-            fs::write(&path, wanted).with_context(|| format!("writing {}", path.display()))?;
-        }
+    let manifest = format!("{HEADER}{}", renderer.manifest(&plain)?);
+    write(&root.join("deploy/xcloud.yaml"), &manifest, check)
+}
+
+/// Alert rules and dashboards, of which a chart can only have copies: it ships what is in its own directory.
+fn shipped() -> Result<Vec<(PathBuf, String)>> {
+    let deploy = bpf::root().join("deploy");
+    let mut originals = vec![deploy.join("prometheus/rules.yaml")];
+    for entry in fs::read_dir(deploy.join("grafana")).context("reading deploy/grafana")? {
+        originals.push(entry?.path());
     }
-    Ok(())
+    let copy = |path: PathBuf| {
+        let name = path.file_name().context("a file without a name")?;
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()));
+        Ok((deploy.join("helm/xcloud/files").join(name), text?))
+    };
+    originals.into_iter().map(copy).collect()
+}
+
+/// The chart's README with the table of values.
+fn readme() -> Result<(PathBuf, String)> {
+    let chart = bpf::root().join("deploy/helm/xcloud");
+    let read = |name: &str| {
+        let path = chart.join(name);
+        fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+    };
+    let table = values::table(&read("values.yaml")?)?;
+    Ok((chart.join("README.md"), values::into_readme(&read("README.md")?, &table)?))
+}
+
+fn write(path: &Path, wanted: &str, check: bool) -> Result<()> {
+    if check {
+        let same = fs::read_to_string(path).is_ok_and(|there| there == wanted);
+        ensure!(same, "{} is stale: run `cargo xtask chart` and commit the result", path.display());
+        return Ok(());
+    }
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)
+            .with_context(|| format!("creating {}", directory.display()))?;
+    }
+    fs::write(path, wanted).with_context(|| format!("writing {}", path.display()))
 }

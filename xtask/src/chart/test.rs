@@ -137,8 +137,14 @@ fn case(renderer: &Renderer, xcloud: &Path, name: &str, path: &Path) -> Result<V
     }
     let request = request(Some(path), &[], super::KUBERNETES);
     let objects = renderer.objects(&request)?;
+    if name == "everything" {
+        wrong.extend(monitored(&objects));
+    }
     if let Some((_, capabilities, mounts)) = RIGHTS.iter().find(|(case, ..)| *case == name) {
         wrong.extend(rights(&objects, capabilities, mounts));
+    }
+    if let Err(error) = flags::sound_file(xcloud, &objects) {
+        wrong.push(format!("{error:#}"));
     }
     for arguments in flags::commands(&objects) {
         if let Err(error) = flags::understood(xcloud, &arguments) {
@@ -169,6 +175,21 @@ fn aggregator(objects: &[Value]) -> Vec<String> {
     pods.filter(|pod| !harmless(pod))
         .map(|_| "the aggregator has rights on its node".into())
         .collect()
+}
+
+/// Whether rules and dashboards came along.
+fn monitored(objects: &[Value]) -> Vec<String> {
+    let count = |kind: &str| objects.iter().filter(|object| object["kind"] == kind).count();
+    let mut wrong = Vec::new();
+    let rules = objects.iter().find(|object| object["kind"] == "PrometheusRule");
+    if rules.is_none_or(|rules| list(&rules["spec"]["groups"]).is_empty()) {
+        wrong.push("there are no alert rules".into());
+    }
+    // One more is the configuration.
+    if count("PodMonitor") != 2 || count("ConfigMap") < 2 {
+        wrong.push("PodMonitors or dashboards are missing".into());
+    }
+    wrong
 }
 
 /// Whether the agent has these rights and no others.
