@@ -5,6 +5,9 @@ use crate::{
     slot::{self, FIRST, PAYLOAD, Stamp, Tuple, state},
 };
 
+/// Bytes of the ring: room for 8 700 records, most of a second at the default rate.
+pub const RING_BYTES: u32 = 1 << 20;
+
 /// One end of one exchange, as its last hook puts it into the ring: words copied from a slot that another CPU may be
 /// taking over. The hook judges nothing; [`Record::sample`] does, where time is cheaper.
 #[repr(C)]

@@ -38,6 +38,7 @@ use crate::{
         tc,
     },
     loadtest::endpoint::{self, Endpoint},
+    metrics::{self, agent::RingFill},
     usage::usage,
     wire::{
         client::{Client, SharedOutbox},
@@ -168,6 +169,17 @@ impl Agent {
         if let Some(path) = &self.args.ready_file {
             forget_ready(path)?;
         }
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("starting the asynchronous runtime")?;
+        let ring_fill = RingFill::default();
+        let source = metrics::agent::Agent {
+            hooks: self.hooks.clone(),
+            outbox: self.outbox.clone(),
+            ring: ring_fill.clone(),
+        };
+        let _statistics = runtime.block_on(metrics::start::agent(&self.args.metrics, source))?;
         let started = Instant::now();
         let draining = Drainer {
             ring,
@@ -178,15 +190,12 @@ impl Agent {
             hidden: 0,
             opened: 0,
             stages: opted.stages,
+            fill: ring_fill,
             started,
         }
         .spawn()?;
         let account = |egress| Accountant::new(egress, &self.hooks, &self.outbox).spawn();
         let accounting = opted.egress.map(account).transpose()?;
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("starting the asynchronous runtime")?;
         let result = runtime.block_on(self.work(draining, accounting, hello));
         if let Some(path) = &self.args.ready_file {
             forget_ready(path)?;

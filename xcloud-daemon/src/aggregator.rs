@@ -22,6 +22,7 @@ use crate::{
     cli::{Address, AggregatorArgs},
     loadtest::leave,
     measure::{join, state, store},
+    metrics,
     usage::usage,
     wire::server::{Hub, Listener, routes, serve},
 };
@@ -83,6 +84,7 @@ async fn start(args: &AggregatorArgs, hub: &Arc<Hub>, sockets: &mut Sockets) -> 
     let names: Vec<_> = bound.iter().map(|(_, name)| &name[..]).collect();
     log::info!("aggregator {}: {}", env!("CARGO_PKG_VERSION"), describe(args, &names.join(", ")));
     let mut servers = JoinSet::new();
+    metrics::start::aggregator(&args.metrics, args.retention, hub, &mut servers).await?;
     for (listener, _) in bound {
         servers.spawn(serve(Arc::clone(hub), routes.clone(), listener));
     }

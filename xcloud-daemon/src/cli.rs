@@ -6,6 +6,7 @@ pub mod grpc;
 pub mod load;
 pub mod loadtest;
 pub mod matrix;
+pub mod metrics;
 pub mod rate;
 pub mod stamp;
 pub mod suite;
@@ -159,6 +160,9 @@ pub struct AgentArgs {
     /// Part in load tests
     #[command(flatten)]
     pub load_tests: loadtest::AgentLoadArgs,
+    /// Metrics
+    #[command(flatten)]
+    pub metrics: metrics::AgentMetricsArgs,
     /// See departures from uplinks this way, whatever else the kernel could do
     #[arg(long, hide = true, env = "XCLOUD_UPLINK_OUT", value_name = "HOOK")]
     pub uplink_out: Option<DepartureHook>,
@@ -251,6 +255,9 @@ pub struct AggregatorArgs {
     /// Load tests
     #[command(flatten)]
     pub load_tests: loadtest::LeaveArgs,
+    /// Metrics
+    #[command(flatten)]
+    pub metrics: metrics::AggregatorMetricsArgs,
 }
 
 /// Which aggregator to ask.

@@ -14,6 +14,7 @@ pub mod kernel;
 pub mod load;
 pub mod loadtest;
 pub mod measure;
+pub mod metrics;
 pub mod observe;
 pub mod place;
 pub mod query;

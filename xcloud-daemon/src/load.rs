@@ -1,7 +1,7 @@
 //! Load tests: traffic that is made to be measured.
 
 pub mod convergence;
-mod environment;
+pub(crate) mod environment;
 pub mod grpc;
 pub mod http;
 pub mod http2;

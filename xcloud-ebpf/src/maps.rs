@@ -12,6 +12,7 @@ use xcloud_common::{
     config::Config,
     counter::{Counter, Counters},
     egress::{BANKS, Bank},
+    record::RING_BYTES,
     table::Table,
 };
 use xcloud_ebpf::exchange::SlotRef;
@@ -29,9 +30,9 @@ static NEAR: Array<Table> = Array::with_max_entries(1, PAGE_ALIGNED);
 #[map]
 static FAR: Array<Table> = Array::with_max_entries(1, PAGE_ALIGNED);
 
-/// Complete exchanges: 1 MiB holds 8 700, most of a second at the default rate; user space looks every 10 ms.
+/// Complete exchanges; user space looks every 10 ms.
 #[map]
-static SAMPLES: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+static SAMPLES: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 
 /// What user space asks for.
 #[map]

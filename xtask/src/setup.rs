@@ -16,6 +16,10 @@ use crate::{
     command,
 };
 
+mod collectors;
+
+pub(crate) use collectors::collectors;
+
 /// The LLVM that compiler and linker must share.
 const LLVM: &str = "22";
 const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
@@ -83,11 +87,7 @@ pub(crate) fn for_load() -> Result<()> {
     install(&packages)?;
     if packages.contains(&NGINX) {
         // Debian starts it on port 80, for which nobody asked. It fails where no services run, and then none was started.
-        for words in [["service", "nginx", "stop"], ["update-rc.d", "nginx", "disable"]] {
-            if let Err(error) = command::output(Command::new(words[0]).args(&words[1..])) {
-                eprintln!("xtask: {}: {error:#}", words.join(" "));
-            }
-        }
+        quiet("nginx");
     }
     Ok(())
 }
@@ -293,6 +293,15 @@ pub(crate) fn install_stamp_suite() -> Result<()> {
         .arg(&tools);
     command::watch(&mut command)
         .context("installing stamp-suite failed: it needs the crate registry")
+}
+
+/// Ends a service that came with its package, and keeps it from coming again.
+fn quiet(service: &str) {
+    for words in [["service", service, "stop"], ["update-rc.d", service, "disable"]] {
+        if let Err(error) = command::output(Command::new(words[0]).args(&words[1..])) {
+            eprintln!("xtask: {}: {error:#}", words.join(" "));
+        }
+    }
 }
 
 /// Installs what only checking dependencies needs.

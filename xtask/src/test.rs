@@ -14,7 +14,7 @@ use crate::{
     bpf, chart, command,
     judge::Baselines,
     kernels::{self, Series},
-    lab::{args::LabArgs, requests, run::measure},
+    lab::{args::LabArgs, collectors, requests, run::measure},
     progress::Progress,
     scenario::{self, Scenario},
     setup, signals, suite,
@@ -25,6 +25,8 @@ use crate::{
 const KERNEL: Series = Series::ALL[2];
 /// A scenario that needs no file: what it does is in `xtask/suites`.
 const SUITE: &str = "suite";
+/// Another: what it does is in `xtask/collectors`.
+const COLLECTORS: &str = "collectors";
 /// A wire later than this on average was disturbed.
 const MOST_LATE_NS: u64 = 60_000;
 /// How often a disturbed run is made.
@@ -137,7 +139,9 @@ fn lab(args: &TestArgs) -> Result<()> {
         all.retain(|name, _| name.contains(part.as_str()));
     }
     let with_suite = args.scenario.as_ref().is_none_or(|part| SUITE.contains(part.as_str()));
-    let count = all.len() + usize::from(with_suite);
+    let with_collectors =
+        args.scenario.as_ref().is_none_or(|part| COLLECTORS.contains(part.as_str()));
+    let count = all.len() + usize::from(with_suite) + usize::from(with_collectors);
     ensure!(count > 0, "no scenario's name contains {:?}", args.scenario);
     if !Uid::effective().is_root() {
         eprintln!("lab scenarios need root: skipped");
@@ -156,6 +160,11 @@ fn lab(args: &TestArgs) -> Result<()> {
     if with_suite {
         let about = "a suite in two modes ends in whole runs, a comparison and a report";
         failed += usize::from(!passes("scenario", SUITE, about, || suite::check(&xcloud))?);
+    }
+    if with_collectors {
+        let about =
+            "Prometheus, an OTLP receiver and a collector by reflection read what the split says";
+        failed += usize::from(!passes(COLLECTORS, about, || collectors::check(&xcloud))?);
     }
     println!("\n{} passed, {failed} failed, 0 skipped", count - failed);
     ensure!(failed == 0, "{failed} lab scenarios failed");

@@ -17,6 +17,7 @@ use xcloud_common::sample::Sample;
 use super::{clock::Pretend, hooks::SharedHooks, sampling::Controller, stages::Stages};
 use crate::{
     kernel::drain::Ring,
+    metrics::agent::RingFill,
     wire::{
         client::SharedOutbox,
         outbox::{KernelTotals, MAX_BATCH},
@@ -49,6 +50,8 @@ pub struct Drainer {
     pub opened: u64,
     /// What CNI segments are made of, if that is asked for.
     pub stages: Option<Stages>,
+    /// How full the ring was, for metrics.
+    pub fill: RingFill,
     /// Steady time of the controller.
     pub started: Instant,
 }
@@ -100,7 +103,7 @@ impl Drainer {
 
     /// Empties the ring; returns how many observations there were.
     fn drain(&mut self, samples: &mut Vec<Sample>, last: bool) -> u64 {
-        let mut observations = 0;
+        let (mut observations, before) = (0, self.ring.bytes());
         for _ in 0..MAX_ROUNDS {
             let got = self.ring.drain(samples, MAX_BATCH);
             if let Some(stages) = &mut self.stages {
@@ -118,6 +121,7 @@ impl Drainer {
                 break;
             }
         }
+        self.fill.saw(self.ring.bytes() - before);
         observations
     }
 

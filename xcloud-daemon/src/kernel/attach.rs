@@ -15,6 +15,7 @@ use aya_log::EbpfLogger;
 use xcloud_common::{config::Config, counter::Counters};
 
 use super::{
+    cost,
     drain::Ring,
     egress::Egress,
     ifaces::{Interface, LinkLayer, Role},
@@ -364,6 +365,27 @@ impl Programs {
     /// They are not loaded.
     pub fn stage_run_times(&mut self) -> Result<Vec<stages::RunTime>> {
         stages::run_times(&mut self.ebpf)
+    }
+
+    /// What the kernel counted of each program.
+    ///
+    /// # Errors
+    /// It does not tell.
+    pub fn run_times(&self) -> Result<Vec<cost::Runs>> {
+        cost::run_times(&self.ebpf)
+    }
+
+    /// Hooks that an interface should have, by what they are for.
+    pub fn hooks_for(&self, interface: &Interface) -> impl Iterator<Item = &'static str> {
+        let wanted = wanted(&self.plan, interface.role, interface.link_layer).into_iter();
+        wanted.map(|(name, _)| name.trim_end_matches("_ip"))
+    }
+
+    /// Whether the tracepoint at the uplinks' departure is hooked; none where the plan has no such hook.
+    #[must_use]
+    pub fn departs(&self) -> Option<bool> {
+        use DepartureHook::{Kprobe, RawTp, TpBtf};
+        matches!(self.plan.uplink_out, TpBtf | RawTp | Kprobe).then_some(self.departure.is_some())
     }
 
     /// Passes on what the kernel programs logged: rare events, at level debug.

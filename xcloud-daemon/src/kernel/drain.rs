@@ -7,10 +7,14 @@ use aya::maps::{MapData, RingBuf};
 use log::debug;
 use xcloud_common::{record::Record, sample::Sample};
 
+/// What a record takes in the ring beyond its own bytes, and what it is padded to.
+const HEADER_BYTES: usize = 8;
+
 /// The user side of the ring.
 pub struct Ring {
     records: RingBuf<MapData>,
     torn: u64,
+    bytes: u64,
 }
 
 impl fmt::Debug for Ring {
@@ -26,7 +30,7 @@ impl Ring {
     /// The object has no such map, or it was taken already.
     pub fn take(ebpf: &mut aya::Ebpf) -> Result<Self> {
         let map = ebpf.take_map("SAMPLES").context("the kernel object has no map SAMPLES left")?;
-        Ok(Self { records: RingBuf::try_from(map)?, torn: 0 })
+        Ok(Self { records: RingBuf::try_from(map)?, torn: 0, bytes: 0 })
     }
 
     /// Moves at most `max` samples into `out` and says how many it moved.
@@ -35,6 +39,7 @@ impl Ring {
         while out.len() - before < max
             && let Some(bytes) = self.records.next()
         {
+            self.bytes += (HEADER_BYTES + bytes.len().next_multiple_of(HEADER_BYTES)) as u64;
             if bytes.len() < size_of::<Record>() {
                 continue;
             }
@@ -52,6 +57,12 @@ impl Ring {
             }
         }
         out.len() - before
+    }
+
+    /// Bytes taken from the ring so far, with all that records take in it.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Observations so far whose slot changed hands while they were copied or whose stamps were out of order.

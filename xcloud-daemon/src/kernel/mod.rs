@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod btf;
+pub mod cost;
 pub mod drain;
 pub mod egress;
 pub mod ifaces;

@@ -40,6 +40,13 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Adds an exchange, one of `2^shift`.
+    pub(super) fn add(&mut self, split: &Split, shift: u8) {
+        self.recorded += 1;
+        self.stands_for = self.stands_for.saturating_add(1 << shift.min(63));
+        self.negative_wan += split.measured().filter(|(_, ns)| *ns < 0).count() as u64;
+    }
+
     fn merge(&mut self, other: &Self) {
         self.recorded += other.recorded;
         self.near_alone += other.near_alone;
@@ -67,10 +74,8 @@ impl Counts {
 impl Cell {
     /// Adds an exchange, one of `2^shift`.
     pub fn record(&mut self, split: &Split, shift: u8) {
-        self.counts.recorded += 1;
-        self.counts.stands_for = self.counts.stands_for.saturating_add(1 << shift.min(63));
+        self.counts.add(split, shift);
         for (segment, ns) in split.measured() {
-            self.counts.negative_wan += u64::from(ns < 0);
             self.segments[segment as usize].record(u64::try_from(ns).unwrap_or(0));
         }
         match self.total.record(split.total_ns) {

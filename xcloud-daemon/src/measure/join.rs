@@ -110,6 +110,12 @@ impl Join {
         }
     }
 
+    /// What it may hold.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Where observations went.
     #[must_use]
     pub const fn counts(&self) -> &Counts {

@@ -2,11 +2,14 @@
 //!
 //! Observations come in ([`state`]), their agents are held to account ([`ledger`], [`account`]), near and far ends meet ([`join`], [`books`]),
 //! the difference of their stamps becomes segments ([`split`]), which are kept per path and interval ([`store`]) as
-//! distributions ([`histogram`]) that remember what their tail is made of ([`cell`], [`tail`]).
+//! distributions ([`histogram`]) that remember what their tail is made of ([`cell`], [`tail`]). Beside the store, what was
+//! measured since the start is summed for other systems ([`cumulative`], [`exponential`], [`tier`]).
 
 pub mod account;
 pub mod books;
 pub mod cell;
+pub mod cumulative;
+pub mod exponential;
 pub mod histogram;
 pub mod join;
 pub mod ledger;
@@ -15,6 +18,7 @@ pub mod stages;
 pub mod state;
 pub mod store;
 pub mod tail;
+pub mod tier;
 
 use xcloud_common::sample::{Sample, flag, kind};
 

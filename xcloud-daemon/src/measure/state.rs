@@ -303,10 +303,21 @@ impl State {
         self.peers.iter().map(|((near, address), far)| (*near, *address, *far))
     }
 
+    /// What the join may hold.
+    #[must_use]
+    pub const fn join_limits(&self) -> &join::Limits {
+        self.join.limits()
+    }
+
     /// What the join counted.
     #[must_use]
     pub const fn join_counts(&self) -> &join::Counts {
         self.join.counts()
+    }
+
+    /// Also sums what comes from now on since the start.
+    pub fn keep_cumulative(&mut self, limits: super::cumulative::Limits) {
+        self.store.keep_cumulative(limits);
     }
 
     /// The exchanges kept.

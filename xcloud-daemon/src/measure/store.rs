@@ -9,6 +9,7 @@ use std::{
 use super::{
     Kind, Site,
     cell::{Cell, Counts},
+    cumulative::{self, Cumulative},
     split::Split,
 };
 
@@ -67,6 +68,8 @@ pub struct Store {
     /// First wide interval not merged yet.
     next_coarse: u64,
     paths: HashSet<Path>,
+    /// Sums since the start, where anybody wants them.
+    cumulative: Option<Cumulative>,
 }
 
 impl Store {
@@ -81,7 +84,37 @@ impl Store {
             coarse: BTreeMap::new(),
             next_coarse: 0,
             paths: HashSet::new(),
+            cumulative: None,
         }
+    }
+
+    /// Also sums what comes from now on since the start.
+    pub fn keep_cumulative(&mut self, limits: cumulative::Limits) {
+        self.cumulative = Some(Cumulative::new(limits));
+    }
+
+    /// Those sums, if they are kept.
+    #[must_use]
+    pub const fn cumulative(&self) -> Option<&Cumulative> {
+        self.cumulative.as_ref()
+    }
+
+    /// How many of the paths kept apart here are summed there for want of room.
+    #[must_use]
+    pub fn cut(&self) -> usize {
+        self.cumulative.as_ref().map_or(0, |sums| sums.cut(self.paths.iter()))
+    }
+
+    /// How many paths are kept apart now.
+    #[must_use]
+    pub fn paths(&self) -> usize {
+        self.paths.len()
+    }
+
+    /// What it may hold.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Number of a site; the same for the same labels.
@@ -121,17 +154,20 @@ impl Store {
     /// more than may be kept.
     #[must_use]
     pub fn record(&mut self, ended_ns: u64, path: Path, split: &Split, shift: u8) -> bool {
-        let cell = self.cell(ended_ns, path);
-        cell.is_some_and(|cell| {
-            cell.record(split, shift);
-            true
-        })
+        let Some(cell) = self.cell(ended_ns, path) else { return false };
+        cell.record(split, shift);
+        if let Some(sums) = &mut self.cumulative {
+            sums.record(ended_ns, path, &self.sites, split, shift);
+        }
+        true
     }
 
     /// Counts exchanges of a path that were not joined; not when the path is one more than may be kept.
-    pub fn count(&mut self, ended_ns: u64, path: Path, count: impl FnOnce(&mut Counts)) {
-        if let Some(cell) = self.cell(ended_ns, path) {
-            count(&mut cell.counts);
+    pub fn count(&mut self, ended_ns: u64, path: Path, count: impl Fn(&mut Counts)) {
+        let Some(cell) = self.cell(ended_ns, path) else { return };
+        count(&mut cell.counts);
+        if let Some(sums) = &mut self.cumulative {
+            sums.count(ended_ns, path, &self.sites, count);
         }
     }
 

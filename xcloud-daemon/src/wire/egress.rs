@@ -1,5 +1,7 @@
 //! What left the nodes, as their agents tell it: the latest sums of each row count, and those of ended lives are added up.
 
+pub mod sums;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use xcloud_common::slot::address as words;
@@ -10,7 +12,7 @@ use xcloud_proto::{
 };
 
 use super::{answer, outbox::egress::MOST_ROWS};
-use crate::measure::{AgentId, Site, ledger::BootId, state::State};
+use crate::measure::{AgentId, Site, ledger::BootId, state::State, store::SiteId};
 
 /// Most rows of all nodes, in this life of their agents and in earlier ones: some 300 MiB.
 const ALL_ROWS: usize = 1 << 20;
@@ -65,6 +67,8 @@ struct Node {
     /// Of lives before.
     earlier: Part,
     addresses: Vec<[u32; 4]>,
+    /// How much of all lives was summed by place.
+    summed: EgressSums,
 }
 
 #[derive(Debug, Default)]
@@ -72,7 +76,15 @@ struct Part {
     counted_for_ns: u64,
     totals: EgressSums,
     /// By all of a row but its sums.
-    rows: HashMap<EgressRow, EgressSums>,
+    rows: HashMap<EgressRow, Kept>,
+}
+
+/// A row's sums.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kept {
+    sums: EgressSums,
+    /// How much of them was summed by place.
+    summed: EgressSums,
 }
 
 impl Accounts {
@@ -89,9 +101,9 @@ impl Accounts {
         for mut row in message.rows {
             let sums = row.sums.take().unwrap_or_default();
             if let Some(known) = node.now.rows.get_mut(&row) {
-                *known = sums;
+                known.sums = sums;
             } else if node.now.rows.len() < MOST_ROWS && self.rows < ALL_ROWS {
-                node.now.rows.insert(row, sums);
+                node.now.rows.insert(row, Kept { sums, ..Kept::default() });
                 self.rows += 1;
             }
         }
@@ -104,12 +116,15 @@ impl Accounts {
         let size = |node: &Node| node.now.rows.len() + node.earlier.rows.len();
         self.rows = self.nodes.values().map(size).sum();
         let places = Places::new(state, &self.nodes);
+        let place = |agent, row: &EgressRow| {
+            places.of(agent, row).map(|id| answer::site(state.store().site(id)))
+        };
         let nodes = self.nodes.iter().filter_map(|(agent, node)| {
             let site = state.store().site(state.agent(*agent)?.identity.site);
             let told = NodeEgress {
                 site: Some(answer::site(site)),
                 counted_for_ns: node.now.counted_for_ns.saturating_add(node.earlier.counted_for_ns),
-                paths: node.paths(|row| places.of(*agent, row).map(answer::site)),
+                paths: node.paths(|row| place(*agent, row)),
             };
             wanted(site).then_some(told)
         });
@@ -125,11 +140,12 @@ impl Node {
         let earlier = &mut self.earlier;
         earlier.counted_for_ns = earlier.counted_for_ns.saturating_add(counted_for_ns);
         add(&mut earlier.totals, &totals);
-        for (row, sums) in rows {
+        for (row, kept) in rows {
             if let Some(known) = earlier.rows.get_mut(&row) {
-                add(known, &sums);
+                add(&mut known.sums, &kept.sums);
+                add(&mut known.summed, &kept.summed);
             } else if earlier.rows.len() < MOST_ROWS {
-                earlier.rows.insert(row, sums);
+                earlier.rows.insert(row, kept);
             }
         }
         before - earlier.rows.len()
@@ -143,7 +159,7 @@ impl Node {
         let mut rest = EgressSums::default();
         for part in [&self.now, &self.earlier] {
             let mut told = EgressSums::default();
-            for (row, sums) in &part.rows {
+            for (row, Kept { sums, .. }) in &part.rows {
                 add(merged.entry(row).or_default(), sums);
                 add(&mut told, sums);
             }
@@ -189,15 +205,14 @@ impl<'a> Places<'a> {
         Self { state, tunnels }
     }
 
-    fn of(&self, near: AgentId, row: &EgressRow) -> Option<&'a Site> {
+    fn of(&self, near: AgentId, row: &EgressRow) -> Option<SiteId> {
         let key = (near, mapped(&row.destination)?);
         let far = match row.kind() {
             EgressKind::Plain => self.state.peer(key),
             EgressKind::Carried | EgressKind::Encrypted => *self.tunnels.get(&key)?,
             _ => None,
         };
-        let site = self.state.agent(far?)?.identity.site;
-        Some(self.state.store().site(site))
+        Some(self.state.agent(far?)?.identity.site)
     }
 }
 

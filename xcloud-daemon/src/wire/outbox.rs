@@ -315,6 +315,18 @@ impl Outbox {
         self.acked_observations
     }
 
+    /// Observations that wait to be sent or acknowledged.
+    #[must_use]
+    pub const fn queued(&self) -> u64 {
+        self.unsent_observations + self.unacked_observations
+    }
+
+    /// Most that may.
+    #[must_use]
+    pub const fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// The present totals, apart from any batch.
     #[must_use]
     pub fn totals(&self) -> Totals {

@@ -31,11 +31,19 @@ use xcloud_proto::{
     },
 };
 
-use super::{answer, egress::Accounts, ingest::Ingest, observer::Observer};
+use super::{
+    answer,
+    egress::{
+        Accounts,
+        sums::{Line, Sums},
+    },
+    ingest::Ingest,
+    observer::Observer,
+};
 use crate::{
     loadtest::{attend::Attendance, director::Director, service::LoadTests},
     measure::{
-        AgentId, Site,
+        AgentId, Site, cumulative,
         ledger::{BootId, PodView},
         state::{Batch, Limits, Opening, Refusal, State, Stream},
     },
@@ -74,6 +82,8 @@ struct Inner {
     /// The latest of each agent that keeps one.
     stage_profiles: BTreeMap<AgentId, StageProfile>,
     egress: Accounts,
+    /// What left, summed by place since the start, where anybody wants that.
+    egress_sums: Option<Sums>,
     refusals: Refusals,
 }
 
@@ -95,6 +105,7 @@ impl Hub {
                 streams: HashMap::new(),
                 stage_profiles: BTreeMap::new(),
                 egress: Accounts::default(),
+                egress_sums: None,
                 refusals: Refusals::default(),
             }),
             exchanges: broadcast::Sender::new(WATCH_BUFFER),
@@ -206,6 +217,22 @@ impl Hub {
         let mut inner = self.lock();
         let Inner { state, egress, .. } = &mut *inner;
         egress.answer(state, wanted)
+    }
+
+    /// Also sums what comes from now on since the start, for metrics.
+    pub fn keep_cumulative(&self, limits: cumulative::Limits) {
+        let mut inner = self.lock();
+        inner.egress_sums = Some(Sums::new(limits.tier, limits.most));
+        inner.state.keep_cumulative(limits);
+    }
+
+    /// What left the nodes since the start, summed by place.
+    pub fn egress_sums(&self) -> Vec<Line> {
+        let mut inner = self.lock();
+        let Inner { state, egress, egress_sums, .. } = &mut *inner;
+        let Some(sums) = egress_sums else { return Vec::new() };
+        egress.sum(state, sums);
+        sums.lines()
     }
 
     /// Joined exchanges from now on.

@@ -95,6 +95,10 @@ pub(crate) struct LabArgs {
     /// Let the aggregator make load tests, with endpoints in the first pod of each cloud and in each node's network
     #[arg(long)]
     pub(crate) load_tests: bool,
+    /// Let agents and the aggregator serve metrics at port 9464 of the management network, with account and BPF statistics
+    /// on, and export by OTLP to port 4317 of `mgmt`
+    #[arg(long)]
+    pub(crate) metrics: bool,
     /// Use this xcloud binary instead of building one
     #[arg(long, hide = true, value_name = "PATH")]
     pub(crate) xcloud: Option<std::path::PathBuf>,

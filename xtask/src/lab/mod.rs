@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 pub(crate) mod cni;
+pub(crate) mod collectors;
 mod endpoints;
 pub(crate) mod host;
 mod load;
@@ -32,7 +33,7 @@ use nix::{fcntl::Flock, unistd::Uid};
 
 use self::{
     args::LabArgs,
-    plan::{AGGREGATOR, Cloud, Plan},
+    plan::{AGGREGATOR, Cloud, METRICS_PORT, OTLP, Plan},
     state::{Process, State},
 };
 use crate::wire::config::{Detour, Impairment, Uplink, WireConfig};
@@ -180,6 +181,11 @@ impl Lab {
         if self.plan().load_tests {
             command.args(endpoints::LEAVE);
         }
+        if self.plan().metrics {
+            command
+                .args(["--metrics-listen", &format!("{}:{METRICS_PORT}", AGGREGATOR.ip())])
+                .args(["--otlp-endpoint", &format!("http://{OTLP}"), "--otlp-interval", "2s"]);
+        }
         let socket = self.path("aggregator.sock");
         let mgmt = self.plan().mgmt.clone();
         self.start_ready("aggregator", &mgmt, command, &socket)
@@ -200,6 +206,10 @@ impl Lab {
         }
         if !self.plan().pod_sockets {
             command.arg("--pod-sockets=false");
+        }
+        if self.plan().metrics {
+            let listen = format!("{}:{METRICS_PORT}", cloud.mgmt_ipv4());
+            command.args(["--metrics-listen", &listen, "--bpf-stats", "--account"]);
         }
         if let Some(how) = &self.plan().tc_backend {
             command.args(["--tc-backend", how]);

@@ -34,6 +34,10 @@ pub(crate) const INGRESS: &str = "ingress0";
 /// Where the aggregator listens in the management network.
 pub(crate) const AGGREGATOR: SocketAddr =
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 168, 77, 254)), 7171);
+/// Port of the endpoints for metrics.
+pub(crate) const METRICS_PORT: u16 = 9464;
+/// Where the aggregator exports to by OTLP.
+pub(crate) const OTLP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4317);
 /// Port of the load's servers.
 pub(crate) const LOAD_PORT: u16 = 8080;
 
@@ -62,6 +66,9 @@ pub(crate) struct Plan {
     /// Whether the aggregator makes load tests.
     #[serde(default)]
     pub(crate) load_tests: bool,
+    /// Whether agents and aggregator tell metrics.
+    #[serde(default)]
+    pub(crate) metrics: bool,
     /// How agents attach classifiers, unless they choose.
     pub(crate) tc_backend: Option<String>,
     /// One node each.
@@ -151,6 +158,7 @@ impl Plan {
             impostor: args.impostor.map(|impostor| (impostor, args.impostor_place)),
             service: args.service,
             load_tests: args.load_tests,
+            metrics: args.metrics,
             tc_backend: args.tc_backend.clone(),
             clouds: clouds
                 .map(|(cloud, number)| Cloud::new(args, cloud, number))

@@ -61,7 +61,7 @@ pub(crate) fn xcloud(args: &LabArgs) -> Result<PathBuf> {
 
 impl Lab {
     /// Traffic for the duration asked for, with the kills asked for, until the last sample has arrived.
-    fn load(&mut self, args: &LabArgs, progress: &Progress) -> Result<()> {
+    pub(super) fn load(&mut self, args: &LabArgs, progress: &Progress) -> Result<()> {
         if args.verify {
             self.start_captures()?;
         }

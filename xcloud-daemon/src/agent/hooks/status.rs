@@ -4,11 +4,60 @@ use anyhow::Result;
 
 use super::{Hooks, State, Watched};
 use crate::kernel::{
+    cost::Runs,
     ifaces::Role,
     stages::{RunTime, Told},
 };
 
+/// A hook of an interface, and how it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookState {
+    /// The interface.
+    pub interface: String,
+    /// What the hook is for.
+    pub hook: &'static str,
+    /// `on`, `off`, `failed` or `left_alone`.
+    pub state: &'static str,
+}
+
 impl Hooks {
+    /// How every hook is that an interface should have.
+    #[must_use]
+    pub fn hook_states(&self) -> Vec<HookState> {
+        let mut all = Vec::new();
+        for Watched { interface, state, .. } in self.watched.values() {
+            let state = match state {
+                State::On => "on",
+                State::Off => "off",
+                State::Failed(_) => "failed",
+                State::LeftAlone(_) => "left_alone",
+            };
+            let one = |hook, state| HookState { interface: interface.name.clone(), hook, state };
+            all.extend(self.programs.hooks_for(interface).map(|hook| one(hook, state)));
+            if let Some(departs) =
+                self.programs.departs().filter(|_| interface.role == Role::Uplink)
+            {
+                let state = if state == "on" && !departs { "off" } else { state };
+                all.push(one("uplink_out", state));
+            }
+        }
+        all
+    }
+
+    /// One exchange in two to the power of this is selected.
+    #[must_use]
+    pub const fn shift(&self) -> u32 {
+        self.config.shift
+    }
+
+    /// What the kernel counted of each program.
+    ///
+    /// # Errors
+    /// It does not tell.
+    pub fn run_times(&self) -> Result<Vec<Runs>> {
+        self.programs.run_times()
+    }
+
     /// Which functions the stage profile probes.
     #[must_use]
     pub fn stages(&self) -> &[Told] {

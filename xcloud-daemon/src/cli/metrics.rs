@@ -1,0 +1,62 @@
+//! What people type about metrics.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::{Args, ValueEnum};
+
+/// Where metrics can be scraped.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ScrapeArgs {
+    /// Serve Prometheus metrics by HTTP at this address, under /metrics [default: off]
+    #[arg(long, env = "XCLOUD_METRICS_LISTEN", value_name = "IP:PORT")]
+    pub metrics_listen: Option<SocketAddr>,
+}
+
+/// Metrics of the agent.
+#[derive(Args, Clone, Debug, Default)]
+pub struct AgentMetricsArgs {
+    /// Where
+    #[command(flatten)]
+    pub scrape: ScrapeArgs,
+    /// Have the kernel count runs and time of all its BPF programs while the agent runs, which costs each run some more
+    #[arg(long, env = "XCLOUD_BPF_STATS")]
+    pub bpf_stats: bool,
+}
+
+/// Metrics of the aggregator.
+#[derive(Args, Clone, Debug)]
+pub struct AggregatorMetricsArgs {
+    /// Where
+    #[command(flatten)]
+    pub scrape: ScrapeArgs,
+    /// What metrics tell apart on both sides of a path
+    #[arg(long, env = "XCLOUD_METRICS_LABELS", value_enum, default_value = "node")]
+    pub metrics_labels: LabelsArg,
+    /// Most paths with series of their own; further ones are summed under labels that say other
+    #[arg(long, env = "XCLOUD_METRICS_MAX_SERIES", default_value_t = 10_000, value_name = "PATHS")]
+    pub metrics_max_series: usize,
+    /// Export metrics by OTLP over gRPC to this receiver, as http://HOST:PORT [default: off]
+    #[arg(long, env = "XCLOUD_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// How often
+    #[arg(
+        long,
+        env = "XCLOUD_OTLP_INTERVAL",
+        default_value = "30s",
+        value_parser = humantime::parse_duration
+    )]
+    pub otlp_interval: Duration,
+}
+
+/// What metrics tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LabelsArg {
+    /// Clouds
+    Cloud,
+    /// Regions of them
+    Region,
+    /// Zones of these
+    Zone,
+    /// Nodes
+    Node,
+}
