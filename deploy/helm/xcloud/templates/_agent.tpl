@@ -16,9 +16,6 @@
 {{- with .Values.site.cluster }}
 - --cluster={{ . }}
 {{- end }}
-{{- if .Values.site.table }}
-- --sites=/etc/xcloud/config/sites
-{{- end }}
 {{- if not $agent.kubernetes }}
 - --kubernetes=off
 {{- end }}

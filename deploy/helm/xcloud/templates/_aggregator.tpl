@@ -13,6 +13,9 @@
 {{- if .Values.metrics.enabled }}
 - --metrics-listen={{ $listen }}:{{ $aggregator.metricsPort }}
 {{- end }}
+{{- if .Values.site.table }}
+- --sites=/etc/xcloud/config/sites.csv
+{{- end }}
 {{- with .Values.otlp.endpoint }}
 - --otlp-endpoint={{ . }}
 {{- end }}
