@@ -1,9 +1,6 @@
 //! The renderer in `deploy/helm/render`: built from the distribution's Go libraries, then called for every manifest.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -92,17 +89,26 @@ fn arguments(command: &mut Command, request: &Request<'_>) {
     command.arg(bpf::root().join("deploy/helm/xcloud"));
 }
 
-/// Builds a Go program of this repository with the libraries that are installed, and nothing from elsewhere.
+/// Runs the renderer's own tests.
+pub(super) fn test() -> Result<Vec<String>> {
+    let mut go = go("deploy/helm/render");
+    command::output(go.args(["test", "."])).map(|_| vec![])
+}
+
+/// Builds a Go program of this repository.
 pub(crate) fn build_go(source: &str, name: &str) -> Result<PathBuf> {
     let program = bpf::target().join("tools").join(name);
-    let cache: &Path = &bpf::target().join("go-cache");
-    let mut go = Command::new("go");
-    go.args(["build", "-o"])
-        .arg(&program)
-        .arg(".")
-        .current_dir(bpf::root().join(source))
-        .envs([("GO111MODULE", "off"), ("GOPATH", GO_PATH), ("GOFLAGS", "")])
-        .env("GOCACHE", cache);
+    let mut go = go(source);
+    go.args(["build", "-o"]).arg(&program).arg(".");
     command::watch(&mut go).with_context(|| format!("building {source}"))?;
     Ok(program)
+}
+
+/// Go, with the libraries that are installed, and nothing from elsewhere.
+fn go(source: &str) -> Command {
+    let mut go = Command::new("go");
+    go.current_dir(bpf::root().join(source))
+        .envs([("GO111MODULE", "off"), ("GOPATH", GO_PATH), ("GOFLAGS", "")])
+        .env("GOCACHE", bpf::target().join("go-cache"));
+    go
 }

@@ -14,7 +14,7 @@ use super::{
     flags,
     judge::{self, containers, list, pod, text},
     publish,
-    renderer::{Renderer, Request},
+    renderer::{self, Renderer, Request},
     testbeds,
 };
 use crate::{bpf, command};
@@ -70,6 +70,7 @@ pub(crate) fn run(
     mut passes: impl FnMut(&str, &str, &mut dyn FnMut() -> Result<Vec<String>>) -> Result<()>,
 ) -> Result<()> {
     let renderer = Renderer::build()?;
+    passes("renderer", "the renderer does as Helm does", &mut renderer::test)?;
     passes("fresh", "what is made from the chart is committed", &mut || {
         let version = fs::read_to_string(bpf::root().join("deploy/helm/xcloud/Chart.yaml"))?;
         let wanted = format!("\nversion: {0}\nappVersion: {0}\n", env!("CARGO_PKG_VERSION"));
