@@ -40,7 +40,7 @@ impl About {
             "org.opencontainers.image.created": self.created(),
             "org.opencontainers.image.description":
                 "Says where the p99 of traffic between clouds goes, from packets that go by anyway",
-            "org.opencontainers.image.licenses": "(Apache-2.0 OR MIT) AND GPL-2.0-only",
+            "org.opencontainers.image.licenses": "Apache-2.0 OR MIT",
             "org.opencontainers.image.revision": self.revision,
             "org.opencontainers.image.title": "xcloud",
             "org.opencontainers.image.version": self.version,
