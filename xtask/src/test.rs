@@ -164,7 +164,8 @@ fn lab(args: &TestArgs) -> Result<()> {
     if with_collectors {
         let about =
             "Prometheus, an OTLP receiver and a collector by reflection read what the split says";
-        failed += usize::from(!passes(COLLECTORS, about, || collectors::check(&xcloud))?);
+        failed +=
+            usize::from(!passes("scenario", COLLECTORS, about, || collectors::check(&xcloud))?);
     }
     println!("\n{} passed, {failed} failed, 0 skipped", count - failed);
     ensure!(failed == 0, "{failed} lab scenarios failed");

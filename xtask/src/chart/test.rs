@@ -91,7 +91,8 @@ pub(crate) fn run(
     passes("yaml", "yamllint passes all YAML", &mut testbeds::yaml)?;
     passes("testbed scripts", "bash and shellcheck pass them", &mut testbeds::scripts)?;
     passes("testbed clouds", parsers, &mut testbeds::terraform)?;
-    passes("testbed values", "CNIs' charts have the values that are set", &mut testbeds::values)
+    passes("testbed values", "CNIs' charts have the values that are set", &mut testbeds::values)?;
+    passes("testbed xcloud", "our own chart too", &mut || testbeds::xcloud(&renderer))
 }
 
 /// Values files of users and of tests.

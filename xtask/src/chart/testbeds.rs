@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::renderer::build_go;
+use super::{
+    judge,
+    renderer::{Renderer, Request, build_go},
+};
 use crate::{bpf, command};
 
 /// Where the testbeds are.
@@ -80,6 +83,26 @@ pub(super) fn values() -> Result<Vec<String>> {
             let odd = used.into_iter().filter(|key| !covered(&there, key));
             wrong.extend(odd.map(|key| format!("{name}: {chart} {version} has no {key}")));
         }
+    }
+    Ok(wrong)
+}
+
+/// The testbeds' values for xcloud's own chart fit it, for the cluster with the aggregator and for one without.
+pub(super) fn xcloud(renderer: &Renderer) -> Result<Vec<String>> {
+    let chart = bpf::root().join("deploy/helm/xcloud");
+    let of_cloud = |cloud: &str| chart.join(format!("values-{cloud}.yaml"));
+    let own = |name: &str| directory().join(name);
+    let elsewhere = ["aggregator.enabled=false", "agent.aggregator=a.example.com:7171"];
+    let mut wrong = Vec::new();
+    for (values, sets, given) in [
+        (vec![of_cloud("eks"), own("xcloud.yaml"), own("xcloud-aws.yaml")], &[][..], &[][..]),
+        (vec![of_cloud("gke"), own("xcloud.yaml")], &elsewhere[..], &["xcloud-agent-tls"][..]),
+        (vec![of_cloud("aks"), own("xcloud.yaml")], &elsewhere[..], &["xcloud-agent-tls"][..]),
+    ] {
+        let sets = sets.iter().chain(&["image.repository=registry.example.com/xcloud"]);
+        let sets = sets.map(|&set| set.to_owned()).collect();
+        let objects = renderer.objects(&Request { values, sets, ..Request::default() })?;
+        wrong.extend(judge::wrong(&objects, given));
     }
     Ok(wrong)
 }
