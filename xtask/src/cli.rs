@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
-    bench, bpf, codegen, command, kernels,
+    bench, bpf, chart, codegen, command, image, kernels,
     lab::{
         self,
         args::{LabArgs, Output},
@@ -64,6 +64,10 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Render the Helm chart: write what is made from it, or print a manifest
+    Chart(chart::ChartArgs),
+    /// Build the static binary and pack it as an OCI image
+    Image(image::ImageArgs),
     /// Parts of the lab, started by the lab
     #[command(hide = true)]
     Internal {
@@ -193,6 +197,8 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Task::Kernels(args) => kernels::run(&args),
         Task::Lab { task } => run_lab(task),
         Task::Codegen { check } => codegen::run(check),
+        Task::Chart(args) => chart::run(&args),
+        Task::Image(args) => image::run(&args),
         Task::Internal { task } => run_internal(task),
     }
 }

@@ -2,10 +2,12 @@
 
 mod bench;
 mod bpf;
+mod chart;
 mod cli;
 mod codegen;
 mod command;
 mod idle;
+mod image;
 mod judge;
 mod kernels;
 mod lab;

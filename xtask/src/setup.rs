@@ -12,6 +12,7 @@ use nix::unistd::Uid;
 
 use crate::{
     bpf::{self, BpfToolchain},
+    chart::GO_PATH,
     command,
 };
 
@@ -48,6 +49,16 @@ const GUEST_TOOLS: [(&str, &str); 5] = [
     ("modprobe", "kmod"),
     ("cpio", "cpio"),
     ("xz", "xz-utils"),
+];
+/// What renders and checks manifests.
+const CHART_TOOLS: [(&str, &str); 3] =
+    [("go", "golang-go"), ("yamllint", "yamllint"), ("shellcheck", "shellcheck")];
+/// Go libraries that Helm and Terraform are made of, by where Debian keeps them.
+const GO_LIBRARIES: [(&str, &str); 4] = [
+    ("github.com/Masterminds/sprig", "golang-github-masterminds-sprig-dev"),
+    ("github.com/xeipuuv/gojsonschema", "golang-github-xeipuuv-gojsonschema-dev"),
+    ("github.com/hashicorp/hcl/v2", "golang-github-hashicorp-hcl-v2-dev"),
+    ("sigs.k8s.io/yaml", "golang-k8s-sigs-yaml-dev"),
 ];
 /// Vouches for Debian's packages.
 pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -90,6 +101,30 @@ pub(crate) fn for_guests() -> Result<()> {
     install(&packages)?;
     // It came with QEMU until Debian 12.
     if virtiofsd().is_none() { install(&["virtiofsd"]) } else { Ok(()) }
+}
+
+/// Installs what rendering and checking manifests takes, beyond [`run`].
+pub(crate) fn for_chart() -> Result<()> {
+    install(&[missing_tools(&CHART_TOOLS), missing_libraries(&GO_LIBRARIES)].concat())
+}
+
+/// Installs what a static binary for `target` takes, beyond [`run`].
+pub(crate) fn for_image(target: &str) -> Result<()> {
+    install(&missing_tools(&[("musl-gcc", "musl-tools"), ("strip", "binutils")]))?;
+    let sysroot = command::output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    if Path::new(sysroot.trim()).join("lib/rustlib").join(target).is_dir() {
+        return Ok(());
+    }
+    eprintln!("xtask: asking rustup for the standard library of {target}");
+    command::watch(Command::new("rustup").args(["target", "add", target])).with_context(|| {
+        format!("there is no standard library for {target}, and rustup could not get it")
+    })
+}
+
+fn missing_libraries(libraries: &[(&str, &'static str)]) -> Vec<&'static str> {
+    let sources = Path::new(GO_PATH).join("src");
+    let missing = libraries.iter().filter(|(library, _)| !sources.join(library).is_dir());
+    missing.map(|(_, package)| *package).collect()
 }
 
 /// The daemon that shows a guest this machine's files.
@@ -208,7 +243,8 @@ pub(crate) fn bpf_linker() -> PathBuf {
         .unwrap_or_else(|| "bpf-linker".into())
 }
 
-fn cargo_home() -> Option<PathBuf> {
+/// Where cargo keeps what it gets.
+pub(crate) fn cargo_home() -> Option<PathBuf> {
     env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo")))

@@ -14,7 +14,17 @@ use crate::cli::{Address, AgentArgs, AggregatorArgs, access::TlsArgs};
 const WANTED: ABI = ABI::V5;
 
 /// What the C library reads to find a host by its name.
-const TO_FIND_HOSTS: [&str; 4] = ["/etc", "/lib", "/lib64", "/usr/lib"];
+const TO_FIND_HOSTS: [&str; 9] = [
+    "/etc/hosts",
+    "/etc/resolv.conf",
+    "/etc/nsswitch.conf",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/etc/ld.so.cache",
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+];
 
 /// Files and directories that stay within reach. Those that are not there are not missed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -175,6 +175,11 @@ fn tc_hook(tcx: Answer, clsact: Answer) -> (TcHook, &'static str) {
         (Answer::No, Answer::Yes) => {
             (TcHook::Clsact, "pods and uplink ingress: clsact, as this kernel has no TCX")
         }
+        // The trial takes a namespace of its own and so CAP_SYS_ADMIN, which attaching does not.
+        (Answer::No, Answer::Unknown) => (
+            TcHook::Clsact,
+            "pods and uplink ingress: clsact if it can be had, as this kernel has no TCX",
+        ),
         (Answer::Unknown, Answer::Yes) => {
             (TcHook::Clsact, "pods and uplink ingress: clsact, as TCX could not be tried")
         }
@@ -254,6 +259,14 @@ mod tests {
         let plan = Plan::new(&findings(&old), true);
         assert_eq!((plan.uplink_in, plan.uplink_out), (TcHook::Clsact, DepartureHook::TcEgress));
         assert!(!plan.queue_hook, "departure is seen before the queue");
+    }
+
+    #[test]
+    fn an_old_kernel_falls_back_without_the_right_to_try() {
+        let old = [(Feature::Tcx, Answer::No), (Feature::Clsact, Answer::Unknown)];
+        let plan = Plan::new(&findings(&old), true);
+        assert_eq!(plan.pod_hook, TcHook::Clsact);
+        assert!(plan.missing.is_empty(), "{:?}", plan.missing);
     }
 
     #[test]
