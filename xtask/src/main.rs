@@ -1,8 +1,10 @@
 //! Project tasks; see `cargo xtask --help`.
 
+mod apt;
 mod bench;
 mod bpf;
 mod cli;
+mod cluster;
 mod codegen;
 mod command;
 mod judge;

@@ -45,6 +45,14 @@ const GUEST_TOOLS: [(&str, &str); 5] = [
     ("cpio", "cpio"),
     ("xz", "xz-utils"),
 ];
+/// Programs that building and running a cluster takes.
+const CLUSTER_TOOLS: [(&str, &str); 5] = [
+    ("openssl", "openssl"),
+    ("iptables", "iptables"),
+    ("busybox", "busybox-static"),
+    ("make", "build-essential"),
+    ("nsenter", "util-linux"),
+];
 /// Vouches for Debian's packages.
 pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// A compiler with matching source, for kernels.
@@ -90,6 +98,15 @@ pub(crate) fn for_guests() -> Result<()> {
     install(&packages)?;
     // It came with QEMU until Debian 12.
     if virtiofsd().is_none() { install(&["virtiofsd"]) } else { Ok(()) }
+}
+
+/// Installs what a cluster takes, beyond [`run`].
+pub(crate) fn for_cluster() -> Result<()> {
+    let mut packages = missing_tools(&CLUSTER_TOOLS);
+    if !Path::new(KEYRING).exists() {
+        packages.push("debian-archive-keyring");
+    }
+    install(&packages)
 }
 
 /// The daemon that shows a guest this machine's files.

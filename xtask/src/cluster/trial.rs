@@ -1,0 +1,91 @@
+//! What a cluster must show, one thing after the other: each goes on from where the one before left it.
+
+mod churn;
+mod leftovers;
+mod manifests;
+mod rights;
+mod shop;
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+
+use super::handle::{Cluster, tails};
+use crate::chart::Renderer;
+
+/// Where xcloud is installed, and the name of its release.
+const RELEASE: &str = "xcloud";
+/// How long anything may take that takes seconds where nothing else runs.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A cluster, and what is tried on it.
+struct Trial {
+    cluster: Cluster,
+    renderer: Renderer,
+    /// The image to install.
+    image: String,
+    /// Where kubectl finds its plugin.
+    plugins: PathBuf,
+}
+
+/// What is called for each test: with its name, what it is about, and itself, which returns what is wrong.
+pub(crate) type Passes<'a> =
+    &'a mut dyn FnMut(&str, &str, &mut dyn FnMut() -> Result<Vec<String>>) -> Result<bool>;
+
+type Test = fn(&mut Trial) -> Result<Vec<String>>;
+
+const TESTS: [(&str, &str, Test); 8] = [
+    ("manifests", "every values file's manifest is taken by the API server", manifests::apply),
+    ("install", "agents are ready on both nodes, and an aggregator", manifests::install),
+    ("rights", "agents may read names in the API, and nothing more", rights::exact),
+    ("names", "a new pod's exchanges have its name from 2 s on", shop::named),
+    ("split", "the split between two clouds' pods, by workload", shop::split),
+    ("churn", "100 pods a second that come and go give nobody's name away", churn::mislabels_nothing),
+    ("refused", "without rights there is a warning, and no name", rights::refused),
+    ("uninstall", "nothing is left on the nodes", leftovers::none),
+];
+
+/// Runs all of them; without a cluster none can.
+pub(crate) fn run(passes: Passes<'_>) -> Result<()> {
+    let mut trial = Trial::new()?;
+    for (name, about, test) in TESTS {
+        if !passes(name, about, &mut || test(&mut trial))? {
+            eprintln!("{}", tails());
+        }
+    }
+    Ok(())
+}
+
+impl Trial {
+    /// Waits for something that is looked at again and again.
+    fn until(&mut self, what: &str, reached: impl FnMut(&Cluster) -> Result<bool>) -> Result<()> {
+        self.cluster.until(Instant::now() + PATIENCE, what, reached)
+    }
+
+    /// Waits until an object's own count of its ready pods is what it should be.
+    fn ready(&mut self, namespace: &str, object: &str) -> Result<()> {
+        let words = ["-n", namespace, "rollout", "status", object, "--timeout=90s"];
+        self.cluster
+            .ask(&words)
+            .map(|_| ())
+            .with_context(|| format!("{object} is not ready: {}", self.events(namespace)))
+    }
+
+    /// What happened in a namespace, for errors.
+    fn events(&self, namespace: &str) -> String {
+        let pods = self.cluster.ask(&["-n", namespace, "get", "pods", "-o", "wide"]);
+        let events = self.cluster.ask(&[
+            "-n",
+            namespace,
+            "get",
+            "events",
+            "--sort-by=.lastTimestamp",
+            "-o",
+            "custom-columns=:.involvedObject.name,:.reason,:.message",
+        ]);
+        [pods, events].map(|said| said.unwrap_or_else(|error| format!("{error:#}"))).join("\n")
+    }
+}
