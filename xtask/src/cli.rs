@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
-    bench, bpf,
+    bench, bpf, chart,
     cluster::{self, ClusterTask, inside::Inside},
     codegen, command, kernels,
     lab::{
@@ -68,6 +68,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Render the Helm chart: write what is made from it, or print a manifest
+    Chart(chart::ChartArgs),
     /// Parts of the lab, started by the lab
     #[command(hide = true)]
     Internal {
@@ -203,6 +205,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Task::Lab { task } => run_lab(task),
         Task::Cluster { task } => cluster::run(&task),
         Task::Codegen { check } => codegen::run(check),
+        Task::Chart(args) => chart::run(&args),
         Task::Internal { task } => run_internal(task),
     }
 }

@@ -55,7 +55,9 @@ pub(crate) fn feed(command: &mut Command, input: &str) -> Result<String> {
 
 fn checked(command: &Command, output: &Output) -> Result<String> {
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
+        // Checkers tell on standard output what they found.
+        let told = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
+        let said = String::from_utf8_lossy(told);
         bail!("{command:?} failed with {}: {}", output.status, said.trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())

@@ -3,6 +3,7 @@
 mod apt;
 mod bench;
 mod bpf;
+mod chart;
 mod cli;
 mod cluster;
 mod codegen;

@@ -12,6 +12,7 @@ use nix::unistd::Uid;
 
 use crate::{
     bpf::{self, BpfToolchain},
+    chart::GO_PATH,
     command,
 };
 
@@ -52,6 +53,14 @@ const CLUSTER_TOOLS: [(&str, &str); 5] = [
     ("busybox", "busybox-static"),
     ("make", "build-essential"),
     ("nsenter", "util-linux"),
+];
+/// What renders and checks manifests.
+const CHART_TOOLS: [(&str, &str); 2] = [("go", "golang-go"), ("yamllint", "yamllint")];
+/// Go libraries that Helm is made of, by where Debian keeps them.
+const GO_LIBRARIES: [(&str, &str); 3] = [
+    ("github.com/Masterminds/sprig", "golang-github-masterminds-sprig-dev"),
+    ("github.com/xeipuuv/gojsonschema", "golang-github-xeipuuv-gojsonschema-dev"),
+    ("sigs.k8s.io/yaml", "golang-k8s-sigs-yaml-dev"),
 ];
 /// Vouches for Debian's packages.
 pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -107,6 +116,17 @@ pub(crate) fn for_cluster() -> Result<()> {
         packages.push("debian-archive-keyring");
     }
     install(&packages)
+}
+
+/// Installs what rendering and checking manifests takes, beyond [`run`].
+pub(crate) fn for_chart() -> Result<()> {
+    install(&[missing_tools(&CHART_TOOLS), missing_libraries(&GO_LIBRARIES)].concat())
+}
+
+fn missing_libraries(libraries: &[(&str, &'static str)]) -> Vec<&'static str> {
+    let sources = Path::new(GO_PATH).join("src");
+    let missing = libraries.iter().filter(|(library, _)| !sources.join(library).is_dir());
+    missing.map(|(_, package)| *package).collect()
 }
 
 /// The daemon that shows a guest this machine's files.

@@ -11,7 +11,7 @@ use nix::unistd::Uid;
 use serde_json::Value;
 
 use crate::{
-    bpf, command,
+    bpf, chart, command,
     judge::Baselines,
     kernels::{self, Series},
     lab::{args::LabArgs, requests, run::measure},
@@ -56,6 +56,8 @@ enum Part {
     Lab,
     /// A distribution's kernel under QEMU
     Kernel,
+    /// The Helm chart
+    Chart,
 }
 
 /// The lab's flags, as a scenario writes them.
@@ -71,6 +73,9 @@ pub(crate) fn run(args: &TestArgs) -> Result<()> {
     let wanted = |part| args.only.is_none_or(|only| only == part);
     if wanted(Part::Cargo) && args.scenario.is_none() {
         cargo_test()?;
+    }
+    if wanted(Part::Chart) && args.scenario.is_none() {
+        chart()?;
     }
     if wanted(Part::Kernel) && args.scenario.is_none() {
         kernel()?;
@@ -98,6 +103,31 @@ fn cargo_test() -> Result<()> {
     command::show(bpf::cargo()?.args(["test", "--workspace"]))
 }
 
+/// The chart, and the binary that it starts: the one that `cargo test` built too.
+fn chart() -> Result<()> {
+    let installed = setup::for_chart();
+    if !Uid::effective().is_root() || !setup::has_apt() {
+        if let Err(error) = installed {
+            eprintln!("SKIPPED: rendering the chart takes Debian's packages: {error:#}");
+            return Ok(());
+        }
+    } else {
+        installed?;
+    }
+    command::watch(bpf::cargo()?.args(["build", "--quiet", "-p", "xcloud-daemon"]))?;
+    let (mut passed, mut failed) = (0, 0);
+    chart::test(&bpf::target().join("debug/xcloud"), |name, about, test| {
+        match passes("chart", name, about, test)? {
+            true => passed += 1,
+            false => failed += 1,
+        }
+        Ok(())
+    })?;
+    println!("\n{passed} passed, {failed} failed, 0 skipped");
+    ensure!(failed == 0, "{failed} tests of the chart failed");
+    Ok(())
+}
+
 fn lab(args: &TestArgs) -> Result<()> {
     let mut all = scenario::load_all(&bpf::root().join("xtask/scenarios"))?;
     if !args.all {
@@ -120,11 +150,12 @@ fn lab(args: &TestArgs) -> Result<()> {
     };
     let mut failed = 0;
     for (name, scenario) in &all {
-        failed += usize::from(!passes(name, &scenario.about, || play(scenario, &xcloud))?);
+        failed +=
+            usize::from(!passes("scenario", name, &scenario.about, || play(scenario, &xcloud))?);
     }
     if with_suite {
         let about = "a suite in two modes ends in whole runs, a comparison and a report";
-        failed += usize::from(!passes(SUITE, about, || suite::check(&xcloud))?);
+        failed += usize::from(!passes("scenario", SUITE, about, || suite::check(&xcloud))?);
     }
     println!("\n{} passed, {failed} failed, 0 skipped", count - failed);
     ensure!(failed == 0, "{failed} lab scenarios failed");
@@ -132,16 +163,21 @@ fn lab(args: &TestArgs) -> Result<()> {
 }
 
 /// Makes a test that returns what is wrong, and tells how it went.
-fn passes(name: &str, about: &str, test: impl FnOnce() -> Result<Vec<String>>) -> Result<bool> {
+fn passes(
+    kind: &str,
+    name: &str,
+    about: &str,
+    test: impl FnOnce() -> Result<Vec<String>>,
+) -> Result<bool> {
     let start = Instant::now();
-    let wrong = test().with_context(|| format!("scenario {name}"));
+    let wrong = test().with_context(|| format!("{kind} {name}"));
     if signals::stopped() {
         bail!("interrupted");
     }
     let wrong = wrong.unwrap_or_else(|error| vec![format!("{error:#}")]);
     let verdict = if wrong.is_empty() { "ok" } else { "FAILED" };
     let seconds = start.elapsed().as_secs_f64();
-    println!("scenario {name} ... {verdict} ({seconds:.0} s): {about}");
+    println!("{kind} {name} ... {verdict} ({seconds:.0} s): {about}");
     wrong.iter().for_each(|line| println!("    {line}"));
     Ok(wrong.is_empty())
 }

@@ -11,6 +11,7 @@ mod node;
 mod parts;
 mod plan;
 mod plane;
+mod trial;
 
 use std::os::unix::process::CommandExt as _;
 

@@ -1,0 +1,38 @@
+{{/* What the aggregator is started with. */}}
+{{- define "xcloud.aggregatorArgs" -}}
+{{- $aggregator := .Values.aggregator -}}
+{{- $listen := $aggregator.listenAddress -}}
+{{- if contains ":" $listen -}}
+{{- $listen = printf "[%s]" $listen -}}
+{{- end -}}
+- aggregator
+- --config=/etc/xcloud/config/config.yaml
+- --listen={{ $listen }}:{{ $aggregator.port }}
+- --listen=unix:/run/xcloud/aggregator.sock
+- --health-listen={{ $listen }}:{{ $aggregator.healthPort }}
+{{- if .Values.metrics.enabled }}
+- --metrics-listen={{ $listen }}:{{ $aggregator.metricsPort }}
+{{- end }}
+{{- with .Values.otlp.endpoint }}
+- --otlp-endpoint={{ . }}
+{{- end }}
+{{- if eq .Values.tls.method "none" }}
+- --insecure
+{{- else }}
+{{- include "xcloud.tlsArgs" . }}
+{{- range $role, $names := .Values.tls.roles }}
+{{- range $names }}
+- --role={{ $role }}={{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if $aggregator.loadTests }}
+- --allow-load-tests
+- --load-max-rate={{ .Values.loadTests.maxRate }}
+- --load-max-bytes={{ .Values.loadTests.maxBytes }}
+- --load-results=/var/lib/xcloud/results
+{{- end }}
+{{- with $aggregator.extraArgs }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
