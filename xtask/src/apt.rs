@@ -67,9 +67,7 @@ impl Apt {
             .map(str::trim)
             .find(|version| wanted(version))
             .map(String::from)
-            .with_context(|| {
-                format!("no {package} as wanted in the package lists{}", self.said)
-            })
+            .with_context(|| format!("no {package} as wanted in the package lists{}", self.said))
     }
 
     /// Names of the packages that one depends on.

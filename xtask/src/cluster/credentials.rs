@@ -71,7 +71,8 @@ impl Credentials {
         ))?;
         self.openssl(&format!("req {key} -subj /CN=kube-apiserver -keyout api.key -out api.csr"))?;
         let names = NAMES.map(|name| format!("DNS:{name}")).join(",");
-        let names = format!("subjectAltName={names},IP:{API_SERVICE},IP:{PLANE_IPV4},IP:127.0.0.1\n");
+        let names =
+            format!("subjectAltName={names},IP:{API_SERVICE},IP:{PLANE_IPV4},IP:127.0.0.1\n");
         fs::write(self.file("api.extensions"), names)?;
         self.openssl(
             "x509 -req -days 7 -in api.csr -CA ca.crt -CAkey ca.key -CAcreateserial -extfile api.extensions -out api.crt",

@@ -4,7 +4,6 @@
 use std::{
     collections::HashMap,
     net::{Ipv4Addr, SocketAddr, UdpSocket},
-    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -12,9 +11,8 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    credentials::Credentials,
     parts::Parts,
-    plan::{DOMAIN, PLANE, PLANE_IPV4, state},
+    plan::{DOMAIN, PLANE, PLANE_IPV4},
 };
 use crate::{command, netns};
 
@@ -59,10 +57,15 @@ fn address(name: &str, known: &mut Known) -> Option<Ipv4Addr> {
         return *found;
     }
     let mut asked = Command::new(Parts::there().program("kubectl"));
-    asked
-        .arg("--kubeconfig")
-        .arg(Credentials::of(&state()).kubeconfig("admin"))
-        .args(["get", "service", service, "-n", namespace, "-o", "jsonpath={.spec.clusterIP}"]);
+    asked.arg("--kubeconfig").arg(Credentials::of(&state()).kubeconfig("admin")).args([
+        "get",
+        "service",
+        service,
+        "-n",
+        namespace,
+        "-o",
+        "jsonpath={.spec.clusterIP}",
+    ]);
     let said = netns::enter(&mut asked, PLANE).and_then(|()| command::output(&mut asked));
     let found = said.ok().and_then(|text| text.trim().parse().ok());
     if found.is_some() {

@@ -1,6 +1,7 @@
 //! A cluster as seen from outside it: starting, finding, asking and ending it.
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Child, Command},
@@ -115,9 +116,7 @@ impl Cluster {
 
     /// kubectl in the management network, as an administrator.
     pub(super) fn kubectl(&self, words: &[&str]) -> Result<Command> {
-        let mut command = self.inside(self.parts.program("kubectl").as_os_str())?;
-        command.args(words);
-        Ok(command)
+        self.enter(self.parts.kubectl(), words)
     }
 
     /// What kubectl printed.
@@ -137,13 +136,23 @@ impl Cluster {
     }
 
     /// Any program in the management network; kubectl is found there.
-    pub(super) fn inside(&self, program: impl AsRef<std::ffi::OsStr>) -> Result<Command> {
-        let first = first().context("the cluster is gone")?;
+    pub(super) fn inside(&self, program: &str, words: &[&str]) -> Result<Command> {
+        let kubectl = self.parts.kubectl();
         let mut command = Command::new(program);
-        let config = Credentials::of(&state()).kubeconfig("admin");
-        command.env("KUBECONFIG", config).env("PATH", self.parts.path()?);
+        command.envs(kubectl.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        self.enter(command, words)
+    }
+
+    fn enter(&self, mut command: Command, words: &[&str]) -> Result<Command> {
+        let first = first().context("the cluster is gone")?;
         netns::enter_at(&mut command, &root_of(first.pid).join("run/netns").join(PLANE))?;
+        command.args(words).env("PATH", self.parts.path()?);
         Ok(command)
+    }
+
+    /// `PATH` of programs that call kubectl.
+    pub(super) fn path(&self) -> Result<OsString> {
+        self.parts.path()
     }
 
     /// Any program in a node: its network and its files.
@@ -226,7 +235,8 @@ pub(super) fn files_of(node: Node) -> Result<PathBuf> {
 fn host_pid(node: Node) -> Result<i32> {
     let first = first().context("the cluster is gone")?;
     let path = state().join(node.cloud).join("pid");
-    let inside = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let inside =
+        fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let namespace = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     let ours = namespace(first.pid);
     let entries = fs::read_dir("/proc").context("listing /proc")?;

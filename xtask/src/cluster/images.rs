@@ -22,6 +22,19 @@ pub(super) fn pause(directory: &Path) -> Result<PathBuf> {
     archive(directory, PAUSE, &[(busybox, "busybox".into())], &words)
 }
 
+/// An image of a program and the libraries it is linked with, each where the program looks for it.
+pub(super) fn program(directory: &Path, name: &str, program: &Path) -> Result<PathBuf> {
+    // It says so and fails where a program has none.
+    let libraries = command::output(Command::new("ldd").arg(program)).unwrap_or_default();
+    let paths =
+        libraries.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from);
+    let mut files: Vec<_> = paths
+        .map(|path| (path.clone(), path.strip_prefix("/").map_or(path.clone(), Path::to_owned)))
+        .collect();
+    files.push((program.into(), "xcloud".into()));
+    archive(directory, name, &files, &["/xcloud"])
+}
+
 /// An image of files, each with its path inside, that runs `words`: an archive as `docker save` writes it.
 pub(super) fn archive(
     directory: &Path,
@@ -46,8 +59,7 @@ pub(super) fn archive(
         "config": {"Entrypoint": words},
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{}", digest(&work.join("layer.tar"))?)]},
     });
-    let manifest =
-        json!([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]);
+    let manifest = json!([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]);
     fs::write(work.join("config.json"), config.to_string())?;
     fs::write(work.join("manifest.json"), manifest.to_string())?;
     let image = directory.join(format!("{file_name}.tar"));

@@ -106,9 +106,13 @@ pub(super) fn fresh_run() -> Result<()> {
     for path in [Path::new("/run/netns"), &state] {
         fs::create_dir(path).with_context(|| format!("creating {}", path.display()))?;
     }
-    let source = format!("/proc/self/fd/{}", kept.as_raw_fd());
-    mount(Some(source.as_str()), &state, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-        .with_context(|| format!("keeping {} in sight", state.display()))
+    bind(Path::new(&format!("/proc/self/fd/{}", kept.as_raw_fd())), &state)
+}
+
+/// Lets `at` show what is at `source`.
+pub(super) fn bind(source: &Path, at: &Path) -> Result<()> {
+    mount(Some(source), at, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .with_context(|| format!("showing {} at {}", source.display(), at.display()))
 }
 
 /// Mounts an empty file system.

@@ -13,15 +13,17 @@ mod plan;
 mod plane;
 mod trial;
 
-use std::os::unix::process::CommandExt as _;
+use std::{os::unix::process::CommandExt as _, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 
+pub(crate) use self::trial::run as trial;
 use self::{
     handle::Cluster,
     plan::{NODES, Node, PLANE},
 };
+use crate::test;
 
 /// What to do with a cluster.
 #[derive(Debug, Subcommand)]
@@ -41,6 +43,12 @@ pub(crate) enum ClusterTask {
     Status,
     /// Take it down
     Down,
+    /// Try xcloud on a cluster of its own, as `cargo xtask test --only cluster` does
+    Test {
+        /// Use this xcloud binary instead of building one
+        #[arg(long, hide = true, value_name = "PATH")]
+        xcloud: Option<PathBuf>,
+    },
 }
 
 /// Does it.
@@ -53,6 +61,7 @@ pub(crate) fn run(task: &ClusterTask) -> Result<()> {
             Ok(())
         }
         ClusterTask::Down => Cluster::found()?.down(),
+        ClusterTask::Test { xcloud } => test::cluster(xcloud.as_deref()),
     }
 }
 
@@ -77,9 +86,8 @@ fn exec(on: &str, words: &[String]) -> Result<()> {
     let mut command = match Node::find(on) {
         Some(node) => cluster.on(node, words)?,
         None if on == PLANE => {
-            let mut command = cluster.inside(program)?;
-            command.args(arguments);
-            command
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            cluster.inside(program, &arguments)?
         }
         None => bail!("the cluster has no {on:?}: it has {PLANE}, aws and gcp"),
     };

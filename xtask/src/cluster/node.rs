@@ -1,11 +1,7 @@
 //! A node: containerd, kubelet and kube-proxy in a network namespace that is the machine, with file systems of its own
 //! wherever such programs keep what they know.
 
-use std::{
-    fs,
-    path::Path,
-    process::Command,
-};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result};
 use nix::{
@@ -17,7 +13,7 @@ use super::{
     cgroups,
     credentials::Credentials,
     images::PAUSE,
-    inside::{fresh, fresh_run},
+    inside::{bind, fresh, fresh_run},
     network,
     parts::Parts,
     plan::{DOMAIN, Node, PLANE_IPV4, PODS, state},
@@ -29,6 +25,15 @@ pub(super) const CONTAINERD: &str = "/run/containerd/containerd.sock";
 /// Directories in which a node sees nothing of this machine and this machine nothing of the node.
 const OWN: [&str; 2] = ["/var/lib", "/var/log"];
 const BPFFS: &str = "/sys/fs/bpf";
+/// Settings of the whole machine, each with what a kubelet sets it to: it finds them so, and leaves the machine's alone.
+const TUNABLES: [(&str, &str); 6] = [
+    ("vm/overcommit_memory", "1"),
+    ("vm/panic_on_oom", "0"),
+    ("kernel/panic", "10"),
+    ("kernel/panic_on_oops", "1"),
+    ("kernel/keys/root_maxkeys", "1000000"),
+    ("kernel/keys/root_maxbytes", "25000000"),
+];
 
 /// Starts the node of `cloud` in the namespace it is called in, and keeps it up.
 pub(super) fn run(cloud: &str) -> Result<()> {
@@ -53,6 +58,11 @@ fn file_systems() -> Result<()> {
         fresh("tmpfs", Path::new(path))?;
     }
     fresh("bpf", Path::new(BPFFS))?;
+    for (name, value) in TUNABLES {
+        let shown = Path::new("/run").join(name.replace('/', "-"));
+        fs::write(&shown, value)?;
+        bind(&shown, &Path::new("/proc/sys").join(name))?;
+    }
     // As systemd does: pods may ask for mounts that come later.
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SHARED, None::<&str>)
         .context("sharing the node's mounts with its pods")
@@ -71,6 +81,8 @@ fn containerd_config(parts: &Parts, home: &Path) -> String {
     format!(
         "version = 2\n\
          disabled_plugins = ['io.containerd.snapshotter.v1.btrfs', 'io.containerd.snapshotter.v1.zfs']\n\
+         [plugins.'io.containerd.internal.v1.opt']\n\
+         path = '/run/containerd/opt'\n\
          [grpc]\n\
          address = '{CONTAINERD}'\n\
          [plugins.'io.containerd.grpc.v1.cri']\n\

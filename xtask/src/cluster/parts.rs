@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::plan;
+use super::{credentials::Credentials, plan};
 use crate::{apt::Apt, command, setup};
 
 /// The last release of Kubernetes whose whole source Debian has.
@@ -20,12 +20,12 @@ pub(super) const KUBERNETES: &str = "1.20.2";
 const GO: [&str; 2] = ["golang-1.15-go/bullseye", "golang-1.15-src/bullseye"];
 /// Where that is in its packages.
 const GO_ROOT: &str = "usr/lib/go-1.15";
-/// What Debian has built. containerd 1.6 is the last that this kubelet's version of the container runtime interface
-/// (v1alpha2) speaks to.
+/// What Debian has built. containerd 1.7 is the last that speaks this kubelet's version of the container runtime
+/// interface, v1alpha2.
 const PACKAGES: [&str; 5] = [
     "etcd-server/trixie",
     "kubectl/trixie",
-    "containerd/bookworm",
+    "containerd/trixie",
     "runc/bookworm",
     "containernetworking-plugins/bookworm",
 ];
@@ -99,6 +99,15 @@ impl Parts {
         places.find(|path| path.is_file()).unwrap_or_else(|| name.into())
     }
 
+    /// kubectl, as an administrator.
+    pub(super) fn kubectl(&self) -> Command {
+        let mut kubectl = Command::new(self.program("kubectl"));
+        // Not in the home directory of whoever calls it.
+        kubectl.env("KUBECACHEDIR", plan::state().join("kubectl"));
+        kubectl.env("KUBECONFIG", Credentials::of(&plan::state()).kubeconfig("admin"));
+        kubectl
+    }
+
     /// Where the network plugins are.
     pub(super) fn plugins(&self) -> PathBuf {
         self.home.join("packages/usr/lib/cni")
@@ -166,11 +175,11 @@ fn version_file() -> String {
 /// Linker's flags by which the programs know their version.
 fn stamps() -> String {
     let [major, minor] = version_numbers();
-    let facts = [("gitVersion", &*format!("v{KUBERNETES}")), ("gitMajor", major), ("gitMinor", minor)];
+    let facts =
+        [("gitVersion", &*format!("v{KUBERNETES}")), ("gitMajor", major), ("gitMinor", minor)];
     let packages = ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"];
-    let stamp = |package: &str| {
-        facts.map(|(name, value)| format!(" -X {package}.{name}={value}")).concat()
-    };
+    let stamp =
+        |package: &str| facts.map(|(name, value)| format!(" -X {package}.{name}={value}")).concat();
     "-s -w".to_owned() + &packages.map(stamp).concat()
 }
 

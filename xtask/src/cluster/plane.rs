@@ -16,7 +16,7 @@ use super::{
     inside::ourselves_as,
     network,
     parts::Parts,
-    plan::{API_PORT, NODES, PLANE, PLANE_IPV4, PODS, SERVICES, state},
+    plan::{API_PORT, NODES, PLANE, PLANE_IPV4, SERVICES, state},
 };
 use crate::{
     command,
@@ -144,11 +144,9 @@ fn start_api_server(running: &mut Running, parts: &Parts, credentials: &Credenti
         .args(["--kubelet-preferred-address-types", "InternalIP"])
         // The agent's pods ask for it.
         .arg("--allow-privileged");
-    let kubectl = parts.program("kubectl");
-    let config = credentials.kubeconfig("admin");
     running.start_ready("kube-apiserver", Some(PLANE), command, || {
-        let mut asked = Command::new(&kubectl);
-        asked.arg("--kubeconfig").arg(&config).args(["get", "--raw", "/readyz"]);
+        let mut asked = parts.kubectl();
+        asked.args(["get", "--raw", "/readyz"]);
         netns::enter(&mut asked, PLANE).is_ok() && command::output(&mut asked).is_ok()
     })
 }
@@ -166,8 +164,7 @@ fn start_controllers(
         .arg(credentials.file("accounts.key"))
         .arg("--root-ca-file")
         .arg(credentials.file("ca.crt"))
-        .args(["--use-service-account-credentials", "--leader-elect=false"])
-        .args(["--cluster-cidr", PODS]);
+        .args(["--use-service-account-credentials", "--leader-elect=false"]);
     running.start("kube-controller-manager", Some(PLANE), controllers)?;
     let mut scheduler = Command::new(parts.program("kube-scheduler"));
     scheduler

@@ -7,17 +7,26 @@ mod rights;
 mod shop;
 
 use std::{
-    path::PathBuf,
+    env, fs,
+    os::unix::fs::symlink,
+    path::Path,
+    process::Command,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
 
-use super::handle::{Cluster, tails};
-use crate::chart::Renderer;
+use super::{
+    handle::{Cluster, tails},
+    images,
+    plan::state,
+};
+use crate::{chart::Renderer, setup};
 
 /// Where xcloud is installed, and the name of its release.
 const RELEASE: &str = "xcloud";
+/// The image that is installed.
+const IMAGE: &str = "xcloud.test/xcloud:1";
 /// How long anything may take that takes seconds where nothing else runs.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -25,10 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(90);
 struct Trial {
     cluster: Cluster,
     renderer: Renderer,
-    /// The image to install.
-    image: String,
-    /// Where kubectl finds its plugin.
-    plugins: PathBuf,
 }
 
 /// What is called for each test: with its name, what it is about, and itself, which returns what is wrong.
@@ -43,14 +48,18 @@ const TESTS: [(&str, &str, Test); 8] = [
     ("rights", "agents may read names in the API, and nothing more", rights::exact),
     ("names", "a new pod's exchanges have its name from 2 s on", shop::named),
     ("split", "the split between two clouds' pods, by workload", shop::split),
-    ("churn", "100 pods a second that come and go give nobody's name away", churn::mislabels_nothing),
+    (
+        "churn",
+        "100 pods a second that come and go give nobody's name away",
+        churn::mislabels_nothing,
+    ),
     ("refused", "without rights there is a warning, and no name", rights::refused),
     ("uninstall", "nothing is left on the nodes", leftovers::none),
 ];
 
 /// Runs all of them; without a cluster none can.
-pub(crate) fn run(passes: Passes<'_>) -> Result<()> {
-    let mut trial = Trial::new()?;
+pub(crate) fn run(xcloud: &Path, passes: Passes<'_>) -> Result<()> {
+    let mut trial = Trial::new(xcloud)?;
     for (name, about, test) in TESTS {
         if !passes(name, about, &mut || test(&mut trial))? {
             eprintln!("{}", tails());
@@ -60,6 +69,28 @@ pub(crate) fn run(passes: Passes<'_>) -> Result<()> {
 }
 
 impl Trial {
+    /// A cluster of its own, with the image of `xcloud` on its nodes.
+    fn new(xcloud: &Path) -> Result<Self> {
+        setup::for_chart()?;
+        let renderer = Renderer::build()?;
+        let cluster = Cluster::up(false)?;
+        let archive = images::program(&state(), IMAGE, xcloud)?;
+        cluster.import(&archive)?;
+        let plugins = state().join("plugins");
+        fs::create_dir_all(&plugins)?;
+        symlink(xcloud, plugins.join("kubectl-xcloud")).context("making a plugin of kubectl")?;
+        Ok(Self { cluster, renderer })
+    }
+
+    /// kubectl with its plugin.
+    fn plugin(&self, words: &[&str]) -> Result<Command> {
+        let mut kubectl = self.cluster.kubectl(&["xcloud"])?;
+        let own = self.cluster.path()?;
+        let all = std::iter::once(state().join("plugins")).chain(env::split_paths(&own));
+        kubectl.args(words).env("PATH", env::join_paths(all)?);
+        Ok(kubectl)
+    }
+
     /// Waits for something that is looked at again and again.
     fn until(&mut self, what: &str, reached: impl FnMut(&Cluster) -> Result<bool>) -> Result<()> {
         self.cluster.until(Instant::now() + PATIENCE, what, reached)

@@ -61,7 +61,7 @@ pub(super) fn mislabels_nothing(trial: &mut Trial) -> Result<Vec<String>> {
     eprintln!("churn: {count} pods, {rate:.0} a second");
     ensure!(rate > LEAST_PER_SECOND, "the API server took only {rate:.0} pods a second");
     let since = format!("{}s", took.as_secs());
-    let split = ask(&trial.cluster, &["--since", &since])?;
+    let split = ask(trial, &["--since", &since])?;
     let strangers: BTreeSet<_> =
         names(&split).into_iter().filter(|name| !KNOWN.contains(&&**name)).collect();
     let mut wrong = Vec::new();
@@ -93,18 +93,23 @@ fn name(number: usize) -> String {
 }
 
 fn made(first: usize) -> String {
-    requests(first, "POST", |_| String::new(), |number| {
-        json!({
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": name(number)},
-            "spec": {
-                "nodeName": NODES[0].name(),
-                "containers": [{"name": "c", "image": "none"}],
-                "tolerations": [{"operator": "Exists"}],
-            },
-        })
-    })
+    requests(
+        first,
+        "POST",
+        |_| String::new(),
+        |number| {
+            json!({
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": name(number)},
+                "spec": {
+                    "nodeName": NODES[0].name(),
+                    "containers": [{"name": "c", "image": "none"}],
+                    "tolerations": [{"operator": "Exists"}],
+                },
+            })
+        },
+    )
 }
 
 /// One half has ended, with an address that another pod has by now; the other half runs.
@@ -157,8 +162,8 @@ fn send(trial: &Trial, requests: &str) -> Result<()> {
         "header = \"Authorization: Bearer {token}\"\ncacert = \"{}\"\noutput = /dev/null\nfail\nsilent\nshow-error",
         credentials.file("ca.crt").display()
     );
-    let mut curl = trial.cluster.inside("curl")?;
-    curl.args(["--parallel", "--parallel-max", "8", "--config", "-"]);
+    let words = ["--parallel", "--parallel-max", "8", "--config", "-"];
+    let mut curl = trial.cluster.inside("curl", &words)?;
     command::feed(&mut curl, &requests.replace("COMMON", &common)).map(|_| ())
 }
 

@@ -65,6 +65,8 @@ fn below(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
     let paths = entries.map(|entry| entry.path());
     paths
-        .flat_map(|path| if path.is_dir() { below(&path) } else { vec![path.display().to_string()] })
+        .flat_map(
+            |path| if path.is_dir() { below(&path) } else { vec![path.display().to_string()] },
+        )
         .collect()
 }

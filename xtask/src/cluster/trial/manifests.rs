@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::{RELEASE, Trial};
+use super::{IMAGE, RELEASE, Trial};
 use crate::{
     chart::{self, Request},
     cluster::parts::KUBERNETES,
@@ -67,7 +67,7 @@ pub(super) fn install(trial: &mut Trial) -> Result<Vec<String>> {
 
 /// What is installed.
 pub(super) fn manifest(trial: &Trial) -> Result<String> {
-    let image = trial.image.rsplit_once(':').context("the image has no tag")?;
+    let image = IMAGE.rsplit_once(':').context("the image has no tag")?;
     let image = [format!("image.repository={}", image.0), format!("image.tag={}", image.1)];
     let sets = SETS.map(String::from).into_iter().chain(image).collect();
     trial.renderer.manifest(&Request { sets, kube: KUBERNETES, ..Request::default() })

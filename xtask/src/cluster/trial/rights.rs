@@ -41,7 +41,8 @@ pub(super) fn exact(trial: &mut Trial) -> Result<Vec<String>> {
             wrong.push(format!("the agent may {verb} {resource}"));
         }
     }
-    let own: BTreeSet<_> = list(trial, AGENT)?.difference(&list(trial, ANYBODY)?).cloned().collect();
+    let own: BTreeSet<_> =
+        list(trial, AGENT)?.difference(&list(trial, ANYBODY)?).cloned().collect();
     let wanted = READ.iter().map(|resource| format!("{resource} [] [] [get list watch]"));
     let beyond: Vec<_> = own.difference(&wanted.collect()).cloned().collect();
     if !beyond.is_empty() {
@@ -51,7 +52,8 @@ pub(super) fn exact(trial: &mut Trial) -> Result<Vec<String>> {
 }
 
 fn may(trial: &Trial, verb: &str, resource: &str) -> Result<bool> {
-    let output = trial.cluster.kubectl(&["auth", "can-i", verb, resource, "-A", AGENT])?.output()?;
+    let output =
+        trial.cluster.kubectl(&["auth", "can-i", verb, resource, "-A", AGENT])?.output()?;
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     ensure!(said == "yes" || said == "no", "kubectl auth can-i said {said:?}");
     Ok(said == "yes")
@@ -66,14 +68,16 @@ fn list(trial: &Trial, account: &str) -> Result<BTreeSet<String>> {
 
 /// Takes the rights away: agents say so, go on, and name nobody; then gives them back.
 pub(super) fn refused(trial: &mut Trial) -> Result<Vec<String>> {
-    let binding = trial.cluster.ask(&["get", "clusterrolebinding", "xcloud-agent", "-o", "yaml"])?;
+    let binding =
+        trial.cluster.ask(&["get", "clusterrolebinding", "xcloud-agent", "-o", "yaml"])?;
     trial.cluster.ask(&["delete", "clusterrolebinding", "xcloud-agent"])?;
     trial.cluster.ask(&["-n", RELEASE, "rollout", "restart", "daemonset/xcloud-agent"])?;
     trial.ready(RELEASE, "daemonset/xcloud-agent")?;
     let logs = ["-n", RELEASE, "logs", "-l", "app.kubernetes.io/component=agent", "--tail=-1"];
-    let warned = trial.cluster.until(Instant::now() + REFUSAL, "a warning of the agents", |cluster| {
-        Ok(cluster.ask(&logs)?.contains("forbidden"))
-    });
+    let warned =
+        trial.cluster.until(Instant::now() + REFUSAL, "a warning of the agents", |cluster| {
+            Ok(cluster.ask(&logs)?.contains("forbidden"))
+        });
     let mut wrong = Vec::new();
     if warned.is_err() {
         wrong.push(format!("no agent says that it is refused: {}", trial.cluster.ask(&logs)?));

@@ -1,11 +1,15 @@
 //! Two workloads whose pods talk between the clouds, and what xcloud says of them.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::{PATIENCE, Trial};
+use super::{IMAGE, PATIENCE, Trial};
+use crate::{command, signals};
 
 const MANIFEST: &str = include_str!("../../../cluster/shop.yaml");
 /// Requests a second between the two.
@@ -14,19 +18,17 @@ const RATE: u64 = 50;
 const NAMELESS: Duration = Duration::from_secs(2);
 /// What the wire between the clouds takes, there and back, in nanoseconds, and what it may seem to take.
 const WAN: std::ops::Range<u64> = 19_500_000..26_000_000;
+/// Time between questions.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Requests that are enough to judge by.
 const ENOUGH: u64 = 500;
 
 /// Starts the two, and counts exchanges without a name.
 pub(super) fn named(trial: &mut Trial) -> Result<Vec<String>> {
-    trial.cluster.apply(&MANIFEST.replace("IMAGE", &trial.image))?;
+    trial.cluster.apply(&MANIFEST.replace("IMAGE", IMAGE))?;
     trial.ready("shop", "deployment/cart")?;
     trial.ready("shop", "deployment/front")?;
-    let mut last = Value::Null;
-    trial.until("requests between the two workloads", |cluster| {
-        last = ask(cluster, &[])?;
-        Ok(exchanges(&last, |path| near(path) == "front") >= ENOUGH)
-    })?;
+    let last = wait(trial, |split| exchanges(split, |path| near(path) == "front"))?;
     let nameless = exchanges(&last, |path| near(path) == "unknown");
     let most = RATE * NAMELESS.as_secs();
     let mut wrong = Vec::new();
@@ -38,11 +40,8 @@ pub(super) fn named(trial: &mut Trial) -> Result<Vec<String>> {
 
 /// Asks as a user of kubectl would.
 pub(super) fn split(trial: &mut Trial) -> Result<Vec<String>> {
-    let mut last = Value::Null;
-    trial.until("joined exchanges between the two workloads", |cluster| {
-        last = ask(cluster, &[])?;
-        Ok(path(&last).is_some_and(|path| path["joined"].as_u64() >= Some(ENOUGH)))
-    })?;
+    let last =
+        wait(trial, |split| path(split).and_then(|path| path["joined"].as_u64()).unwrap_or(0))?;
     let path = path(&last).context("no path from front to cart")?;
     let mut wrong = Vec::new();
     for (end, cloud) in [("near", "aws"), ("far", "gcp")] {
@@ -54,9 +53,8 @@ pub(super) fn split(trial: &mut Trial) -> Result<Vec<String>> {
     if !WAN.contains(&wan) {
         wrong.push(format!("half of the requests took the WAN {wan} ns, and the wire takes 20 ms"));
     }
-    let mut shown = trial.cluster.inside("kubectl")?;
-    shown.args(["xcloud", "split", "--group-by", "workload", "--near", "cloud=aws"]);
-    println!("{}", crate::command::output(&mut shown)?);
+    let words = ["split", "--group-by", "workload", "--near", "cloud=aws"];
+    println!("{}", command::output(&mut trial.plugin(&words)?)?);
     Ok(wrong)
 }
 
@@ -65,11 +63,25 @@ fn path(split: &Value) -> Option<&Value> {
     paths.find(|path| near(path) == "front" && far(path) == "cart" && path["kind"] == "response")
 }
 
+/// Asks until enough is counted.
+fn wait(trial: &Trial, count: impl Fn(&Value) -> u64) -> Result<Value> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let split = ask(trial, &[])?;
+        let counted = count(&split);
+        if counted >= ENOUGH {
+            return Ok(split);
+        }
+        ensure!(!signals::stopped(), "interrupted");
+        ensure!(Instant::now() < deadline, "only {counted} exchanges are there: {split}");
+        thread::sleep(PAUSE);
+    }
+}
+
 /// What `kubectl xcloud split` answers, by workload.
-pub(super) fn ask(cluster: &super::Cluster, more: &[&str]) -> Result<Value> {
-    let mut kubectl = cluster.inside("kubectl")?;
-    kubectl.args(["xcloud", "split", "--group-by", "workload", "-o", "json"]).args(more);
-    let said = crate::command::output(&mut kubectl)?;
+pub(super) fn ask(trial: &Trial, more: &[&str]) -> Result<Value> {
+    let words = [&["split", "--group-by", "workload", "-o", "json"], more].concat();
+    let said = command::output(&mut trial.plugin(&words)?)?;
     serde_json::from_str(&said).context("understanding the answer of kubectl xcloud split")
 }
 
