@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::{
     bench, bpf, chart,
     cluster::{self, ClusterTask, inside::Inside},
-    codegen, command, kernels,
+    codegen, command, image, kernels,
     lab::{
         self,
         args::{LabArgs, Output},
@@ -70,6 +70,8 @@ enum Task {
     },
     /// Render the Helm chart: write what is made from it, or print a manifest
     Chart(chart::ChartArgs),
+    /// Build the static binary and pack it as an OCI image
+    Image(image::ImageArgs),
     /// Parts of the lab, started by the lab
     #[command(hide = true)]
     Internal {
@@ -206,6 +208,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Task::Cluster { task } => cluster::run(&task),
         Task::Codegen { check } => codegen::run(check),
         Task::Chart(args) => chart::run(&args),
+        Task::Image(args) => image::run(&args),
         Task::Internal { task } => run_internal(task),
     }
 }

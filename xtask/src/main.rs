@@ -8,6 +8,7 @@ mod cli;
 mod cluster;
 mod codegen;
 mod command;
+mod image;
 mod judge;
 mod kernels;
 mod lab;

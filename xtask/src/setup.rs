@@ -123,6 +123,19 @@ pub(crate) fn for_chart() -> Result<()> {
     install(&[missing_tools(&CHART_TOOLS), missing_libraries(&GO_LIBRARIES)].concat())
 }
 
+/// Installs what a static binary for `target` takes, beyond [`run`].
+pub(crate) fn for_image(target: &str) -> Result<()> {
+    install(&missing_tools(&[("musl-gcc", "musl-tools"), ("strip", "binutils")]))?;
+    let sysroot = command::output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    if Path::new(sysroot.trim()).join("lib/rustlib").join(target).is_dir() {
+        return Ok(());
+    }
+    eprintln!("xtask: asking rustup for the standard library of {target}");
+    command::watch(Command::new("rustup").args(["target", "add", target])).with_context(|| {
+        format!("there is no standard library for {target}, and rustup could not get it")
+    })
+}
+
 fn missing_libraries(libraries: &[(&str, &'static str)]) -> Vec<&'static str> {
     let sources = Path::new(GO_PATH).join("src");
     let missing = libraries.iter().filter(|(library, _)| !sources.join(library).is_dir());
@@ -245,7 +258,8 @@ pub(crate) fn bpf_linker() -> PathBuf {
         .unwrap_or_else(|| "bpf-linker".into())
 }
 
-fn cargo_home() -> Option<PathBuf> {
+/// Where cargo keeps what it gets.
+pub(crate) fn cargo_home() -> Option<PathBuf> {
     env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo")))

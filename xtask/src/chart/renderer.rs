@@ -28,13 +28,21 @@ pub(crate) struct Request<'a> {
     pub(crate) sets: Vec<String>,
     /// Version of Kubernetes.
     pub(crate) kube: &'a str,
+    /// Namespace that the objects are in.
+    pub(crate) namespace: &'a str,
     /// What manages the objects.
     pub(crate) service: &'a str,
 }
 
 impl Default for Request<'_> {
     fn default() -> Self {
-        Self { values: vec![], sets: vec![], kube: KUBERNETES, service: "Helm" }
+        Self {
+            values: vec![],
+            sets: vec![],
+            kube: KUBERNETES,
+            namespace: "xcloud",
+            service: "Helm",
+        }
     }
 }
 
@@ -80,6 +88,7 @@ fn arguments(command: &mut Command, request: &Request<'_>) {
         command.args(["-set", set]);
     }
     command.args(["-kube-version", request.kube, "-service", request.service]);
+    command.args(["-namespace", request.namespace]);
     command.arg(bpf::root().join("deploy/helm/xcloud"));
 }
 
