@@ -79,7 +79,7 @@ impl Cluster {
     fn wait(&mut self) -> Result<()> {
         let deadline = Instant::now() + START;
         self.until(deadline, "its processes to start", |_| Ok(state().join("ready").exists()))?;
-        let pause = images::pause(&state())?;
+        let pause = images::pause(&images::directory()?)?;
         self.import(&pause)?;
         self.until(deadline, "both nodes to be ready", |cluster| cluster.nodes_ready())
     }

@@ -10,10 +10,18 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
+use super::plan;
 use crate::{command, setup};
 
 /// The image that holds a pod's namespaces: a program that does nothing.
 pub(super) const PAUSE: &str = "xcloud.test/pause:1";
+
+/// Where images are made that are not kept.
+pub(super) fn directory() -> Result<PathBuf> {
+    let path = plan::home().join("images");
+    fs::create_dir_all(&path).with_context(|| format!("creating {}", path.display()))?;
+    Ok(path)
+}
 
 /// Writes it to a file in `directory`.
 pub(super) fn pause(directory: &Path) -> Result<PathBuf> {

@@ -21,12 +21,16 @@ use super::{
     images,
     plan::state,
 };
-use crate::{chart::Renderer, setup};
+use crate::{
+    chart::Renderer,
+    image::{self, ImageArgs},
+    setup,
+};
 
 /// Where xcloud is installed, and the name of its release.
 const RELEASE: &str = "xcloud";
 /// The image that is installed.
-const IMAGE: &str = "xcloud.test/xcloud:1";
+const IMAGE: &str = concat!("localhost/xcloud:", env!("CARGO_PKG_VERSION"));
 /// How long anything may take that takes seconds where nothing else runs.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -58,7 +62,7 @@ const TESTS: [(&str, &str, Test); 8] = [
 ];
 
 /// Runs all of them; without a cluster none can.
-pub(crate) fn run(xcloud: &Path, passes: Passes<'_>) -> Result<()> {
+pub(crate) fn run(xcloud: Option<&Path>, passes: Passes<'_>) -> Result<()> {
     let mut trial = Trial::new(xcloud)?;
     for (name, about, test) in TESTS {
         if !passes(name, about, &mut || test(&mut trial))? {
@@ -69,12 +73,15 @@ pub(crate) fn run(xcloud: &Path, passes: Passes<'_>) -> Result<()> {
 }
 
 impl Trial {
-    /// A cluster of its own, with the image of `xcloud` on its nodes.
-    fn new(xcloud: &Path) -> Result<Self> {
+    /// A cluster of its own, with the image on its nodes: of `xcloud`, or of a binary that is built.
+    fn new(xcloud: Option<&Path>) -> Result<Self> {
         setup::for_chart()?;
         let renderer = Renderer::build()?;
+        let (archive, xcloud) = match xcloud {
+            Some(path) => (images::program(&images::directory()?, IMAGE, path)?, path.to_owned()),
+            None => image::make(&ImageArgs::for_tests())?,
+        };
         let cluster = Cluster::up(false)?;
-        let archive = images::program(&state(), IMAGE, xcloud)?;
         cluster.import(&archive)?;
         let plugins = state().join("plugins");
         fs::create_dir_all(&plugins)?;

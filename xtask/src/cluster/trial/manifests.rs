@@ -13,25 +13,19 @@ use crate::{
 
 /// What operators bring that objects of the chart are for.
 const OPERATORS: &str = include_str!("../../../cluster/operators.yaml");
-/// A namespace in which objects may be made and pods may not.
-const STILL: &str = "\
-apiVersion: v1
-kind: Namespace
-metadata: {name: still}
----
-apiVersion: v1
-kind: ResourceQuota
-metadata: {name: still, namespace: still}
-spec: {hard: {pods: 0}}
-";
-/// What a cluster of this kind needs beyond the defaults.
-const SETS: [&str; 3] = ["image.pullPolicy=Never", "namespace.create=true", "site.cluster=test"];
+/// What is installed beyond the defaults: an image that is there already, and no waiting between the nodes.
+const SETS: [&str; 5] = [
+    "image.pullPolicy=Never",
+    "namespace.create=true",
+    "site.cluster=test",
+    "agent.minReadySeconds=0",
+    "agent.updateStrategy.rollingUpdate.maxUnavailable=100%",
+];
 
 /// Gives every values file's objects to the API server: to be checked only, then to be made, then to be removed.
 pub(super) fn apply(trial: &mut Trial) -> Result<Vec<String>> {
     trial.cluster.apply(OPERATORS)?;
     trial.cluster.ask(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])?;
-    trial.cluster.apply(STILL)?;
     let mut wrong = Vec::new();
     for path in chart::cases()? {
         if let Err(error) = apply_one(trial, &path) {
@@ -42,18 +36,30 @@ pub(super) fn apply(trial: &mut Trial) -> Result<Vec<String>> {
 }
 
 fn apply_one(trial: &Trial, path: &Path) -> Result<()> {
+    let file = path.file_stem().context("a values file has a name")?;
+    let namespace = format!("case-{}", file.to_string_lossy());
+    trial.cluster.apply(&still(&namespace))?;
     let request = chart::request(Some(path), &[], KUBERNETES);
-    let manifest = trial.renderer.manifest(&Request { namespace: "still", ..request })?;
-    let words = |verb: &'static [&str]| [verb, &["-n", "still", "-f", "-"]].concat();
+    let manifest = trial.renderer.manifest(&Request { namespace: &namespace, ..request })?;
     for verb in [
         &["apply", "--dry-run=server"][..],
         &["apply"],
         &["delete", "--wait=false", "--ignore-not-found"],
     ] {
-        let mut kubectl = trial.cluster.kubectl(&words(verb))?;
+        let mut kubectl = trial.cluster.kubectl(&[verb, &["-f", "-"]].concat())?;
         command::feed(&mut kubectl, &manifest).with_context(|| verb.join(" "))?;
     }
-    Ok(())
+    let gone = ["delete", "namespace", &namespace, "--wait=false", "--ignore-not-found"];
+    trial.cluster.ask(&gone).map(|_| ())
+}
+
+/// A namespace in which objects may be made and pods may not.
+fn still(namespace: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n---\n\
+         apiVersion: v1\nkind: ResourceQuota\nmetadata: {{name: still, namespace: {namespace}}}\n\
+         spec: {{hard: {{pods: 0}}}}\n"
+    )
 }
 
 /// Installs the chart for the other tests.
