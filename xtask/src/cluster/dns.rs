@@ -56,16 +56,8 @@ fn address(name: &str, known: &mut Known) -> Option<Ipv4Addr> {
     {
         return *found;
     }
-    let mut asked = Command::new(Parts::there().program("kubectl"));
-    asked.arg("--kubeconfig").arg(Credentials::of(&state()).kubeconfig("admin")).args([
-        "get",
-        "service",
-        service,
-        "-n",
-        namespace,
-        "-o",
-        "jsonpath={.spec.clusterIP}",
-    ]);
+    let mut asked = Parts::there().kubectl();
+    asked.args(["get", "service", service, "-n", namespace, "-o", "jsonpath={.spec.clusterIP}"]);
     let said = netns::enter(&mut asked, PLANE).and_then(|()| command::output(&mut asked));
     let found = said.ok().and_then(|text| text.trim().parse().ok());
     if found.is_some() {

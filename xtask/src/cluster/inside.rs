@@ -60,7 +60,7 @@ pub(super) fn ourselves_as(words: &[&str]) -> Result<Command> {
 
 /// Makes the namespaces. Its child is the first process in them, and does not outlive it.
 fn hold() -> Result<()> {
-    unshare(CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWIPC)
+    unshare(CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC)
         .context("making namespaces for a cluster (needs root)")?;
     let mut command = ourselves_as(&["first"])?;
     // SAFETY: between fork and exec only one system call is made.
@@ -82,6 +82,7 @@ fn succeeded(status: ExitStatus) -> Result<()> {
 
 /// Makes file systems of the cluster's own, then collects what others leave: a process whose parent is gone is ours.
 fn first() -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS).context("making the cluster's mount namespace")?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .context("keeping the cluster's mounts to itself")?;
     fresh("proc", Path::new("/proc"))?;

@@ -6,13 +6,7 @@ mod manifests;
 mod rights;
 mod shop;
 
-use std::{
-    env, fs,
-    os::unix::fs::symlink,
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{env, fs, os::unix::fs::symlink, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
 
@@ -96,11 +90,6 @@ impl Trial {
         let all = std::iter::once(state().join("plugins")).chain(env::split_paths(&own));
         kubectl.args(words).env("PATH", env::join_paths(all)?);
         Ok(kubectl)
-    }
-
-    /// Waits for something that is looked at again and again.
-    fn until(&mut self, what: &str, reached: impl FnMut(&Cluster) -> Result<bool>) -> Result<()> {
-        self.cluster.until(Instant::now() + PATIENCE, what, reached)
     }
 
     /// Waits until an object's own count of its ready pods is what it should be.
