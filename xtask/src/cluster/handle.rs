@@ -176,10 +176,14 @@ impl Cluster {
         Ok(())
     }
 
-    /// Ends it.
-    pub(super) fn down(mut self) -> Result<()> {
-        self.keep = true;
-        self.end()
+    /// Ends the one that is up, and removes what one has left that is no more.
+    pub(super) fn down() -> Result<()> {
+        let _lock = lab::lock(NAME)?;
+        match first() {
+            Some(first) => first.signal(Signal::SIGKILL),
+            None => eprintln!("no cluster is up"),
+        }
+        clear()
     }
 
     fn end(&mut self) -> Result<()> {
@@ -262,7 +266,7 @@ fn number_inside(pid: i32) -> Option<String> {
 }
 
 /// The last lines of every log.
-pub(super) fn tails() -> String {
+fn tails() -> String {
     let mut shown = String::new();
     let directories = std::iter::once(state()).chain(NODES.map(|node| state().join(node.cloud)));
     let files = directories.filter_map(|directory| fs::read_dir(directory).ok()).flatten();

@@ -60,7 +60,7 @@ pub(crate) fn run(task: &ClusterTask) -> Result<()> {
             print!("{}", Cluster::found()?.ask(&["get", "nodes,pods", "-A", "-o", "wide"])?);
             Ok(())
         }
-        ClusterTask::Down => Cluster::found()?.down(),
+        ClusterTask::Down => Cluster::down(),
         ClusterTask::Test { xcloud } => test::cluster(xcloud.as_deref()),
     }
 }

@@ -10,11 +10,7 @@ use std::{env, fs, os::unix::fs::symlink, path::Path, process::Command, time::Du
 
 use anyhow::{Context as _, Result};
 
-use super::{
-    handle::{Cluster, tails},
-    images,
-    plan::state,
-};
+use super::{handle::Cluster, images, plan::state};
 use crate::{
     chart::Renderer,
     image::{self, ImageArgs},
@@ -23,6 +19,8 @@ use crate::{
 
 /// Where xcloud is installed, and the name of its release.
 const RELEASE: &str = "xcloud";
+/// What the release's pods have in common.
+const LABELS: &str = "app.kubernetes.io/name=xcloud";
 /// The image that is installed.
 const IMAGE: &str = concat!("localhost/xcloud:", env!("CARGO_PKG_VERSION"));
 /// How long anything may take that takes seconds where nothing else runs.
@@ -60,7 +58,7 @@ pub(crate) fn run(xcloud: Option<&Path>, passes: Passes<'_>) -> Result<()> {
     let mut trial = Trial::new(xcloud)?;
     for (name, about, test) in TESTS {
         if !passes(name, about, &mut || test(&mut trial))? {
-            eprintln!("{}", tails());
+            eprintln!("{}", trial.state());
         }
     }
     Ok(())
@@ -99,6 +97,14 @@ impl Trial {
             .ask(&words)
             .map(|_| ())
             .with_context(|| format!("{object} is not ready: {}", self.events(namespace)))
+    }
+
+    /// What runs, and what the agents said last.
+    fn state(&self) -> String {
+        let logs = ["-n", RELEASE, "logs", "-l", LABELS, "--prefix", "--tail=20"];
+        let pods = ["get", "pods", "-A", "-o", "wide"];
+        let asked = [&pods[..], &logs].map(|words| self.cluster.ask(words));
+        asked.map(|said| said.unwrap_or_else(|error| format!("{error:#}"))).join("\n")
     }
 
     /// What happened in a namespace, for errors.
