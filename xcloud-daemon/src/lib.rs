@@ -20,5 +20,6 @@ pub mod query;
 pub mod report;
 pub mod result;
 pub mod run_report;
+pub mod sites;
 pub mod usage;
 pub mod wire;

@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, Result};
 
-use super::Site;
+use super::{Site, Workload};
 
 /// Whether to use colour: on a terminal, unless `NO_COLOR` is set.
 #[must_use]
@@ -53,9 +53,25 @@ pub fn place(site: &Site) -> String {
     // A zone's name nearly always begins with its region's.
     let region = if site.zone.starts_with(&site.region) { "" } else { &site.region };
     let region = if site.zone.is_empty() { &site.region } else { region };
-    let labels = [&site.cloud, region, &site.zone, &site.node];
+    let labels = [&site.cloud, region, &site.zone, &site.cluster, &site.node];
     let named: Vec<_> = labels.into_iter().filter(|label| !label.is_empty()).map(clean).collect();
     if named.is_empty() { "(no labels)".into() } else { named.join(" ") }
+}
+
+/// A workload's names, most general first: `shop/cart`, and the pod where pods are told apart.
+#[must_use]
+pub fn workload(workload: &Workload) -> String {
+    let names = [&workload.namespace, &workload.name, &workload.pod];
+    let known: Vec<_> =
+        names.into_iter().filter(|name| !name.is_empty()).map(|name| clean(name)).collect();
+    known.join("/")
+}
+
+/// A site, and whose pods there where that is told.
+#[must_use]
+pub fn end(site: &Site, whose: Option<&Workload>) -> String {
+    let whose = whose.map(workload).filter(|name| !name.is_empty());
+    whose.map_or_else(|| place(site), |name| format!("{} {name}", place(site)))
 }
 
 /// A time in three significant digits.
@@ -129,12 +145,27 @@ mod tests {
     }
 
     #[test]
+    fn an_end_is_a_place_and_whose_pods_are_there() {
+        let site = Site { cloud: "aws".into(), node: "a".into(), ..Site::default() };
+        let cart = Workload {
+            namespace: "shop".into(),
+            kind: "Deployment".into(),
+            name: "cart\u{1b}".into(),
+            pod: String::new(),
+        };
+        assert_eq!(end(&site, Some(&cart)), "aws a shop/cart\u{fffd}");
+        assert_eq!(end(&site, Some(&Workload::default())), "aws a");
+        assert_eq!(end(&site, None), "aws a");
+    }
+
+    #[test]
     fn a_place_says_no_label_twice() {
         let site = |region: &str, zone: &str| Site {
             cloud: "aws".into(),
             region: region.into(),
             zone: zone.into(),
             node: "a".into(),
+            ..Site::default()
         };
         assert_eq!(place(&site("us-east-1", "us-east-1b")), "aws us-east-1b a");
         assert_eq!(place(&site("us-east-1", "")), "aws us-east-1 a");

@@ -5,4 +5,5 @@ mod client;
 mod egress;
 mod harness;
 mod hostile;
+mod names;
 mod services;
