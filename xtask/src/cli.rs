@@ -6,7 +6,9 @@ use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
-    bench, bpf, chart, codegen, command, image, kernels,
+    bench, bpf, chart,
+    cluster::{self, ClusterTask, inside::Inside},
+    codegen, command, image, kernels,
     lab::{
         self,
         args::{LabArgs, Output},
@@ -57,6 +59,11 @@ enum Task {
     Lab {
         #[command(subcommand)]
         task: LabTask,
+    },
+    /// A real Kubernetes control plane and two nodes in different clouds
+    Cluster {
+        #[command(subcommand)]
+        task: ClusterTask,
     },
     /// Generate the Rust side of the wire from proto/
     Codegen {
@@ -167,6 +174,11 @@ enum Internal {
     LoadClient(load::ClientArgs),
     /// Show what a guest's kernel can do
     Guest(kernels::GuestArgs),
+    /// Processes of a cluster
+    Cluster {
+        #[command(subcommand)]
+        task: Inside,
+    },
 }
 
 /// Does what was asked for.
@@ -196,6 +208,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         }
         Task::Kernels(args) => kernels::run(&args),
         Task::Lab { task } => run_lab(task),
+        Task::Cluster { task } => cluster::run(&task),
         Task::Codegen { check } => codegen::run(check),
         Task::Chart(args) => chart::run(&args),
         Task::Image(args) => image::run(&args),
@@ -218,5 +231,6 @@ fn run_internal(task: Internal) -> Result<()> {
         Internal::LoadServer(args) => load::serve(&args),
         Internal::LoadClient(args) => load::ask(&args),
         Internal::Guest(args) => kernels::show(&args),
+        Internal::Cluster { task } => cluster::inside::run(&task),
     }
 }

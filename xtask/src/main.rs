@@ -1,9 +1,11 @@
 //! Project tasks; see `cargo xtask --help`.
 
+mod apt;
 mod bench;
 mod bpf;
 mod chart;
 mod cli;
+mod cluster;
 mod codegen;
 mod command;
 mod idle;

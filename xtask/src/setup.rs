@@ -50,6 +50,14 @@ const GUEST_TOOLS: [(&str, &str); 5] = [
     ("cpio", "cpio"),
     ("xz", "xz-utils"),
 ];
+/// Programs that building and running a cluster takes.
+const CLUSTER_TOOLS: [(&str, &str); 5] = [
+    ("openssl", "openssl"),
+    ("iptables", "iptables"),
+    ("busybox", "busybox-static"),
+    ("make", "build-essential"),
+    ("nsenter", "util-linux"),
+];
 /// What renders and checks manifests.
 const CHART_TOOLS: [(&str, &str); 3] =
     [("go", "golang-go"), ("yamllint", "yamllint"), ("shellcheck", "shellcheck")];
@@ -101,6 +109,15 @@ pub(crate) fn for_guests() -> Result<()> {
     install(&packages)?;
     // It came with QEMU until Debian 12.
     if virtiofsd().is_none() { install(&["virtiofsd"]) } else { Ok(()) }
+}
+
+/// Installs what a cluster takes, beyond [`run`].
+pub(crate) fn for_cluster() -> Result<()> {
+    let mut packages = missing_tools(&CLUSTER_TOOLS);
+    if !Path::new(KEYRING).exists() {
+        packages.push("debian-archive-keyring");
+    }
+    install(&packages)
 }
 
 /// Installs what rendering and checking manifests takes, beyond [`run`].

@@ -11,7 +11,7 @@ use nix::unistd::Uid;
 use serde_json::Value;
 
 use crate::{
-    bpf, chart, command,
+    bpf, chart, cluster, command,
     judge::Baselines,
     kernels::{self, Series},
     lab::{args::LabArgs, collectors, requests, run::measure},
@@ -60,6 +60,8 @@ enum Part {
     Kernel,
     /// The Helm chart
     Chart,
+    /// A Kubernetes cluster
+    Cluster,
 }
 
 /// The lab's flags, as a scenario writes them.
@@ -81,6 +83,9 @@ pub(crate) fn run(args: &TestArgs) -> Result<()> {
     }
     if wanted(Part::Kernel) && args.scenario.is_none() {
         kernel()?;
+    }
+    if wanted(Part::Cluster) && args.scenario.is_none() {
+        cluster(args.xcloud.as_deref())?;
     }
     if wanted(Part::Lab) {
         lab(args)?;
@@ -127,6 +132,24 @@ fn chart() -> Result<()> {
     })?;
     println!("\n{passed} passed, {failed} failed, 0 skipped");
     ensure!(failed == 0, "{failed} tests of the chart failed");
+    Ok(())
+}
+
+/// A real control plane with two nodes, and xcloud installed there.
+pub(crate) fn cluster(xcloud: Option<&Path>) -> Result<()> {
+    if !Uid::effective().is_root() || !setup::has_apt() {
+        eprintln!("SKIPPED: a Kubernetes cluster takes root and Debian's packages (apt-get)");
+        return Ok(());
+    }
+    let xcloud = xcloud.map(Path::canonicalize).transpose().context("finding --xcloud")?;
+    let (mut passed, mut failed) = (0, 0);
+    cluster::trial(xcloud.as_deref(), &mut |name, about, test| {
+        let good = passes("cluster", name, about, test)?;
+        *if good { &mut passed } else { &mut failed } += 1;
+        Ok(good)
+    })?;
+    println!("\n{passed} passed, {failed} failed, 0 skipped");
+    ensure!(failed == 0, "{failed} tests of the cluster failed");
     Ok(())
 }
 

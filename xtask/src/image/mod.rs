@@ -37,22 +37,29 @@ pub(crate) enum Profile {
     Dev,
 }
 
+impl ImageArgs {
+    /// An image for tests.
+    pub(crate) fn for_tests() -> Self {
+        Self { profile: Profile::Dev, name: "localhost/xcloud".into(), output: None }
+    }
+}
+
 /// Builds the image and prints where it is.
 pub(crate) fn run(args: &ImageArgs) -> Result<()> {
-    let path = make(args)?;
+    let (path, _) = make(args)?;
     println!("{}", path.display());
     Ok(())
 }
 
-/// Builds the image; returns the archive.
-pub(crate) fn make(args: &ImageArgs) -> Result<PathBuf> {
+/// Builds the image; returns the archive, and the binary in it.
+pub(crate) fn make(args: &ImageArgs) -> Result<(PathBuf, PathBuf)> {
     let directory = bpf::target().join("image");
     fs::create_dir_all(&directory).with_context(|| format!("creating {}", directory.display()))?;
     let binary = build::binary(args.profile, &directory)?;
     let epoch = epoch()?;
     let bill = sbom::make(&build::metadata()?, &build::lock()?, epoch)?;
     fs::write(directory.join("xcloud.cdx.json"), &bill).context("writing the bill of materials")?;
-    let binary = fs::read(&binary).with_context(|| format!("reading {}", binary.display()))?;
+    let bytes = fs::read(&binary).with_context(|| format!("reading {}", binary.display()))?;
     let about = About {
         name: args.name.clone(),
         version: env!("CARGO_PKG_VERSION").into(),
@@ -60,11 +67,11 @@ pub(crate) fn make(args: &ImageArgs) -> Result<PathBuf> {
         bill: oci::digest(bill.as_bytes()),
         epoch,
     };
-    let layer = content::layer(&binary, &bill, epoch)?;
+    let layer = content::layer(&bytes, &bill, epoch)?;
     let archive = oci::archive(&layer, &about)?;
     let path = args.output.clone().unwrap_or_else(|| directory.join("xcloud-oci.tar"));
     fs::write(&path, archive).with_context(|| format!("writing {}", path.display()))?;
-    Ok(path)
+    Ok((path, binary))
 }
 
 /// The time of all that is in the image: what the environment says, else the last commit's.

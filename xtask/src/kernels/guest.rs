@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use nix::sys::{prctl, signal::Signal};
 
-use super::{apt::Kernel, image};
+use super::{image, packages::Kernel};
 use crate::{setup, signals};
 
 /// How the guest's instructions are carried out.

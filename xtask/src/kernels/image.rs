@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::apt::Kernel;
+use super::packages::Kernel;
 use crate::{command, setup};
 
 /// Modules that lead to the root file system; a kernel that has one built in names no file for it.

@@ -1,10 +1,10 @@
 //! `cargo xtask kernels`: distribution kernels under QEMU, and what works in them.
 
-mod apt;
 mod baseline;
 mod features;
 mod guest;
 mod image;
+mod packages;
 mod series;
 mod table;
 
@@ -136,7 +136,7 @@ fn build_tests() -> Result<PathBuf> {
 
 /// Everything on one kernel.
 fn column(series: Series, features: &[Feature], built: &Built) -> Result<Column> {
-    let kernel = apt::kernel(series)?;
+    let kernel = packages::kernel(series)?;
     let version = kernel.release.parse::<series::Version>().map_err(anyhow::Error::msg)?;
     let mut column = Column::new(series, &kernel.release);
     let mut left = Vec::new();
@@ -209,7 +209,7 @@ fn scratch(series: Series) -> Result<PathBuf> {
 }
 
 fn run_command(series: Series, words: &[String]) -> Result<()> {
-    let kernel = apt::kernel(series)?;
+    let kernel = packages::kernel(series)?;
     let scratch = scratch(series)?;
     let guest =
         Guest { accel: guest::best_accel(&kernel, &scratch), kernel: &kernel, scratch: &scratch };

@@ -15,7 +15,7 @@ pub(crate) mod run;
 mod stand_in;
 pub(crate) mod state;
 mod strays;
-mod topology;
+pub(crate) mod topology;
 mod tunnels;
 mod verify;
 

@@ -57,7 +57,18 @@ pub(crate) fn wait_ready(
     log: &Path,
     ready: impl Fn() -> bool,
 ) -> Result<()> {
-    let deadline = Instant::now() + START;
+    wait_ready_for(START, name, child, log, ready)
+}
+
+/// The same for one that may take longer.
+pub(crate) fn wait_ready_for(
+    most: Duration,
+    name: &str,
+    child: &mut Child,
+    log: &Path,
+    ready: impl Fn() -> bool,
+) -> Result<()> {
+    let deadline = Instant::now() + most;
     while !ready() {
         if let Some(status) = child.try_wait()? {
             bail!("{name} ended with {status}. It said:\n{}", tail(log));
@@ -66,7 +77,7 @@ pub(crate) fn wait_ready(
             bail!("interrupted");
         }
         if Instant::now() > deadline {
-            bail!("{name} was not ready after {} s. It said:\n{}", START.as_secs(), tail(log));
+            bail!("{name} was not ready after {} s. It said:\n{}", most.as_secs(), tail(log));
         }
         thread::sleep(Duration::from_millis(10));
     }

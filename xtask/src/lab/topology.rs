@@ -52,7 +52,7 @@ pub(crate) fn build(plan: &Plan) -> Result<()> {
 }
 
 /// A namespace may only choose among what the whole machine allows; this adds to that and changes nothing in use.
-fn allow_congestion_control() -> Result<()> {
+pub(crate) fn allow_congestion_control() -> Result<()> {
     let allowed = fs::read_to_string(ALLOWED).with_context(|| format!("reading {ALLOWED}"))?;
     if allowed.split_whitespace().any(|name| name == CONGESTION_CONTROL) {
         return Ok(());
@@ -82,7 +82,7 @@ fn build_node(plan: &Plan, cloud: &Cloud) -> Result<()> {
 }
 
 /// Runs `ip` commands in a namespace.
-pub(super) fn ip(netns: &str, family: &str, script: &str) -> Result<()> {
+pub(crate) fn ip(netns: &str, family: &str, script: &str) -> Result<()> {
     let mut ip = Command::new("ip");
     if !family.is_empty() {
         ip.arg(family);
@@ -90,7 +90,7 @@ pub(super) fn ip(netns: &str, family: &str, script: &str) -> Result<()> {
     command::feed(ip.args(["-n", netns, "-batch", "-"]), script).map(|_| ())
 }
 
-fn set_sysctls(name: &str) -> Result<()> {
+pub(crate) fn set_sysctls(name: &str) -> Result<()> {
     netns::within(name, || {
         for (key, value) in SYSCTLS {
             let path = format!("/proc/sys/net/{key}");

@@ -1,0 +1,110 @@
+//! Two workloads whose pods talk between the clouds, and what xcloud says of them.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use super::{IMAGE, PATIENCE, Trial};
+use crate::{command, signals};
+
+const MANIFEST: &str = include_str!("../../../cluster/shop.yaml");
+/// Requests a second between the two.
+const RATE: u64 = 50;
+/// From when on after its start a pod's exchanges must have its name.
+const NAMELESS: Duration = Duration::from_secs(2);
+/// What the wire between the clouds takes, there and back, in nanoseconds, and what it may seem to take.
+const WAN: std::ops::Range<u64> = 19_500_000..26_000_000;
+/// Time between questions.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Requests that are enough to judge by.
+const ENOUGH: u64 = 500;
+
+/// Starts the two, and counts exchanges without a name.
+pub(super) fn named(trial: &mut Trial) -> Result<Vec<String>> {
+    trial.cluster.apply(&MANIFEST.replace("IMAGE", IMAGE))?;
+    trial.ready("shop", "deployment/cart")?;
+    trial.ready("shop", "deployment/front")?;
+    let last = wait(trial, |split| exchanges(split, |path| near(path) == "front"))?;
+    let nameless = exchanges(&last, |path| near(path) == "unknown");
+    let most = RATE * NAMELESS.as_secs();
+    let mut wrong = Vec::new();
+    if nameless > most {
+        wrong.push(format!("{nameless} exchanges have no workload's name, more than {most}"));
+    }
+    Ok(wrong)
+}
+
+/// Asks as a user of kubectl would.
+pub(super) fn split(trial: &mut Trial) -> Result<Vec<String>> {
+    let last =
+        wait(trial, |split| path(split).and_then(|path| path["joined"].as_u64()).unwrap_or(0))?;
+    let path = path(&last).context("no path from front to cart")?;
+    let mut wrong = Vec::new();
+    for (end, cloud) in [("near", "aws"), ("far", "gcp")] {
+        if path[end]["cloud"] != cloud {
+            wrong.push(format!("the {end} end is in {}, not in {cloud}", path[end]["cloud"]));
+        }
+    }
+    let wan = path["segments"]["wan"]["p50_ns"].as_u64().unwrap_or(0);
+    if !WAN.contains(&wan) {
+        wrong.push(format!("half of the requests took the WAN {wan} ns, and the wire takes 20 ms"));
+    }
+    let words = ["split", "--group-by", "workload", "--near", "cloud=aws"];
+    println!("{}", command::output(&mut trial.plugin(&words)?)?);
+    Ok(wrong)
+}
+
+fn path(split: &Value) -> Option<&Value> {
+    let mut paths = split["paths"].as_array().into_iter().flatten();
+    paths.find(|path| near(path) == "front" && far(path) == "cart" && path["kind"] == "response")
+}
+
+/// Asks until enough is counted.
+fn wait(trial: &Trial, count: impl Fn(&Value) -> u64) -> Result<Value> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let split = ask(trial, &[])?;
+        let counted = count(&split);
+        if counted >= ENOUGH {
+            return Ok(split);
+        }
+        ensure!(!signals::stopped(), "interrupted");
+        ensure!(Instant::now() < deadline, "only {counted} exchanges are there: {split}");
+        thread::sleep(PAUSE);
+    }
+}
+
+/// What `kubectl xcloud split` answers, by workload.
+pub(super) fn ask(trial: &Trial, more: &[&str]) -> Result<Value> {
+    let words = [&["split", "--group-by", "workload", "-o", "json"], more].concat();
+    let said = command::output(&mut trial.plugin(&words)?)?;
+    serde_json::from_str(&said).context("understanding the answer of kubectl xcloud split")
+}
+
+/// How many exchanges were seen on the paths that `are`.
+pub(super) fn exchanges(split: &Value, are: impl Fn(&Value) -> bool) -> u64 {
+    let paths = split["paths"].as_array().into_iter().flatten();
+    paths.filter(|path| are(path)).filter_map(|path| path["exchanges"].as_u64()).sum()
+}
+
+/// Names of the workloads at either end of any path.
+pub(super) fn names(split: &Value) -> Vec<String> {
+    let paths = split["paths"].as_array().into_iter().flatten();
+    paths.flat_map(|path| [near(path), far(path)]).collect()
+}
+
+fn near(path: &Value) -> String {
+    name(&path["near"])
+}
+
+fn far(path: &Value) -> String {
+    name(&path["far"])
+}
+
+fn name(end: &Value) -> String {
+    end["workload"].as_str().unwrap_or("unknown").to_owned()
+}
