@@ -76,9 +76,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{
-        super::yaml::{Value, parse},
+        super::{
+            Section,
+            keys::keys,
+            yaml::{Value, parse},
+        },
         *,
     };
+
+    #[test]
+    fn a_secret_is_shown_to_nobody() {
+        let mut key = keys(Section::Agent).remove(0);
+        key.secret = true;
+        let setting = Setting { key, texts: vec!["hunter2".into()], origin: Origin::Flag };
+        assert_eq!(shown(&setting), HIDDEN);
+        let mut settings = Settings::alone(Section::Agent, "a.yaml".as_ref());
+        settings.values.push(setting);
+        for text in [yaml(&settings), line(&settings)] {
+            assert!(text.contains(HIDDEN) && !text.contains("hunter2"), "{text}");
+        }
+    }
 
     proptest! {
         #[test]
