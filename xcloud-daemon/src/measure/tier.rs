@@ -29,6 +29,8 @@ impl Tier {
             region: kept(Self::Region, &site.region),
             zone: kept(Self::Zone, &site.zone),
             node: kept(Self::Node, &site.node),
+            // No label of a metric: what it would tell apart, nodes of one name, is summed.
+            cluster: String::new(),
         }
     }
 
