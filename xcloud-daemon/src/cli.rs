@@ -3,13 +3,16 @@
 pub mod compare;
 pub mod ends;
 pub mod grpc;
+pub mod kubectl;
 pub mod load;
 pub mod loadtest;
 pub mod matrix;
+pub mod nodes;
 pub mod rate;
 pub mod stamp;
 pub mod suite;
 pub mod throughput;
+pub mod top;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -40,6 +43,10 @@ pub enum Command {
     Split(SplitArgs),
     /// Follow joined exchanges as they happen
     Observe(ObserveArgs),
+    /// Watch paths live: the slowest first, where their time goes, what is in them
+    Top(top::TopArgs),
+    /// List the agents, what they see and what they lost
+    Nodes(nodes::NodesArgs),
     /// Say what this kernel and this node allow, and what would attach where
     Check(CheckArgs),
     /// Put load on a path and say what it bore

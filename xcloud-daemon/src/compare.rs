@@ -37,7 +37,10 @@ use self::{
 };
 use crate::{
     cli::{Output, compare::CompareArgs},
-    report::style::{color, print},
+    report::{
+        json::json,
+        style::{color, print},
+    },
     usage::usage,
 };
 
@@ -63,7 +66,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         compare(&Arm::read(&args.a)?, &Arm::read(&args.b)?, &question, &mut Power::default())?;
     print(&match args.output {
         Output::Table => table::table(&report, color()),
-        Output::Json => report::json(&report)?,
+        Output::Json => json(&report)?,
         Output::Csv => report::csv(&report)?,
     })?;
     match report.worse().count() {

@@ -107,8 +107,8 @@ pub fn octets(address: IpAddr) -> Vec<u8> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use proptest::prelude::*;
     use super::*;
+    use proptest::prelude::*;
 
     /// An endpoint of a cloud, on a node of its own.
     pub(crate) fn hello(name: &str, cloud: &str) -> LoadEndpoint {

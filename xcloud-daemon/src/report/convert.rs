@@ -1,7 +1,7 @@
 //! From what the aggregator answers to what is shown.
 
 use xcloud_proto::{
-    common::v1::{ExchangeKind, Loss as WireLoss, PodPlace, Segment, Site as WireSite},
+    common::v1::{ExchangeKind, Loss as WireLoss, PodPlace, PodView, Segment, Site as WireSite},
     observer::v1::{
         Distribution, LossReport, NodePod, PathSplit, QuerySplitResponse, SegmentDistribution,
         Tail as WireTail, Unjoined as WireUnjoined,
@@ -38,14 +38,20 @@ impl From<WireSite> for Site {
     }
 }
 
+/// Where a pod is seen.
+#[must_use]
+pub fn place_of(view: &PodView) -> Place {
+    match view.place() {
+        PodPlace::Inside => Place::Inside,
+        PodPlace::Sockets => Place::Sockets,
+        PodPlace::Hidden | PodPlace::Unspecified => Place::Hidden,
+    }
+}
+
 impl From<NodePod> for Pod {
     fn from(pod: NodePod) -> Self {
         let view = pod.view.unwrap_or_default();
-        let place = match view.place() {
-            PodPlace::Inside => Place::Inside,
-            PodPlace::Sockets => Place::Sockets,
-            PodPlace::Hidden | PodPlace::Unspecified => Place::Hidden,
-        };
+        let place = place_of(&view);
         let site = pod.site.unwrap_or_default().into();
         Self { site, interface: view.interface, place, why: view.why }
     }

@@ -15,7 +15,7 @@ use xcloud_proto::{
     observer::v1::observer_service_client::ObserverServiceClient,
 };
 
-use crate::cli::Address;
+use crate::{cli::Address, escape::clean};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A peer that vanished without a word is noticed after this and the timeout.
@@ -91,7 +91,7 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    cause.to_string()
+    clean(&cause.to_string())
 }
 
 /// A status with its innermost cause: "connection refused", not "transport error".
@@ -100,7 +100,7 @@ pub fn describe(status: &Status) -> String {
     if std::error::Error::source(status).is_some() {
         innermost(status)
     } else {
-        format!("{:?}: {}", status.code(), status.message())
+        format!("{:?}: {}", status.code(), clean(status.message()))
     }
 }
 
@@ -111,7 +111,7 @@ pub fn describe(status: &Status) -> String {
 pub fn answered<T>(call: Result<T, Status>, address: &Address) -> Result<T> {
     call.map_err(|status| match status.message() {
         "" => anyhow::anyhow!("{}", innermost(&status)),
-        message => anyhow::anyhow!("{message}"),
+        message => anyhow::anyhow!("{}", clean(message)),
     })
     .with_context(|| format!("asking the aggregator at {address}"))
 }

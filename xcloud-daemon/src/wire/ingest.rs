@@ -20,12 +20,15 @@ use xcloud_proto::{
 use super::{convert, egress, server::Hub};
 use xcloud_common::stage::STAGES;
 
-use crate::measure::{
-    Site,
-    account::Totals,
-    ledger::{BootId, PodPlace, PodView},
-    stages::BUCKETS,
-    state::{Batch, Opening, Refusal, Stream},
+use crate::{
+    escape::is_harmful,
+    measure::{
+        Site,
+        account::Totals,
+        ledger::{BootId, PodPlace, PodView},
+        stages::BUCKETS,
+        state::{Batch, Opening, Refusal, Stream},
+    },
 };
 
 /// Batches an agent may have under way: enough to fill a long path, few enough to hold.
@@ -269,8 +272,8 @@ fn text(field: &str, text: &str, longest: usize) -> Result<(), String> {
     if text.len() > longest {
         return Err(format!("{field} has {} bytes, more than {longest}", text.len()));
     }
-    if text.chars().any(char::is_control) {
-        return Err(format!("{field} has control characters: {text:?}"));
+    if text.chars().any(is_harmful) {
+        return Err(format!("{field} has control or invisible characters: {text:?}"));
     }
     Ok(())
 }

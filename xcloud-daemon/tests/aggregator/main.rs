@@ -3,6 +3,9 @@
 mod accounts;
 mod client;
 mod egress;
+mod escape;
 mod harness;
 mod hostile;
+mod kubectl;
 mod services;
+mod top;
