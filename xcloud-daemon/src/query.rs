@@ -111,6 +111,7 @@ pub fn filter(args: &FilterArgs) -> Result<ExchangeFilter> {
         near: site("--near", &args.near)?,
         far: site("--far", &args.far)?,
         kinds: args.kinds.iter().map(|one| kind(one).into()).collect(),
+        ..ExchangeFilter::default()
     })
 }
 

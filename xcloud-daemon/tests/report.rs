@@ -81,6 +81,7 @@ fn joined() -> PathSplit {
         clock_error_ns: 4_790,
         negative_wan: 3,
         unjoined: Some(Unjoined { near_alone: 40, thinned: 0, far_alone: 9, other_answer: 15 }),
+        ..PathSplit::default()
     }
 }
 
@@ -376,6 +377,7 @@ fn an_exchange_is_one_line() {
         ],
         end_sequence: 5,
         timestamp_value: 6,
+        ..WireExchange::default()
     });
     let lines: Vec<_> = [Output::Table, Output::Json, Output::Csv]
         .into_iter()

@@ -59,6 +59,13 @@ pub struct Status {
     /// Pods seen elsewhere than at their interface on the node, or not in full.
     #[prost(message, repeated, tag = "2")]
     pub pods: ::prost::alloc::vec::Vec<super::super::common::v1::PodView>,
+    /// Addresses of its uplinks, 4 or 16 bytes, at most 256: what is sent there is sent to this node.
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub uplink_addresses: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Addresses of its pods, 4 or 16 bytes, at most 4096, as far as names are known; those of pods on the node's own
+    /// network are left out.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub pod_addresses: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// What is known of an agent's previous life.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -115,6 +122,9 @@ pub struct SampleBatch {
     /// What left by the uplinks, when some did and the account is on.
     #[prost(message, optional, tag = "17")]
     pub egress: ::core::option::Option<Egress>,
+    /// Whose the pods are that connections name by index plus one.
+    #[prost(message, repeated, tag = "18")]
+    pub workloads: ::prost::alloc::vec::Vec<super::super::common::v1::Workload>,
     /// Sequence number right after the data (E): half of the join key.
     #[prost(fixed32, repeated, tag = "6")]
     pub end_sequence: ::prost::alloc::vec::Vec<u32>,
@@ -179,6 +189,9 @@ pub struct Connection {
     /// Interface index of the uplink.
     #[prost(uint32, tag = "4")]
     pub uplink_interface_index: u32,
+    /// Whose the pod on the agent's node was when its packets passed: index into workloads, plus one; 0 when not known.
+    #[prost(uint32, tag = "5")]
+    pub local_workload: u32,
 }
 /// Aggregator to agent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

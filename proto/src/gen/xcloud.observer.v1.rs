@@ -14,6 +14,26 @@ pub struct SiteFilter {
     /// Exact node name.
     #[prost(string, tag = "4")]
     pub node: ::prost::alloc::string::String,
+    /// Exact name of the Kubernetes cluster.
+    #[prost(string, tag = "5")]
+    pub cluster: ::prost::alloc::string::String,
+}
+/// Selects workloads; an empty field matches all. Fields are joined by AND. The text "unknown" selects what is not
+/// known.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WorkloadFilter {
+    /// Exact namespace.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Exact kind, e.g. "Deployment".
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    /// Exact name.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// Exact name of the pod; only an aggregator that keeps pods apart finds any.
+    #[prost(string, tag = "4")]
+    pub pod: ::prost::alloc::string::String,
 }
 /// Selects exchanges; an unset field matches all. Fields are joined by AND.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -27,6 +47,12 @@ pub struct ExchangeFilter {
     /// Kinds wanted; none means all.
     #[prost(enumeration = "super::super::common::v1::ExchangeKind", repeated, tag = "3")]
     pub kinds: ::prost::alloc::vec::Vec<i32>,
+    /// Whose pod sent the data.
+    #[prost(message, optional, tag = "4")]
+    pub near_workload: ::core::option::Option<WorkloadFilter>,
+    /// Whose pod answered.
+    #[prost(message, optional, tag = "5")]
+    pub far_workload: ::core::option::Option<WorkloadFilter>,
 }
 /// Asks for splits.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -140,6 +166,16 @@ pub struct PathSplit {
     /// What became of the exchanges that were not joined.
     #[prost(message, optional, tag = "13")]
     pub unjoined: ::core::option::Option<Unjoined>,
+    /// Whose pods sent the data, as far as the grouping tells them apart; unset when it tells no workloads apart.
+    #[prost(message, optional, tag = "14")]
+    pub near_workload: ::core::option::Option<super::super::common::v1::Workload>,
+    /// Whose pods answered, likewise. Of an exchange that was not joined it is not known.
+    #[prost(message, optional, tag = "15")]
+    pub far_workload: ::core::option::Option<super::super::common::v1::Workload>,
+    /// Where the data was addressed to, when no far node was seen and an agent's own word or the operator's table says;
+    /// otherwise unset.
+    #[prost(message, optional, tag = "16")]
+    pub destination_site: ::core::option::Option<super::super::common::v1::Site>,
 }
 /// Why exchanges were not joined.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -329,6 +365,12 @@ pub struct Exchange {
     /// TSval of the data.
     #[prost(uint32, tag = "10")]
     pub timestamp_value: u32,
+    /// Whose the sending pod is; unset when not known.
+    #[prost(message, optional, tag = "11")]
+    pub near_workload: ::core::option::Option<super::super::common::v1::Workload>,
+    /// Whose the answering pod is, likewise.
+    #[prost(message, optional, tag = "12")]
+    pub far_workload: ::core::option::Option<super::super::common::v1::Workload>,
 }
 /// A segment of one exchange.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -426,6 +468,9 @@ pub struct GetServerStatusResponse {
     /// Batches and streams refused since start.
     #[prost(uint64, tag = "9")]
     pub refused: u64,
+    /// Observations counted as of an unknown workload, since there was no room for one more workload.
+    #[prost(uint64, tag = "10")]
+    pub unnamed_observations: u64,
 }
 /// Why observations were not joined.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -483,7 +528,7 @@ pub struct EgressPath {
     #[prost(message, optional, tag = "2")]
     pub destination_site: ::core::option::Option<super::super::common::v1::Site>,
 }
-/// Which labels of the two sites tell paths apart.
+/// Which labels of the two ends tell paths apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum GroupBy {
@@ -497,6 +542,12 @@ pub enum GroupBy {
     Region = 3,
     /// Pairs of clouds.
     Cloud = 4,
+    /// Pairs of namespaces, each in its region and cluster.
+    Namespace = 5,
+    /// Pairs of workloads, likewise.
+    Workload = 6,
+    /// Pairs of pods, each on its node; only an aggregator that keeps pods apart can.
+    Pod = 7,
 }
 impl GroupBy {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -510,6 +561,9 @@ impl GroupBy {
             Self::Zone => "GROUP_BY_ZONE",
             Self::Region => "GROUP_BY_REGION",
             Self::Cloud => "GROUP_BY_CLOUD",
+            Self::Namespace => "GROUP_BY_NAMESPACE",
+            Self::Workload => "GROUP_BY_WORKLOAD",
+            Self::Pod => "GROUP_BY_POD",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -520,6 +574,9 @@ impl GroupBy {
             "GROUP_BY_ZONE" => Some(Self::Zone),
             "GROUP_BY_REGION" => Some(Self::Region),
             "GROUP_BY_CLOUD" => Some(Self::Cloud),
+            "GROUP_BY_NAMESPACE" => Some(Self::Namespace),
+            "GROUP_BY_WORKLOAD" => Some(Self::Workload),
+            "GROUP_BY_POD" => Some(Self::Pod),
             _ => None,
         }
     }

@@ -63,6 +63,7 @@ pub fn site(args: &AgentArgs) -> Result<Site> {
         region: args.region.clone(),
         zone: args.zone.clone(),
         node,
+        cluster: String::new(),
     })
 }
 

@@ -233,7 +233,7 @@ impl Hooks {
         }
         hooks.truncate(MOST_TOLD.0);
         pods.truncate(MOST_TOLD.1);
-        Status { hooks, pods }
+        Status { hooks, pods, ..Status::default() }
     }
 
     fn told(&self, (index, view): (u32, &View)) -> Option<PodView> {

@@ -142,8 +142,8 @@ impl Seen {
 }
 
 fn site(site: Option<&WireSite>) -> Site {
-    let WireSite { cloud, region, zone, node } = site.cloned().unwrap_or_default();
-    Site { cloud, region, zone, node }
+    let WireSite { cloud, region, zone, node, cluster } = site.cloned().unwrap_or_default();
+    Site { cloud, region, zone, node, cluster }
 }
 
 /// Follows a test's exchanges on a thread of its own.

@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use xcloud_proto::loadtest::v1::{LoadEndpoint, Network};
+use xcloud_proto::{
+    common::v1::Site as WireSite,
+    loadtest::v1::{LoadEndpoint, Network},
+};
 
 use super::spec::MAX_ENDPOINT_NAME;
 use crate::{
@@ -46,6 +49,7 @@ impl Attendee {
             ("region", &site.region, MAX_LABEL),
             ("zone", &site.zone, MAX_LABEL),
             ("node", &site.node, MAX_NODE),
+            ("cluster", &site.cluster, MAX_LABEL),
             ("version", &version, MAX_VERSION),
         ] {
             label_fits(what, label, longest).map_err(|error| error.to_string())?;
@@ -57,8 +61,8 @@ impl Attendee {
         let address = answer::address(&address)
             .filter(|address| !address.is_unspecified() && !address.is_multicast())
             .ok_or("the endpoint's address is none that others can reach")?;
-        let site =
-            Site { cloud: site.cloud, region: site.region, zone: site.zone, node: site.node };
+        let WireSite { cloud, region, zone, node, cluster } = site;
+        let site = Site { cloud, region, zone, node, cluster };
         Ok(Self { name, site, network, address, version })
     }
 
@@ -77,7 +81,7 @@ impl Attendee {
     /// Its site as places are written: `cloud/region/zone/node`.
     #[must_use]
     pub fn place(&self) -> String {
-        let Site { cloud, region, zone, node } = &self.site;
+        let Site { cloud, region, zone, node, .. } = &self.site;
         format!("{cloud}/{region}/{zone}/{node}").trim_end_matches('/').to_owned()
     }
 
@@ -103,10 +107,8 @@ pub fn octets(address: IpAddr) -> Vec<u8> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use proptest::prelude::*;
-    use xcloud_proto::common::v1::Site as WireSite;
-
     use super::*;
+    use proptest::prelude::*;
 
     /// An endpoint of a cloud, on a node of its own.
     pub(crate) fn hello(name: &str, cloud: &str) -> LoadEndpoint {
@@ -117,6 +119,7 @@ pub(crate) mod tests {
                 region: "r1".into(),
                 zone: String::new(),
                 node: format!("node-{name}"),
+                cluster: String::new(),
             }),
             network: Network::Pod.into(),
             address: vec![127, 0, 0, 1],

@@ -92,6 +92,7 @@ fn endpoint(args: &EndpointArgs) -> Result<Endpoint> {
             region: args.region.clone(),
             zone: args.zone.clone(),
             node,
+            cluster: String::new(),
         }),
         network: match args.network {
             NetworkArg::Pod => Network::Pod.into(),

@@ -133,6 +133,8 @@ pub struct Site {
     pub zone: String,
     /// Node name.
     pub node: String,
+    /// Kubernetes cluster.
+    pub cluster: String,
 }
 
 /// Number of an agent, unique in one life of the aggregator.

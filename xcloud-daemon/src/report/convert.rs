@@ -33,8 +33,8 @@ pub fn rfc3339(time: &prost_types::Timestamp) -> String {
 }
 
 impl From<WireSite> for Site {
-    fn from(WireSite { cloud, region, zone, node }: WireSite) -> Self {
-        Self { cloud, region, zone, node }
+    fn from(WireSite { cloud, region, zone, node, cluster }: WireSite) -> Self {
+        Self { cloud, region, zone, node, cluster }
     }
 }
 

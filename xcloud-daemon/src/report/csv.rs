@@ -49,7 +49,7 @@ pub fn csv(report: &Report) -> Result<String> {
 
 fn row(path: &Path, segment: &str, times: &Times, tail_ns: Option<String>) -> Vec<String> {
     let far = path.far.clone().unwrap_or_default();
-    let labels = |Site { cloud, region, zone, node }: Site| {
+    let labels = |Site { cloud, region, zone, node, .. }: Site| {
         [cloud, region, zone, node].map(|label| clean(&label))
     };
     let mut row = [labels(path.near.clone()), labels(far)].concat();

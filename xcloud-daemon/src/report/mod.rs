@@ -65,6 +65,9 @@ pub struct Site {
     pub zone: String,
     /// Node name.
     pub node: String,
+    /// Kubernetes cluster; left out when none was named.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub cluster: String,
 }
 
 /// One path and kind.

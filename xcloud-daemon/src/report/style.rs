@@ -135,6 +135,7 @@ mod tests {
             region: region.into(),
             zone: zone.into(),
             node: "a".into(),
+            ..Site::default()
         };
         assert_eq!(place(&site("us-east-1", "us-east-1b")), "aws us-east-1b a");
         assert_eq!(place(&site("us-east-1", "")), "aws us-east-1 a");

@@ -63,6 +63,7 @@ pub fn site(site: &Site) -> WireSite {
         region: site.region.clone(),
         zone: site.zone.clone(),
         node: site.node.clone(),
+        cluster: site.cluster.clone(),
     }
 }
 
@@ -135,6 +136,9 @@ pub fn path(near: &Site, far: Option<&Site>, of: Kind, cell: &Cell, detail: Deta
             far_alone: counts.far_alone,
             other_answer: counts.other_answer,
         }),
+        near_workload: None,
+        far_workload: None,
+        destination_site: None,
     }
 }
 
@@ -273,5 +277,7 @@ pub fn exchange(joined: &Joined<'_>) -> Arc<Exchange> {
             .collect(),
         end_sequence: sample.end_seq,
         timestamp_value: sample.tsval,
+        near_workload: None,
+        far_workload: None,
     })
 }

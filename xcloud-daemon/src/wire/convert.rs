@@ -129,6 +129,7 @@ fn connection(sample: &Sample) -> Connection {
         remote: Some(endpoint(remote, remote_port)),
         pod_interface_index: sample.pod_ifindex,
         uplink_interface_index: sample.uplink_ifindex,
+        local_workload: 0,
     }
 }
 

@@ -280,12 +280,13 @@ fn boot_id(field: &str, bytes: &[u8]) -> Result<BootId, String> {
 }
 
 fn site(site: Option<WireSite>) -> Result<Site, String> {
-    let WireSite { cloud, region, zone, node } = site.ok_or("the hello names no site")?;
+    let WireSite { cloud, region, zone, node, cluster } = site.ok_or("the hello names no site")?;
     label("site.cloud", &cloud)?;
     label("site.region", &region)?;
     label("site.zone", &zone)?;
     label("site.node", &node)?;
-    Ok(Site { cloud, region, zone, node })
+    label("site.cluster", &cluster)?;
+    Ok(Site { cloud, region, zone, node, cluster })
 }
 
 fn totals(totals: Option<WireTotals>) -> Result<Totals, String> {

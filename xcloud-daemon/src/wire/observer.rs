@@ -121,6 +121,7 @@ impl ObserverService for Observer {
             joined_exchanges: state.join_counts().joined,
             join_loss: Some(answer::join_loss(state.join_counts())),
             refused: state.refused(),
+            unnamed_observations: 0,
         })))
     }
 }
@@ -242,7 +243,10 @@ impl Filter {
     fn matches_exchange(&self, exchange: &Exchange) -> bool {
         let matches = |filter: &SiteFilter, site: &Option<WireSite>| {
             site.as_ref().is_some_and(|site| {
-                labels_match(filter, [&site.cloud, &site.region, &site.zone, &site.node])
+                labels_match(
+                    filter,
+                    [&site.cloud, &site.region, &site.zone, &site.node, &site.cluster],
+                )
             })
         };
         matches(&self.near, &exchange.near)
@@ -252,11 +256,11 @@ impl Filter {
 }
 
 fn site_matches(filter: &SiteFilter, site: &Site) -> bool {
-    labels_match(filter, [&site.cloud, &site.region, &site.zone, &site.node])
+    labels_match(filter, [&site.cloud, &site.region, &site.zone, &site.node, &site.cluster])
 }
 
-fn labels_match(filter: &SiteFilter, labels: [&String; 4]) -> bool {
-    [&filter.cloud, &filter.region, &filter.zone, &filter.node]
+fn labels_match(filter: &SiteFilter, labels: [&String; 5]) -> bool {
+    [&filter.cloud, &filter.region, &filter.zone, &filter.node, &filter.cluster]
         .into_iter()
         .zip(labels)
         .all(|(wanted, label)| wanted.is_empty() || wanted == label)

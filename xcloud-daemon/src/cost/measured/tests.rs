@@ -7,7 +7,7 @@ use crate::cost::price::Consumption;
 const TB: u64 = 1_000_000_000_000;
 
 pub(crate) fn site(cloud: &str, region: &str, node: &str) -> Site {
-    Site { cloud: cloud.into(), region: region.into(), zone: String::new(), node: node.into() }
+    Site { cloud: cloud.into(), region: region.into(), node: node.into(), ..Site::default() }
 }
 
 pub(crate) fn path(interface: &str, kind: EgressKind, to: Option<Site>, bytes: u64) -> EgressPath {

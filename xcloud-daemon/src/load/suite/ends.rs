@@ -64,7 +64,7 @@ fn within(place: &[&str], wider: &str) -> bool {
 }
 
 fn labels(end: &wire::LoadEndpoint) -> [&str; 4] {
-    end.site.as_ref().map_or([""; 4], |Site { cloud, region, zone, node }| {
+    end.site.as_ref().map_or([""; 4], |Site { cloud, region, zone, node, .. }| {
         [cloud.as_str(), region.as_str(), zone.as_str(), node.as_str()]
     })
 }
@@ -94,7 +94,13 @@ pub(super) mod tests {
     ) -> wire::LoadEndpoint {
         let mut labels = place.split('/').map(str::to_owned);
         let mut next = || labels.next().unwrap_or_default();
-        let site = Site { cloud: next(), region: next(), zone: next(), node: next() };
+        let site = Site {
+            cloud: next(),
+            region: next(),
+            zone: next(),
+            node: next(),
+            cluster: String::new(),
+        };
         wire::LoadEndpoint {
             name: name.into(),
             site: Some(site),
