@@ -116,7 +116,9 @@ impl Cluster {
 
     /// kubectl in the management network, as an administrator.
     pub(super) fn kubectl(&self, words: &[&str]) -> Result<Command> {
-        self.enter(self.parts.kubectl(), words)
+        let mut kubectl = enter(self.parts.kubectl())?;
+        kubectl.args(words);
+        Ok(kubectl)
     }
 
     /// What kubectl printed.
@@ -135,18 +137,14 @@ impl Cluster {
         command::feed(&mut self.kubectl(&["apply", "-f", "-"])?, manifest)
     }
 
-    /// Any program in the management network; kubectl is found there.
+    /// Any program in the management network; kubectl is found there, and finds the cluster.
     pub(super) fn inside(&self, program: &str, words: &[&str]) -> Result<Command> {
-        let kubectl = self.parts.kubectl();
-        let mut command = Command::new(program);
-        command.envs(kubectl.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        self.enter(command, words)
-    }
-
-    fn enter(&self, mut command: Command, words: &[&str]) -> Result<Command> {
-        let first = first().context("the cluster is gone")?;
-        netns::enter_at(&mut command, &root_of(first.pid).join("run/netns").join(PLANE))?;
-        command.args(words).env("PATH", self.parts.path()?);
+        let mut command = enter(Command::new(program))?;
+        command
+            .args(words)
+            .env("PATH", self.parts.path()?)
+            .env("KUBECONFIG", Credentials::of(&state()).kubeconfig("admin"))
+            .env("KUBECACHEDIR", state().join("kubectl"));
         Ok(command)
     }
 
@@ -206,6 +204,13 @@ impl Drop for Cluster {
             eprintln!("xtask: {error:#}");
         }
     }
+}
+
+/// Lets a program start in the management network.
+fn enter(mut command: Command) -> Result<Command> {
+    let first = first().context("the cluster is gone")?;
+    netns::enter_at(&mut command, &root_of(first.pid).join("run/netns").join(PLANE))?;
+    Ok(command)
 }
 
 /// Removes what a cluster leaves that is no more.

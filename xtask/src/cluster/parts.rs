@@ -101,10 +101,11 @@ impl Parts {
 
     /// kubectl, as an administrator.
     pub(super) fn kubectl(&self) -> Command {
+        let state = plan::state();
         let mut kubectl = Command::new(self.program("kubectl"));
+        kubectl.arg("--kubeconfig").arg(Credentials::of(&state).kubeconfig("admin"));
         // Not in the home directory of whoever calls it.
-        kubectl.env("KUBECACHEDIR", plan::state().join("kubectl"));
-        kubectl.env("KUBECONFIG", Credentials::of(&plan::state()).kubeconfig("admin"));
+        kubectl.arg("--cache-dir").arg(state.join("kubectl"));
         kubectl
     }
 

@@ -83,7 +83,7 @@ impl Trial {
 
     /// kubectl with its plugin.
     fn plugin(&self, words: &[&str]) -> Result<Command> {
-        let mut kubectl = self.cluster.kubectl(&["xcloud"])?;
+        let mut kubectl = self.cluster.inside("kubectl", &["xcloud"])?;
         let own = self.cluster.path()?;
         let all = std::iter::once(state().join("plugins")).chain(env::split_paths(&own));
         kubectl.args(words).env("PATH", env::join_paths(all)?);

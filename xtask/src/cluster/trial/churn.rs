@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::{
     Trial,
-    shop::{ask, exchanges, names},
+    shop::{ask, exchanges, names, near},
 };
 use crate::{
     cluster::{
@@ -68,8 +68,8 @@ pub(super) fn mislabels_nothing(trial: &mut Trial) -> Result<Vec<String>> {
     if !strangers.is_empty() {
         wrong.push(format!("exchanges are said to be those of {strangers:?}"));
     }
-    let fronts = exchanges(&split, |path| path["near"]["workload"] == "front");
-    let nameless = exchanges(&split, |path| path["near"]["workload"] == "unknown");
+    let fronts = exchanges(&split, |path| near(path) == "front");
+    let nameless = exchanges(&split, |path| near(path) == "unknown");
     if fronts == 0 || nameless > 0 {
         wrong.push(format!("{fronts} exchanges kept their name meanwhile, {nameless} lost it"));
     }

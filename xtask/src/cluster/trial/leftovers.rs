@@ -37,7 +37,7 @@ pub(super) fn none(trial: &mut Trial) -> Result<Vec<String>> {
         wrong.push(format!("programs {left:?} are still loaded"));
     }
     for node in NODES {
-        let pins = below(&files_of(node)?.join("sys/fs/bpf"));
+        let pins = below(&files_of(node)?.join("sys/fs/bpf/xcloud"));
         if !pins.is_empty() {
             wrong.push(format!("{} has pinned {}", node.name(), pins.join(", ")));
         }

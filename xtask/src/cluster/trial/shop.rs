@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::{IMAGE, PATIENCE, Trial};
 use crate::{command, signals};
 
-const MANIFEST: &str = include_str!("../../../cluster/shop.yaml");
+const CART: &str = include_str!("../../../cluster/cart.yaml");
+const FRONT: &str = include_str!("../../../cluster/front.yaml");
 /// Requests a second between the two.
 const RATE: u64 = 50;
 /// From when on after its start a pod's exchanges must have its name.
@@ -25,9 +26,10 @@ const ENOUGH: u64 = 500;
 
 /// Starts the two, and counts exchanges without a name.
 pub(super) fn named(trial: &mut Trial) -> Result<Vec<String>> {
-    trial.cluster.apply(&MANIFEST.replace("IMAGE", IMAGE))?;
-    trial.ready("shop", "deployment/cart")?;
-    trial.ready("shop", "deployment/front")?;
+    for (manifest, object) in [(CART, "deployment/cart"), (FRONT, "deployment/front")] {
+        trial.cluster.apply(&manifest.replace("IMAGE", IMAGE))?;
+        trial.ready("shop", object)?;
+    }
     let last = wait(trial, |split| exchanges(split, |path| near(path) == "front"))?;
     let nameless = exchanges(&last, |path| near(path) == "unknown");
     let most = RATE * NAMELESS.as_secs();
@@ -97,14 +99,16 @@ pub(super) fn names(split: &Value) -> Vec<String> {
     paths.flat_map(|path| [near(path), far(path)]).collect()
 }
 
-fn near(path: &Value) -> String {
-    name(&path["near"])
+/// Whose pod sent the data.
+pub(super) fn near(path: &Value) -> String {
+    name(&path["near_workload"])
 }
 
 fn far(path: &Value) -> String {
-    name(&path["far"])
+    name(&path["far_workload"])
 }
 
-fn name(end: &Value) -> String {
-    end["workload"].as_str().unwrap_or("unknown").to_owned()
+fn name(workload: &Value) -> String {
+    let name = workload["name"].as_str().filter(|name| !name.is_empty());
+    name.unwrap_or("unknown").to_owned()
 }
