@@ -53,13 +53,14 @@ impl Extra {
         let mut cells = Vec::new();
         let far = path.far.clone().unwrap_or_default();
         if self.clusters {
-            cells.push(("near_cluster".into(), clean(&path.near.cluster)));
-            cells.push(("far_cluster".into(), clean(&far.cluster)));
+            cells.push(("near_cluster".into(), escape::csv(&path.near.cluster)));
+            cells.push(("far_cluster".into(), escape::csv(&far.cluster)));
         }
         if self.workloads {
             for (side, workload) in [("near", &path.near_workload), ("far", &path.far_workload)] {
                 let workload = workload.clone().unwrap_or_default();
-                let named = |(name, text): (_, &String)| (format!("{side}_{name}"), clean(text));
+                let named =
+                    |(name, text): (_, &String)| (format!("{side}_{name}"), escape::csv(text));
                 cells.extend(workload.fields().map(named));
             }
         }
@@ -67,7 +68,8 @@ impl Extra {
             let Site { cloud, region, zone, node, .. } =
                 path.destination_site.clone().unwrap_or_default();
             let named = [("cloud", cloud), ("region", region), ("zone", zone), ("node", node)];
-            let named = named.map(|(name, text)| (format!("destination_{name}"), clean(&text)));
+            let named =
+                named.map(|(name, text)| (format!("destination_{name}"), escape::csv(&text)));
             cells.extend(named);
         }
         cells

@@ -123,7 +123,10 @@ fn losses(state: &State) -> String {
 }
 
 fn step(within: &Within) -> String {
-    let [near, far] = ends(&within.near, within.far.as_ref());
+    let [near, far] = ends(
+        [Some(&within.near), within.far.as_ref()],
+        [within.near_workload.as_ref(), within.far_workload.as_ref()],
+    );
     format!("{near} -> {far} {}", within.kind)
 }
 

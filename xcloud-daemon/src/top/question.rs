@@ -5,14 +5,14 @@ use std::time::Duration;
 use clap::ValueEnum as _;
 use xcloud_proto::{
     common::v1::ExchangeKind,
-    observer::v1::{ExchangeFilter, QuerySplitRequest, SiteFilter},
+    observer::v1::{ExchangeFilter, QuerySplitRequest, SiteFilter, WorkloadFilter},
 };
 
 use super::rows::Row;
 use crate::{
     cli::GroupArg,
     query,
-    report::{Path, Site, convert::kind_name},
+    report::{Path, Site, Workload, convert::kind_name},
     wire::answer::timestamp,
 };
 
@@ -36,6 +36,10 @@ pub struct Within {
     pub near: Site,
     /// Where it was answered.
     pub far: Option<Site>,
+    /// Whose pods sent it, where that is told.
+    pub near_workload: Option<Workload>,
+    /// Whose pods answered, likewise.
+    pub far_workload: Option<Workload>,
     /// Kind of exchange.
     pub kind: &'static str,
 }
@@ -55,8 +59,15 @@ impl Question {
         if let Some(far) = &path.far {
             narrow(&mut filter.far, far);
         }
+        let whose = [&path.near_workload, &path.far_workload].map(Clone::clone);
+        narrow_names(&mut filter.near_workload, whose[0].as_ref());
+        narrow_names(&mut filter.far_workload, whose[1].as_ref());
+        let [near_workload, far_workload] = whose;
         let (near, far) = (path.near.clone(), path.far.clone());
-        let within = Some(Within { group: self.group, near, far, kind: path.kind });
+        let group_within = self.group;
+        let within =
+            Within { group: group_within, near, far, near_workload, far_workload, kind: path.kind };
+        let within = Some(within);
         Some(Self { filter, group, within })
     }
 
@@ -105,13 +116,30 @@ fn narrow(filter: &mut Option<SiteFilter>, site: &Site) {
     }
 }
 
+/// The same with names; of one that is not known, the filter has a name.
+fn narrow_names(filter: &mut Option<WorkloadFilter>, workload: Option<&Workload>) {
+    let Some(workload) = workload else { return };
+    let filter = filter.get_or_insert_default();
+    let names = [
+        (&mut filter.namespace, &workload.namespace),
+        (&mut filter.kind, &workload.kind),
+        (&mut filter.name, &workload.name),
+    ];
+    for (wanted, name) in names.into_iter().filter(|(_, name)| !name.is_empty()) {
+        wanted.clone_from(name);
+    }
+}
+
 /// Into what paths told apart this way fall apart.
 #[must_use]
 pub const fn finer(group: GroupArg) -> Option<GroupArg> {
     match group {
         GroupArg::Cloud => Some(GroupArg::Region),
         GroupArg::Region | GroupArg::Zone => Some(GroupArg::Node),
-        GroupArg::Node => None,
+        GroupArg::Namespace => Some(GroupArg::Workload),
+        // Pods keep their node, workloads do not.
+        GroupArg::Node | GroupArg::Workload => Some(GroupArg::Pod),
+        GroupArg::Pod => None,
     }
 }
 
@@ -124,10 +152,10 @@ pub fn group_name(group: GroupArg) -> String {
 /// The labels by which sites are told apart.
 fn coarse(site: &Site, group: GroupArg) -> Site {
     let mut site = site.clone();
-    if group != GroupArg::Node {
+    if !matches!(group, GroupArg::Node | GroupArg::Pod) {
         site.node.clear();
     }
-    if matches!(group, GroupArg::Region | GroupArg::Cloud) {
+    if !matches!(group, GroupArg::Node | GroupArg::Pod | GroupArg::Zone) {
         site.zone.clear();
     }
     if group == GroupArg::Cloud {

@@ -2,7 +2,7 @@
 
 use crate::{
     escape::clean,
-    report::{Path, Site, Tail, style::place},
+    report::{Path, Site, Tail, Workload, style::end},
 };
 
 /// Tells paths apart from one answer to the next.
@@ -36,7 +36,8 @@ impl Row {
     /// Both ends for people.
     #[must_use]
     pub fn ends(&self) -> [String; 2] {
-        ends(&self.path.near, self.path.far.as_ref())
+        let Path { near, far, near_workload, far_workload, .. } = &self.path;
+        ends([Some(near), far.as_ref()], [near_workload.as_ref(), far_workload.as_ref()])
     }
 
     /// The 99th percentile, if there is any exchange.
@@ -68,8 +69,10 @@ impl Row {
 
 /// Two ends for people.
 #[must_use]
-pub fn ends(near: &Site, far: Option<&Site>) -> [String; 2] {
-    [place(near), far.map_or_else(|| "beyond the uplink".into(), place)]
+pub fn ends(sites: [Option<&Site>; 2], workloads: [Option<&Workload>; 2]) -> [String; 2] {
+    std::array::from_fn(|at| {
+        sites[at].map_or_else(|| "beyond the uplink".into(), |site| end(site, workloads[at]))
+    })
 }
 
 /// The parts of a tail as lengths; what is below zero has none.

@@ -14,7 +14,7 @@ fn sites() -> Vec<Arc<Site>> {
 }
 
 fn path(near: u32) -> Path {
-    Path { near, far: None, kind: Kind::Ack }
+    Path::new(near, None, Kind::Ack)
 }
 
 fn took(ns: u64) -> Split {

@@ -78,12 +78,20 @@ fn the_same_labels_are_the_same_site() {
 fn other_limits_hold_from_then_on_and_the_interval_stays() {
     let mut store = Store::new(LIMITS);
     assert!(store.record(5, path(0), &took(9), 0) && store.record(1_000, path(1), &took(9), 0));
-    store.set_limits(Limits { interval_ns: 77, retention_ns: 100, max_paths: 1 });
+    store.set_limits(Limits {
+        interval_ns: 77,
+        retention_ns: 100,
+        max_paths: 1,
+        keep: Keep::Workload,
+    });
     assert!(
         !store.record(1_000, path(2), &took(9), 0),
         "the paths there are, are too many already"
     );
     store.rotate(1_050);
     assert_eq!(store.query(ALL, |_| Some(())).1[&()].counts.recorded, 1, "the old one is gone");
-    assert_eq!(store.limits, Limits { interval_ns: 10, retention_ns: 100, max_paths: 1 });
+    assert_eq!(
+        store.limits,
+        Limits { interval_ns: 10, retention_ns: 100, max_paths: 1, keep: Keep::Workload }
+    );
 }

@@ -16,9 +16,10 @@ use crate::{
         Site,
         account::Totals,
         cumulative, join,
-        state::{Batch, Limits, Opening, Stream},
+        state::{self, Batch, Limits, Opening, Stream},
         store,
         tier::Tier,
+        workload::Keep,
     },
     metrics::{
         family::{AGGREGATOR, PATHS, PROCESS},
@@ -32,7 +33,12 @@ const SENT: u64 = 5_000 * SECOND;
 fn aggregator(tier: Tier, most: usize) -> Aggregator {
     let limits = Limits {
         join: join::Limits { window_ns: 10 * SECOND, capacity: 100 },
-        store: store::Limits { interval_ns: SECOND, retention_ns: 100 * SECOND, max_paths: 100 },
+        store: store::Limits {
+            interval_ns: SECOND,
+            retention_ns: 100 * SECOND,
+            max_paths: 100,
+            keep: Keep::Nothing,
+        },
         max_agents: 100,
     };
     let hub = Hub::new(limits, CancellationToken::new());
@@ -79,7 +85,14 @@ fn end(flags: u8, end_seq: u32) -> Seen {
 fn take(hub: &Hub, stream: &Stream, samples: Vec<Seen>) {
     let emitted = samples.len() as u64;
     let totals = Totals { emitted: emitted + 3, ring: 3, slot: 2, ..Totals::default() };
-    let batch = Batch { sequence: 1, sent_monotonic_ns: SENT, sent_before: 0, totals, samples };
+    let batch = Batch {
+        sequence: 1,
+        sent_monotonic_ns: SENT,
+        sent_before: 0,
+        totals,
+        samples,
+        names: state::Names::default(),
+    };
     hub.take(stream, &batch).expect("an honest batch");
 }
 

@@ -202,7 +202,7 @@ const fn may_pass(code: Code) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        measure::{join, state::Limits, store},
+        measure::{join, state::Limits, store, workload::Keep},
         usage::UsageError,
         wire::server::Hub,
     };
@@ -210,7 +210,12 @@ mod tests {
     fn exporter(endpoint: &str) -> Result<Exporter> {
         let limits = Limits {
             join: join::Limits { window_ns: 1, capacity: 1 },
-            store: store::Limits { interval_ns: 1, retention_ns: 1, max_paths: 1 },
+            store: store::Limits {
+                interval_ns: 1,
+                retention_ns: 1,
+                max_paths: 1,
+                keep: Keep::Nothing,
+            },
             max_agents: 1,
         };
         let hub = Hub::new(limits, CancellationToken::new());
