@@ -84,9 +84,8 @@ impl Sites {
         let header = reader.headers().context("as CSV with cidr, site")?.clone();
         let mut record = csv::StringRecord::new();
         while reader.read_record(&mut record).context("as CSV with cidr, site")? {
-            let line = record.position().map_or(0, csv::Position::line);
             let raw = record.deserialize(Some(&header)).context("as CSV with cidr, site")?;
-            sites.add(raw).with_context(|| format!("line {line}"))?;
+            sites.add(raw).with_context(|| format!("line {}", line_of(&record, text)))?;
         }
         Ok(sites)
     }
@@ -131,6 +130,14 @@ impl Sites {
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
+}
+
+/// The line that a record begins in; empty lines before it count as its own with the reader.
+fn line_of(record: &csv::StringRecord, text: &str) -> usize {
+    let at = record.position().map_or(0, |position| usize::try_from(position.byte()).unwrap_or(0));
+    let (before, from) = text.split_at_checked(at).unwrap_or((text, ""));
+    let empty = from.len() - from.trim_start_matches(['\r', '\n']).len();
+    1 + before.matches('\n').count() + from[..empty].matches('\n').count()
 }
 
 fn network(text: &str) -> Result<Network> {

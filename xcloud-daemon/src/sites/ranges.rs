@@ -165,7 +165,8 @@ mod tests {
     #[test]
     fn what_is_none_of_them_is_refused() {
         for (text, says) in [
-            ("[]", "invalid"),
+            ("x", "expected"),
+            ("[]", "no network"),
             ("{}", "no network"),
             (r#"{"prefixes": [{"ip_prefix": "1.0.0.0/8"}]}"#, "neither"),
             (r#"{"prefixes": [{"ip_prefix": "1.0.0.0", "region": "a"}]}"#, "is no network"),

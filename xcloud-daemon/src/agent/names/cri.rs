@@ -181,36 +181,4 @@ fn read(sandbox: PodSandbox, status: &PodSandboxStatus) -> Learnt {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{collections::HashMap, net::IpAddr};
-
-    use super::{
-        messages::{LinuxStatus, Metadata, Namespaces, Network, Options, PodIp},
-        *,
-    };
-
-    #[test]
-    fn a_sandbox_has_all_its_addresses_unless_they_are_the_nodes() {
-        let sandbox = PodSandbox {
-            id: "1".into(),
-            metadata: Some(Metadata { name: "db-0".into(), namespace: "shop".into() }),
-            labels: HashMap::from([("statefulset.kubernetes.io/pod-name".into(), "db-0".into())]),
-            ..PodSandbox::default()
-        };
-        let network = Network {
-            ip: "10.0.0.1".into(),
-            additional_ips: vec![PodIp { ip: "fd00::1".into() }, PodIp { ip: "odd".into() }],
-        };
-        let mut status = PodSandboxStatus { network: Some(network), linux: None };
-        let of = |learnt| match learnt {
-            Learnt::Pod { addresses, workload, .. } => (addresses, workload),
-            other => panic!("{other:?}"),
-        };
-        let (addresses, workload) = of(read(sandbox.clone(), &status));
-        assert_eq!(addresses.len(), 2);
-        assert_eq!((&workload.kind[..], &workload.name[..]), ("StatefulSet", "db"));
-        let options = Some(Options { network: NODE_NETWORK });
-        status.linux = Some(LinuxStatus { namespaces: Some(Namespaces { options }) });
-        assert_eq!(of(read(sandbox, &status)).0, Vec::<IpAddr>::new());
-    }
-}
+mod tests;
