@@ -8,14 +8,18 @@ use xcloud::{
         Site,
         account::Totals,
         join,
-        state::{Batch, Limits, Opening, State},
+        state::{Batch, Limits, Names, Opening, State},
         store,
+        workload::{Keep, Workload},
     },
-    wire::convert::{decode, encode},
+    wire::{
+        convert::{Decoded, decode, encode},
+        outbox::Named,
+    },
 };
 use xcloud_common::sample::Sample;
 use xcloud_proto::{
-    common::v1::Endpoint,
+    common::v1::{Endpoint, Workload as WireWorkload},
     ingest::v1::{Connection, SampleBatch},
 };
 
@@ -34,11 +38,13 @@ fuzz_target!(|input: (Option<Vec<Row>>, u64, &[u8])| {
             Err(_) => return,
         },
     };
-    let Ok(samples) = decode(&columns) else { return };
+    let Ok(decoded) = decode(&columns) else { return };
+    let samples = &decoded.samples;
     if samples.iter().all(|sample| sample.first_ns > 0) {
-        assert_eq!(decode(&encode(&samples)).as_ref(), Ok(&samples));
+        let named: Vec<_> = samples.iter().copied().map(Named::from).collect();
+        assert_eq!(decode(&encode(&named)).map(|again| again.samples).as_ref(), Ok(samples));
     }
-    take(&columns, samples);
+    take(&columns, decoded);
 });
 
 fn columns(rows: &[Row]) -> SampleBatch {
@@ -46,6 +52,10 @@ fn columns(rows: &[Row]) -> SampleBatch {
     let end = Some(Endpoint { address: vec![1; 4], port: 1 });
     let connection = Connection { local: end.clone(), remote: end, ..Connection::default() };
     batch.connections = vec![connection; rows.len().min(3)];
+    if let [first, ..] = &mut batch.connections[..] {
+        first.local_workload = 1;
+        batch.workloads.push(WireWorkload { name: "cart".into(), ..WireWorkload::default() });
+    }
     for (end, tsval, answer, flags, connection, delta, second, third, last, queue) in rows {
         batch.end_sequence.push(*end);
         batch.timestamp_value.push(*tsval);
@@ -61,14 +71,20 @@ fn columns(rows: &[Row]) -> SampleBatch {
     batch
 }
 
+fn workload(named: &WireWorkload) -> Workload {
+    let WireWorkload { namespace, kind, name, pod } = named.clone();
+    Workload { namespace, kind, name, pod }
+}
+
 /// The same samples from two agents, so that they meet in the join.
-fn take(columns: &SampleBatch, samples: Vec<Sample>) {
+fn take(columns: &SampleBatch, Decoded { samples, workloads }: Decoded) {
     let mut state = State::new(Limits {
         join: join::Limits { window_ns: 10 * SECOND_NS, capacity: 100 },
         store: store::Limits {
             interval_ns: 10 * SECOND_NS,
             retention_ns: 3_600 * SECOND_NS,
             max_paths: 2,
+            keep: Keep::Pod,
         },
         max_agents: 2,
     });
@@ -79,6 +95,10 @@ fn take(columns: &SampleBatch, samples: Vec<Sample>) {
         sent_before: 0,
         totals: Totals { emitted, ..Totals::default() },
         samples,
+        names: Names {
+            workloads: columns.workloads.iter().map(workload).collect(),
+            of_samples: workloads,
+        },
     };
     for name in ["a", "b"] {
         let opening = Opening {

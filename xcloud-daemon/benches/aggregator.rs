@@ -1,9 +1,10 @@
-//! What the aggregator can take and how fast it answers: `cargo bench --bench aggregator`.
+//! What the aggregator can take and how fast it answers: `cargo bench --bench aggregator`; with `-- names` the pods of
+//! each node belong to sixteen workloads.
 //!
 //! Both ends of exchanges between four pairs of nodes, 100 000 samples a second for an hour of stamps, go the whole way
 //! from wire bytes to the store on one core; then the last hour is asked for.
 
-use std::{hint::black_box, time::Instant};
+use std::{hint::black_box, sync::Arc, time::Instant};
 
 use prost::Message as _;
 use xcloud::{
@@ -11,24 +12,32 @@ use xcloud::{
         Site,
         account::Totals,
         join,
-        state::{Batch, Limits, Opening, State, Stream},
+        state::{Batch, Limits, Names, Opening, State, Stream},
         store::{self, Range},
+        workload::{Keep, Workload},
     },
     wire::{
         answer::{self, Detail},
         convert::{decode, encode},
+        filter::Grouping,
+        outbox::Named,
     },
 };
 use xcloud_common::{
     sample::{Sample, flag, kind},
     slot::Tuple,
 };
-use xcloud_proto::ingest::v1::SampleBatch;
+use xcloud_proto::{
+    common::v1::Workload as WireWorkload, ingest::v1::SampleBatch, observer::v1::GroupBy,
+};
 
 const SECOND_NS: u64 = 1_000_000_000;
 const BEGIN_NS: u64 = 1_700_000_000 * SECOND_NS;
 const PAIRS: usize = 4;
 const BATCH: u32 = 2_000;
+/// Connections of a pair of nodes, from this port on.
+const CONNECTIONS: u16 = 16;
+const PORT: u16 = 40_000;
 /// Batches of each agent for each second of stamps.
 const SECONDS: u64 = 3_600;
 /// Every so many seconds of stamps one is sent, so that the bench ends.
@@ -41,9 +50,12 @@ fn main() {
             interval_ns: 10 * SECOND_NS,
             retention_ns: 3_600 * SECOND_NS,
             max_paths: 100_000,
+            keep: Keep::Workload,
         },
         max_agents: 10_000,
     });
+    let named = std::env::args().any(|argument| argument == "names");
+    let workloads: Vec<_> = (0..if named { CONNECTIONS } else { 0 }).map(workload).collect();
     let mut random = Random(1);
     let mut senders: Vec<_> = (0..2 * PAIRS).map(|index| Sender::new(&mut state, index)).collect();
     let (mut samples, mut spent) = (0u64, std::time::Duration::ZERO);
@@ -51,7 +63,7 @@ fn main() {
         for pair in 0..PAIRS {
             let (near, far) = exchanges(&mut random, second);
             for (sender, ends) in [(2 * pair, near), (2 * pair + 1, far)] {
-                let bytes = senders[sender].bytes(&ends, second);
+                let bytes = senders[sender].bytes(&ends, &workloads, second);
                 let start = Instant::now();
                 senders[sender].take(&mut state, &bytes, second);
                 spent += start.elapsed();
@@ -65,27 +77,43 @@ fn main() {
     let counts = state.join_counts();
     println!("{samples} samples, {} exchanges joined", counts.joined);
     println!("bytes to store: {:.0} samples/s on one core", samples as f64 / spent.as_secs_f64());
-    query(&state);
+    println!("resident: {} MiB", resident_mib());
+    query(&state, GroupBy::Node);
+    if named {
+        query(&state, GroupBy::Workload);
+    }
 }
 
-fn query(state: &State) {
+fn workload(index: u16) -> Arc<WireWorkload> {
+    let name = format!("workload-{index}");
+    let pod = format!("{name}-5f6d8c7b9d-x2x7k");
+    Arc::new(WireWorkload { namespace: "shop".into(), kind: "Deployment".into(), name, pod })
+}
+
+fn resident_mib() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4 / 1024
+}
+
+fn query(state: &State, by: GroupBy) {
+    let grouping = Grouping::read(by.into(), Keep::Workload).expect("kept");
     let store = state.store();
     let range = Range { start_ns: 0, end_ns: u64::MAX };
     let detail = Detail { tail_quantile: 0.99, histograms: false };
     let mut times: Vec<_> = (0..20)
         .map(|_| {
             let start = Instant::now();
-            let (_, groups) = store.query(range, |path| Some(*path));
-            for (path, cell) in &groups {
-                let far = path.far.map(|far| store.site(far).as_ref());
-                black_box(answer::path(store.site(path.near), far, path.kind, cell, detail));
+            let (_, groups) = store.query(range, |path| Some(grouping.of(store, path)));
+            for (group, cell) in &groups {
+                black_box(answer::path(group, cell, detail));
             }
             (start.elapsed(), groups.len())
         })
         .collect();
     times.sort();
     let (median, paths) = times[times.len() / 2];
-    println!("one hour, {paths} paths and kinds: {median:.2?} (median of 20)");
+    println!("one hour, {paths} paths and kinds, {by:?}: {median:.2?} (median of 20)");
     let one = store.query(range, |path| (path.near == 0).then_some(path.kind));
     let start = Instant::now();
     black_box(store.query(range, |path| (path.near == 0).then_some(path.kind)));
@@ -114,20 +142,35 @@ impl Sender {
         Self { stream, sequence: 0, sent: 0 }
     }
 
-    fn bytes(&mut self, samples: &[Sample], second: u64) -> Vec<u8> {
+    fn bytes(&mut self, samples: &[Sample], of: &[Arc<WireWorkload>], second: u64) -> Vec<u8> {
         self.sequence += 1;
+        let named: Vec<_> = samples
+            .iter()
+            .map(|sample| Named {
+                sample: *sample,
+                workload: of.get(usize::from(sample.tuple.local_port - PORT)).cloned(),
+            })
+            .collect();
         let batch = SampleBatch {
             sequence: self.sequence,
             sent_monotonic_ns: (second + 100) * SECOND_NS,
             sent_before: self.sent,
-            ..encode(samples)
+            ..encode(&named)
         };
         batch.encode_to_vec()
     }
 
     fn take(&mut self, state: &mut State, bytes: &[u8], second: u64) {
         let columns = SampleBatch::decode(bytes).expect("just encoded");
-        let samples = decode(&columns).expect("just encoded");
+        let decoded = decode(&columns).expect("just encoded");
+        let workloads = columns.workloads.into_iter().map(|one| Workload {
+            namespace: one.namespace,
+            kind: one.kind,
+            name: one.name,
+            pod: one.pod,
+        });
+        let names = Names { workloads: workloads.collect(), of_samples: decoded.workloads };
+        let samples = decoded.samples;
         let observations: u64 = samples.iter().map(Sample::observations).sum();
         let totals = Totals { emitted: self.sent + observations, ..Totals::default() };
         let batch = Batch {
@@ -136,6 +179,7 @@ impl Sender {
             sent_before: columns.sent_before,
             totals,
             samples,
+            names,
         };
         self.sent += observations;
         let now = BEGIN_NS + second * SECOND_NS;
@@ -197,7 +241,7 @@ fn tuple(seed: u32) -> Tuple {
     Tuple {
         local: [0, 0, 0xffff, 1],
         remote: [0, 0, 0xffff, 2],
-        local_port: 40_000 + u16::try_from(seed % 16).unwrap_or(0),
+        local_port: PORT + u16::try_from(seed % u32::from(CONNECTIONS)).unwrap_or(0),
         remote_port: 80,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! One runtime on the main thread follows interfaces and talks to the aggregator; one more thread empties the ring.
 
-use std::{fs, os::unix::fs::MetadataExt as _, time::Duration, time::Instant};
+use std::{fs, os::unix::fs::MetadataExt as _, sync::Arc, time::Duration, time::Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use log::{error, info, warn};
@@ -13,7 +13,7 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use xcloud_common::config::Config;
 use xcloud_proto::ingest::v1::{Hello, Predecessor, Status, Totals};
 
@@ -25,6 +25,7 @@ use crate::{
         egress::{Accountant, Accounting},
         hooks::{Hooks, SharedHooks},
         keeper::{Keeper, forget_ready},
+        names::Names,
         sampling::Controller,
         stages::Stages,
     },
@@ -53,7 +54,9 @@ pub mod egress;
 pub mod hooks;
 pub mod identity;
 pub mod keeper;
+pub mod location;
 pub mod memory;
+pub mod names;
 pub mod patience;
 pub mod pods;
 pub mod sampling;
@@ -69,6 +72,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// The arguments make no sense, the kernel or this process's rights do not allow to measure, or a part failed.
 pub fn run(args: AgentArgs) -> Result<()> {
     let site = identity::site(&args).map_err(|error| usage(format!("{error:#}")))?;
+    let site = runtime()?.block_on(location::complete(site, &args.names));
     let agent_id = identity::agent_id(&site)?;
     let load_tests = endpoint::of_agent(&args, &agent_id, &site)?;
     let owner = Owner { agent_id, boot_id: identity::boot_id()?, bpffs: args.bpffs.clone() };
@@ -86,6 +90,7 @@ pub fn run(args: AgentArgs) -> Result<()> {
     let mut programs =
         Programs::load(&plan, config, &owner).context("loading the kernel programs")?;
     memory::give_back();
+    let node = site.node.clone();
     let hello = Hello {
         agent_id: owner.agent_id.clone(),
         boot_id: owner.boot_id.to_vec(),
@@ -108,16 +113,19 @@ pub fn run(args: AgentArgs) -> Result<()> {
         .map(Stages::new);
     let egress = plan.account.then(|| programs.take_egress()).transpose();
     let egress = egress.context("starting the account of --account")?;
+    let clock = Pretend::new(
+        u64::try_from(args.pretend_clock_offset.as_nanos())
+            .context("--pretend-clock-offset is too long")?,
+        args.pretend_clock_ppm,
+        clock::monotonic_ns()?,
+    );
     let agent = Agent {
-        clock: Pretend::new(
-            u64::try_from(args.pretend_clock_offset.as_nanos())
-                .context("--pretend-clock-offset is too long")?,
-            args.pretend_clock_ppm,
-            clock::monotonic_ns()?,
-        ),
+        clock,
+        names: Names::new(clock)?,
         hooks: SharedHooks::new(Hooks::new(programs, config)),
         outbox: SharedOutbox::new(Outbox::new(args.queue as u64)),
         args,
+        node,
         load_tests,
         _alone: alone,
     };
@@ -150,7 +158,9 @@ fn own_namespace() -> Result<u32> {
 
 struct Agent {
     args: AgentArgs,
+    node: String,
     clock: Pretend,
+    names: Arc<Names>,
     hooks: SharedHooks,
     outbox: SharedOutbox,
     load_tests: Option<Endpoint>,
@@ -173,6 +183,7 @@ impl Agent {
             ring,
             hooks: self.hooks.clone(),
             outbox: self.outbox.clone(),
+            names: Arc::clone(&self.names),
             controller: Controller::new(self.args.rate.into(), Duration::ZERO),
             clock: self.clock,
             hidden: 0,
@@ -183,11 +194,7 @@ impl Agent {
         .spawn()?;
         let account = |egress| Accountant::new(egress, &self.hooks, &self.outbox).spawn();
         let accounting = opted.egress.map(account).transpose()?;
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("starting the asynchronous runtime")?;
-        let result = runtime.block_on(self.work(draining, accounting, hello));
+        let result = runtime()?.block_on(self.work(draining, accounting, hello));
         if let Some(path) = &self.args.ready_file {
             forget_ready(path)?;
         }
@@ -205,9 +212,12 @@ impl Agent {
         let (tell, status) = watch::channel(Status::default());
         let mut client = tokio::spawn(self.client(hello, status).run(stop.clone()));
         let attending = self.load_tests.clone().map(|one| tokio::spawn(one.run(stop.clone())));
+        let naming =
+            names::follow(Arc::clone(&self.names), self.args.names.clone(), self.node.clone());
+        let _naming = AbortOnDropHandle::new(tokio::spawn(naming));
         let result = tokio::select! {
-            result = Keeper::new(&self.args, &self.hooks).run() => result,
-            result = pods::watch(&self.hooks, &self.args.interfaces, &tell) => result,
+            result = Keeper::new(&self.args, &self.hooks, &self.names).run() => result,
+            result = pods::watch(&self.hooks, &self.names, &self.args.interfaces, &tell) => result,
             name = signals.next() => {
                 info!("{name}: closing; once more ends at once");
                 Ok(())
@@ -286,6 +296,13 @@ fn report(totals: &Totals, outbox: &Outbox) {
         lost.slot,
         lost.retransmit
     );
+}
+
+fn runtime() -> Result<runtime::Runtime> {
+    runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the asynchronous runtime")
 }
 
 struct Signals {

@@ -19,9 +19,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{Address, AggregatorArgs},
+    cli::{Address, AggregatorArgs, names::KeepArg},
     loadtest::leave,
-    measure::{join, state, store},
+    measure::{join, state, store, workload::Keep},
+    sites::tables::Tables,
     usage::usage,
     wire::server::{Hub, Listener, routes, serve},
 };
@@ -50,10 +51,11 @@ async fn aggregate(args: &AggregatorArgs, limits: state::Limits) -> Result<()> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let hub = Hub::new(limits, CancellationToken::new());
+    let tables = Tables::begin(&args.names, &hub)?;
     let mut sockets = Sockets::default();
     let mut servers = start(args, &hub, &mut sockets).await?;
     let ended = tokio::select! {
-        () = tick(&hub) => Ok(()),
+        () = tick(&hub, tables) => Ok(()),
         () = told_to_stop(&mut terminate, &mut interrupt) => Ok(()),
         Some(ended) = servers.join_next() => ended.context("a server").flatten(),
     };
@@ -96,12 +98,13 @@ async fn told_to_stop(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-async fn tick(hub: &Hub) {
+async fn tick(hub: &Hub, mut tables: Tables) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         hub.tick();
+        tables.look(hub);
     }
 }
 
@@ -133,6 +136,12 @@ fn limits(args: &AggregatorArgs) -> Result<state::Limits> {
             interval_ns: nanoseconds("--interval", args.interval, Duration::from_millis(100))?,
             retention_ns: nanoseconds("--retention", args.retention, args.interval)?,
             max_paths: positive("--max-paths", args.max_paths)?,
+            keep: match args.names.names {
+                KeepArg::Off => Keep::Nothing,
+                KeepArg::Namespace => Keep::Namespace,
+                KeepArg::Workload => Keep::Workload,
+                KeepArg::Pod => Keep::Pod,
+            },
         },
         max_agents: MAX_AGENTS,
     })

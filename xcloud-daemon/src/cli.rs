@@ -7,6 +7,7 @@ pub mod kubectl;
 pub mod load;
 pub mod loadtest;
 pub mod matrix;
+pub mod names;
 pub mod nodes;
 pub mod rate;
 pub mod stamp;
@@ -117,18 +118,21 @@ pub struct AgentArgs {
         value_name = "ADDRESS"
     )]
     pub aggregator: Address,
-    /// Cloud provider this node runs in, e.g. aws
-    #[arg(long, env = "XCLOUD_CLOUD", default_value = "unknown")]
+    /// Cloud provider this node runs in, e.g. aws [default: found out, see --metadata]
+    #[arg(long, env = "XCLOUD_CLOUD", default_value = "unknown", hide_default_value = true)]
     pub cloud: String,
-    /// Region of the cloud
-    #[arg(long, env = "XCLOUD_REGION", default_value = "")]
+    /// Region of the cloud [default: found out]
+    #[arg(long, env = "XCLOUD_REGION", default_value = "", hide_default_value = true)]
     pub region: String,
-    /// Availability zone
-    #[arg(long, env = "XCLOUD_ZONE", default_value = "")]
+    /// Availability zone [default: found out]
+    #[arg(long, env = "XCLOUD_ZONE", default_value = "", hide_default_value = true)]
     pub zone: String,
     /// Name of this node [default: the host name]
     #[arg(long, env = "XCLOUD_NODE")]
     pub node: Option<String>,
+    /// Names of the place and of the pods
+    #[command(flatten)]
+    pub names: names::NamesArgs,
     /// Which interfaces to watch
     #[command(flatten)]
     pub interfaces: InterfaceArgs,
@@ -255,6 +259,9 @@ pub struct AggregatorArgs {
     /// Most paths kept apart; exchanges on further paths are counted as lost
     #[arg(long, default_value_t = 100_000)]
     pub max_paths: usize,
+    /// Names of paths
+    #[command(flatten)]
+    pub names: names::PathNamesArgs,
     /// Load tests
     #[command(flatten)]
     pub load_tests: loadtest::LeaveArgs,
@@ -276,7 +283,7 @@ pub struct ServerArgs {
 /// Which exchanges are wanted.
 #[derive(Args, Clone, Debug, Default)]
 pub struct FilterArgs {
-    /// Sending side, as cloud=aws,region=us-east-1,zone=..,node=..
+    /// Sending side, as cloud=aws,region=us-east-1,zone=..,node=..,cluster=..,namespace=..,workload=..,kind=..,pod=..
     #[arg(long, value_name = "LABELS")]
     pub near: Option<String>,
     /// Answering side, likewise
@@ -309,6 +316,12 @@ pub enum GroupArg {
     Region,
     /// Pairs of clouds
     Cloud,
+    /// Pairs of namespaces, each in its region and cluster
+    Namespace,
+    /// Pairs of workloads, likewise
+    Workload,
+    /// Pairs of pods; the aggregator must run with --names pod
+    Pod,
 }
 
 /// `xcloud split`.

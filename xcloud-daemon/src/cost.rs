@@ -10,7 +10,6 @@ pub mod money;
 pub mod price;
 pub mod route;
 pub mod show;
-pub mod sites;
 pub mod tariff;
 pub mod volume;
 pub mod what_if;

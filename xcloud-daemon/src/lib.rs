@@ -23,6 +23,7 @@ pub mod query;
 pub mod report;
 pub mod result;
 pub mod run_report;
+pub mod sites;
 pub mod top;
 pub mod usage;
 pub mod wire;

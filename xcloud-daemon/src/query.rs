@@ -6,11 +6,12 @@ use anyhow::{Context as _, Result};
 use prost_types::Timestamp;
 use xcloud_proto::{
     common::v1::ExchangeKind,
-    observer::v1::{ExchangeFilter, GroupBy, QuerySplitRequest, SiteFilter},
+    observer::v1::{ExchangeFilter, GroupBy, QuerySplitRequest, SiteFilter, WorkloadFilter},
 };
 
 use crate::{
     cli::{FilterArgs, GroupArg, KindArg, Output, SplitArgs},
+    measure::workload::Keep,
     report::{Report, csv::csv, json::json, stages, style, table::table},
     usage::usage,
     wire::{answer::timestamp, connect},
@@ -34,7 +35,8 @@ pub fn run(args: SplitArgs) -> Result<()> {
     let mut answer = answer.into_inner();
     let nodes = std::mem::take(&mut answer.stages).into_iter().map(stages::Node::from);
     let profile = args.stages.then(|| nodes.collect::<Vec<_>>());
-    let report = Report { stages: profile, ..Report::from(answer) };
+    let mut report = Report { stages: profile, ..Report::from(answer) };
+    report.say_unknown(names(args.group_by));
     let text = match (args.output, &report.stages) {
         (Output::Table, Some(nodes)) => {
             table(&report, style::color()) + "\n" + &stages::table(nodes, style::color())
@@ -70,6 +72,16 @@ fn request(args: &SplitArgs, now: SystemTime) -> Result<QuerySplitRequest> {
     })
 }
 
+/// The names that tell paths apart.
+pub(crate) const fn names(group: GroupArg) -> Keep {
+    match group {
+        GroupArg::Namespace => Keep::Namespace,
+        GroupArg::Workload => Keep::Workload,
+        GroupArg::Pod => Keep::Pod,
+        _ => Keep::Nothing,
+    }
+}
+
 /// How paths are to be merged.
 pub(crate) const fn group(group: GroupArg) -> GroupBy {
     match group {
@@ -77,6 +89,9 @@ pub(crate) const fn group(group: GroupArg) -> GroupBy {
         GroupArg::Zone => GroupBy::Zone,
         GroupArg::Region => GroupBy::Region,
         GroupArg::Cloud => GroupBy::Cloud,
+        GroupArg::Namespace => GroupBy::Namespace,
+        GroupArg::Workload => GroupBy::Workload,
+        GroupArg::Pod => GroupBy::Pod,
     }
 }
 
@@ -100,24 +115,28 @@ fn moment(flag: &str, text: &str, now: SystemTime) -> Result<Timestamp> {
 /// # Errors
 /// Labels cannot be read.
 pub fn filter(args: &FilterArgs) -> Result<ExchangeFilter> {
-    let site = |flag, text: &Option<String>| {
-        text.as_deref().map(|text| site_filter(flag, text)).transpose()
+    let end = |flag, text: &Option<String>| {
+        text.as_deref().map(|text| end_filter(flag, text)).transpose()
     };
+    let (near, near_workload) = end("--near", &args.near)?.unzip();
+    let (far, far_workload) = end("--far", &args.far)?.unzip();
     let kind = |kind: &KindArg| match kind {
         KindArg::Handshake => ExchangeKind::Handshake,
         KindArg::Ack => ExchangeKind::Ack,
         KindArg::Response => ExchangeKind::Response,
     };
     Ok(ExchangeFilter {
-        near: site("--near", &args.near)?,
-        far: site("--far", &args.far)?,
+        near,
+        far,
         kinds: args.kinds.iter().map(|one| kind(one).into()).collect(),
-        ..ExchangeFilter::default()
+        near_workload,
+        far_workload,
     })
 }
 
-fn site_filter(flag: &str, text: &str) -> Result<SiteFilter> {
-    let mut filter = SiteFilter::default();
+fn end_filter(flag: &str, text: &str) -> Result<(SiteFilter, WorkloadFilter)> {
+    let mut site = SiteFilter::default();
+    let mut workload = WorkloadFilter::default();
     for pair in text.split(',').map(str::trim) {
         let Some((name, value)) = pair.split_once('=') else {
             return Err(usage(format!(
@@ -126,13 +145,19 @@ fn site_filter(flag: &str, text: &str) -> Result<SiteFilter> {
         };
         let (name, value) = (name.trim(), value.trim());
         let field = match name {
-            "cloud" => &mut filter.cloud,
-            "region" => &mut filter.region,
-            "zone" => &mut filter.zone,
-            "node" => &mut filter.node,
+            "cloud" => &mut site.cloud,
+            "region" => &mut site.region,
+            "zone" => &mut site.zone,
+            "node" => &mut site.node,
+            "cluster" => &mut site.cluster,
+            "namespace" => &mut workload.namespace,
+            "workload" => &mut workload.name,
+            "kind" => &mut workload.kind,
+            "pod" => &mut workload.pod,
             _ => {
                 return Err(usage(format!(
-                    "{flag} {text:?}: there is no label {name:?}, only cloud, region, zone and node"
+                    "{flag} {text:?}: there is no label {name:?}, only cloud, region, zone, node, cluster, namespace, \
+                     workload, kind and pod"
                 )));
             }
         };
@@ -144,7 +169,7 @@ fn site_filter(flag: &str, text: &str) -> Result<SiteFilter> {
         }
         *field = value.into();
     }
-    Ok(filter)
+    Ok((site, workload))
 }
 
 #[cfg(test)]
@@ -155,18 +180,21 @@ mod tests {
 
     #[test]
     fn labels_are_read() {
-        let filter = site_filter("--near", "cloud=aws, node=a=b").expect("readable");
-        assert_eq!((&filter.cloud[..], &filter.node[..]), ("aws", "a=b"));
+        let (site, workload) =
+            end_filter("--near", "cloud=aws, node=a=b,namespace=shop,workload=cart")
+                .expect("readable");
+        assert_eq!((&site.cloud[..], &site.node[..]), ("aws", "a=b"));
+        assert_eq!((&workload.namespace[..], &workload.name[..]), ("shop", "cart"));
     }
 
     #[test]
     fn wrong_labels_are_explained() {
         let wrong = ["aws", "cloud=", "clout=aws", "cloud=a,cloud=b", ""]
-            .map(|text| site_filter("--near", text).expect_err("wrong").to_string());
+            .map(|text| end_filter("--near", text).expect_err("wrong").to_string());
         insta::assert_snapshot!(wrong.join("\n"), @r#"
         --near "aws": "aws" is not label=value, as in cloud=aws,region=us-east-1
         --near "cloud=": cloud has no value
-        --near "clout=aws": there is no label "clout", only cloud, region, zone and node
+        --near "clout=aws": there is no label "clout", only cloud, region, zone, node, cluster, namespace, workload, kind and pod
         --near "cloud=a,cloud=b": cloud is given twice
         --near "": "" is not label=value, as in cloud=aws,region=us-east-1
         "#);

@@ -165,7 +165,7 @@ impl Scene {
 
     fn push(&self, count: usize) {
         let mut outbox = self.outbox.lock();
-        outbox.push(&mut vec![sample(); count]);
+        outbox.push(&mut vec![sample().into(); count]);
         self.outbox.full.notify_one();
     }
 

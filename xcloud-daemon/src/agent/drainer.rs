@@ -14,7 +14,9 @@ use log::debug;
 use tokio::sync::oneshot;
 use xcloud_common::sample::Sample;
 
-use super::{clock::Pretend, hooks::SharedHooks, sampling::Controller, stages::Stages};
+use super::{
+    clock::Pretend, hooks::SharedHooks, names::Names, sampling::Controller, stages::Stages,
+};
 use crate::{
     kernel::drain::Ring,
     wire::{
@@ -39,6 +41,8 @@ pub struct Drainer {
     pub hooks: SharedHooks,
     /// Where samples go.
     pub outbox: SharedOutbox,
+    /// Whose they are.
+    pub names: Arc<Names>,
     /// What the sampling share should be.
     pub controller: Controller,
     /// The clock that is pretended.
@@ -111,8 +115,11 @@ impl Drainer {
             }
             observations += samples.iter().map(Sample::observations).sum::<u64>();
             self.hidden += self.hooks.lock().pods.sift(samples, Instant::now(), last);
-            if !samples.is_empty() && self.outbox.lock().push(samples) {
-                self.outbox.full.notify_one();
+            if !samples.is_empty() {
+                let mut named = self.names.name(samples);
+                if self.outbox.lock().push(&mut named) {
+                    self.outbox.full.notify_one();
+                }
             }
             if got < MAX_BATCH {
                 break;

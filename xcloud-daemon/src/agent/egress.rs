@@ -78,32 +78,30 @@ impl Accountant {
             }
         };
         let counted_for_ns = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let addresses = self.addresses();
+        let addresses = addresses(&self.hooks);
         let names = Names::of(&left, &self.hooks);
         let mut outbox = self.outbox.lock();
         outbox.egress.set_addresses(addresses);
         outbox.egress.add(&left, counted_for_ns, |key| names.labels(key));
     }
+}
 
-    /// Addresses of the uplinks that other nodes can send to.
-    fn addresses(&self) -> Vec<Vec<u8>> {
-        let hooks = self.hooks.lock();
-        let uplinks = hooks.uplinks();
-        let of_uplinks = getifaddrs()
-            .into_iter()
-            .flatten()
-            .filter(|one| uplinks.contains(&&*one.interface_name));
-        let mut addresses: Vec<Vec<u8>> = of_uplinks
-            .filter_map(|one| {
-                let address = one.address?;
-                let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-                let v6 = || address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip()));
-                octets(v4.or_else(v6)?)
-            })
-            .collect();
-        addresses.sort_unstable();
-        addresses
-    }
+/// Addresses of the uplinks that other nodes can send to.
+pub(super) fn addresses(hooks: &SharedHooks) -> Vec<Vec<u8>> {
+    let hooks = hooks.lock();
+    let uplinks = hooks.uplinks();
+    let of_uplinks =
+        getifaddrs().into_iter().flatten().filter(|one| uplinks.contains(&&*one.interface_name));
+    let mut addresses: Vec<Vec<u8>> = of_uplinks
+        .filter_map(|one| {
+            let address = one.address?;
+            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+            let v6 = || address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip()));
+            octets(v4.or_else(v6)?)
+        })
+        .collect();
+    addresses.sort_unstable();
+    addresses
 }
 
 /// The bytes of an address that other nodes can send to.

@@ -55,6 +55,7 @@ pub fn site(args: &AgentArgs) -> Result<Site> {
         ("--region", &args.region, MAX_LABEL),
         ("--zone", &args.zone, MAX_LABEL),
         ("--node", &node, MAX_NODE),
+        ("--cluster", &args.names.cluster, MAX_LABEL),
     ] {
         label_fits(flag, label, longest)?;
     }
@@ -63,20 +64,24 @@ pub fn site(args: &AgentArgs) -> Result<Site> {
         region: args.region.clone(),
         zone: args.zone.clone(),
         node,
-        cluster: String::new(),
+        cluster: args.names.cluster.clone(),
     })
 }
 
-/// The stable name of the agent of a site: node names are unique only within a region.
+/// The stable name of the agent of a site: node names are unique only within a region, or a cluster of it.
 ///
 /// # Errors
 /// The labels are too long together.
 pub fn agent_id(site: &Site) -> Result<String> {
-    let labels = [&site.cloud, &site.region, &site.node].map(String::as_str);
-    let id = labels.join(":");
+    let Site { cloud, region, cluster, node, .. } = site;
+    let id = if cluster.is_empty() {
+        format!("{cloud}:{region}:{node}")
+    } else {
+        format!("{cloud}:{region}:{cluster}:{node}")
+    };
     ensure!(
         id.len() <= MAX_NODE,
-        "--cloud, --region and --node: {} bytes together, but an agent's name has at most {MAX_NODE}",
+        "--cloud, --region, --cluster and --node: {} bytes together, but an agent's name has at most {MAX_NODE}",
         id.len()
     );
     Ok(id)
@@ -154,6 +159,8 @@ mod tests {
     fn sensible_arguments_pass() {
         let site = parsed(&["--cloud", "aws", "--region", "us-east-1"]).expect("passes");
         assert_eq!(agent_id(&site).expect("fits"), "aws:us-east-1:n1");
+        let site = parsed(&["--cloud", "aws", "--cluster", "shop"]).expect("passes");
+        assert_eq!(agent_id(&site).expect("fits"), "aws::shop:n1");
     }
 
     #[test]
@@ -168,6 +175,7 @@ mod tests {
             ["--cloud", "a,b"],
             ["--cloud", ""],
             ["--zone", "a b"],
+            ["--cluster", "a=b"],
             ["--region", &"x".repeat(64)],
         ] {
             let error = parsed(&bad).expect_err(bad[1]).to_string();

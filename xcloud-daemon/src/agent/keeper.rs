@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::hooks::SharedHooks;
+use super::{hooks::SharedHooks, names::Names};
 use crate::{
     cli::AgentArgs,
     kernel::{
@@ -30,6 +30,7 @@ const LOOK: Duration = Duration::from_secs(2);
 pub struct Keeper<'a> {
     args: &'a AgentArgs,
     hooks: &'a SharedHooks,
+    names: &'a Names,
     ready: bool,
     waiting: bool,
 }
@@ -37,8 +38,8 @@ pub struct Keeper<'a> {
 impl<'a> Keeper<'a> {
     /// Of these hooks.
     #[must_use]
-    pub fn new(args: &'a AgentArgs, hooks: &'a SharedHooks) -> Self {
-        Self { args, hooks, ready: false, waiting: false }
+    pub fn new(args: &'a AgentArgs, hooks: &'a SharedHooks, names: &'a Names) -> Self {
+        Self { args, hooks, names, ready: false, waiting: false }
     }
 
     /// Works until something fails.
@@ -70,6 +71,7 @@ impl<'a> Keeper<'a> {
 
     fn take(&mut self, event: Event) -> Result<()> {
         let settled = event == Event::Changed;
+        self.names.heed(&event);
         self.hooks.lock().handle(event);
         if !settled {
             return Ok(());

@@ -19,8 +19,9 @@ use xcloud_proto::{
 
 use super::{
     bypass::{Case, Fate, Step, View},
-    clock,
+    clock, egress,
     hooks::{Hooks, SharedHooks},
+    names::Names,
 };
 use crate::{
     cli::InterfaceArgs,
@@ -134,6 +135,10 @@ impl Pods {
 
 /// Most hooks and pods that the aggregator is told of, so that what is said of them stays within what it takes.
 const MOST_TOLD: (usize, usize) = (512, 96);
+/// Addresses of uplinks are read every this many looks.
+const LOOKS_PER_ADDRESSES: u64 = 8;
+/// Most of them that the aggregator is told.
+const MOST_UPLINK_ADDRESSES: usize = 256;
 /// Most characters of a reason.
 const REASON: usize = 300;
 
@@ -143,13 +148,15 @@ const REASON: usize = 300;
 /// The clock cannot be read.
 pub async fn watch(
     hooks: &SharedHooks,
+    names: &Names,
     may: &InterfaceArgs,
     tell: &watch::Sender<Status>,
 ) -> Result<()> {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut before = clock::monotonic_ns()?;
-    loop {
+    let mut uplinks = Vec::new();
+    for look in 0u64.. {
         ticks.tick().await;
         let now = clock::monotonic_ns()?;
         let wanted = hooks.lock().judge(now, now - before);
@@ -163,9 +170,16 @@ pub async fn watch(
             hooks.lock().enter(&interface, why, end, may.pod_sockets);
         }
         hooks.lock().leave_idle_sockets();
-        let status = hooks.lock().view();
+        if look.is_multiple_of(LOOKS_PER_ADDRESSES) {
+            uplinks = egress::addresses(hooks);
+            uplinks.truncate(MOST_UPLINK_ADDRESSES);
+        }
+        let mut status = hooks.lock().view();
+        status.uplink_addresses.clone_from(&uplinks);
+        status.pod_addresses = names.addresses();
         tell.send_if_modified(|told| std::mem::replace(told, status.clone()) != status);
     }
+    Ok(())
 }
 
 impl Hooks {

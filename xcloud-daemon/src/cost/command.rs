@@ -13,13 +13,15 @@ use super::{
     price::{Bill, Consumption, price},
     route::Route,
     show,
-    sites::Sites,
     tariff::Tariffs,
     volume::Volume,
     what_if::{Traffic, WhatIf},
     workloads::{Terms, month, read::read},
 };
-use crate::{cli::cost::CostArgs, place::Place, report::style::print, usage::usage, wire::connect};
+use crate::{
+    cli::cost::CostArgs, place::Place, report::style::print, sites::Sites, usage::usage,
+    wire::connect,
+};
 
 /// What is answered about one route.
 #[derive(Clone, Debug, PartialEq, Serialize)]

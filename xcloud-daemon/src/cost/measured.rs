@@ -13,12 +13,11 @@ use xcloud_proto::{
 use super::{
     price::{Bill, MONTH_HOURS},
     route::Route,
-    sites::Sites,
     tariff::Tariffs,
     volume::MOST_BYTES,
     workloads::{Month, Terms, Usage, month},
 };
-use crate::{place::Place, wire::answer::address};
+use crate::{place::Place, sites::Sites, wire::answer::address};
 
 /// What was counted and what it costs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -12,8 +12,10 @@ use super::{
     AgentId, Observation, Site,
     join::Outcome,
     ledger::Agent,
+    places::Places,
     split::Split,
-    store::{Path, Store},
+    store::{Path, SiteId, Store},
+    workload::Workload,
 };
 
 /// Most pairs of an agent and an address whose node was learnt.
@@ -30,6 +32,10 @@ pub struct Joined<'a> {
     pub near_site: &'a Arc<Site>,
     /// Where it was answered.
     pub far_site: &'a Arc<Site>,
+    /// Whose pod sent it.
+    pub near_workload: &'a Arc<Workload>,
+    /// Whose pod answered it.
+    pub far_workload: &'a Arc<Workload>,
     /// What its time was made of.
     pub split: &'a Split,
 }
@@ -43,6 +49,7 @@ pub(super) struct Books<'a> {
     pub(super) store: &'a mut Store,
     pub(super) agents: &'a mut BTreeMap<AgentId, Agent>,
     pub(super) peers: &'a mut Peers,
+    pub(super) places: &'a mut Places,
 }
 
 impl Books<'_> {
@@ -73,7 +80,11 @@ impl Books<'_> {
 
     fn path(&self, near: &Observation, far: &Observation) -> Option<Path> {
         let site = |agent: AgentId| Some(self.agents.get(&agent)?.identity.site);
-        Some(Path { near: site(near.agent)?, far: Some(site(far.agent)?), kind: near.kind })
+        Some(Path {
+            near_workload: near.workload,
+            far_workload: far.workload,
+            ..Path::new(site(near.agent)?, Some(site(far.agent)?), near.kind)
+        })
     }
 
     fn joined(
@@ -96,7 +107,17 @@ impl Books<'_> {
         self.learn(near, far);
         let (near_site, far_site) =
             (self.store.site(path.near), self.store.site(path.far.unwrap_or(path.near)));
-        watch(&Joined { near, far, near_site, far_site, split: &split });
+        let near_workload = self.store.workloads.get(near.workload);
+        let far_workload = self.store.workloads.get(far.workload);
+        watch(&Joined {
+            near,
+            far,
+            near_site,
+            far_site,
+            near_workload,
+            far_workload,
+            split: &split,
+        });
     }
 
     fn learn(&mut self, near: &Observation, far: &Observation) {
@@ -105,6 +126,7 @@ impl Books<'_> {
         }
         self.peers.insert((near.agent, near.sample.tuple.remote), far.agent);
         self.peers.insert((far.agent, far.sample.tuple.remote), near.agent);
+        self.places.met(near.agent, far.agent);
     }
 
     /// The agent that should have seen the other end, if earlier joins showed which and it is there.
@@ -115,7 +137,10 @@ impl Books<'_> {
 
     fn near_alone(&mut self, near: &Observation) {
         let Some(agent) = self.agents.get(&near.agent) else { return };
-        let mut path = Path { near: agent.identity.site, far: None, kind: near.kind };
+        let mut path = Path {
+            near_workload: near.workload,
+            ..Path::new(agent.identity.site, None, near.kind)
+        };
         if let Some(peer) = self.peer(near) {
             path.far = Some(peer.identity.site);
             let there = selected(hash(near.sample.end_seq), peer.shift.into());
@@ -124,16 +149,30 @@ impl Books<'_> {
             });
         } else {
             // It is counted as lost to the join either way, so one path too many loses nothing more.
+            path.toward = self.toward(near);
             let split = Split::near_alone(&near.sample);
             let _ = self.store.record(near.ended_ns, path, &split, near.sample.shift);
         }
     }
 
+    /// Where data went that no far node saw: the operator's word counts most, then an agent's, then a provider's.
+    fn toward(&self, near: &Observation) -> Option<SiteId> {
+        let address = near.sample.tuple.remote;
+        let by_agent = || {
+            let agent = self.places.by_agent(near.agent, address)?;
+            Some(self.agents.get(&agent)?.identity.site)
+        };
+        let by_table = self.places.by_table(address);
+        by_table.or_else(by_agent).or_else(|| self.places.by_ranges(address))
+    }
+
     fn far_alone(&mut self, far: &Observation) {
         let Some((agent, peer)) = self.agents.get(&far.agent).zip(self.peer(far)) else { return };
         if selected(hash(far.sample.end_seq), peer.shift.into()) {
-            let path =
-                Path { near: peer.identity.site, far: Some(agent.identity.site), kind: far.kind };
+            let path = Path {
+                far_workload: far.workload,
+                ..Path::new(peer.identity.site, Some(agent.identity.site), far.kind)
+            };
             self.store.count(far.ended_ns, path, |counts| counts.far_alone += 1);
         }
     }

@@ -10,11 +10,13 @@ pub mod cell;
 pub mod histogram;
 pub mod join;
 pub mod ledger;
+pub mod places;
 pub mod split;
 pub mod stages;
 pub mod state;
 pub mod store;
 pub mod tail;
+pub mod workload;
 
 use xcloud_common::sample::{Sample, flag, kind};
 
@@ -118,7 +120,7 @@ impl Segment {
     }
 }
 
-/// Where an agent runs: labels its operator gave, empty when unknown.
+/// Where an agent runs: labels its operator gave or that it found out, empty when unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Site {
     /// Cloud provider.
@@ -145,6 +147,8 @@ pub struct Observation {
     pub kind: Kind,
     /// What the kernel said.
     pub sample: Sample,
+    /// Whose its pod was.
+    pub workload: workload::WorkloadId,
     /// When its last stamp was taken, by the aggregator's clock, in nanoseconds since 1970.
     pub ended_ns: u64,
 }

@@ -10,8 +10,12 @@ use super::{
     books::{Books, Joined, Peers},
     join::{self, Join},
     ledger::{Agent, BootId, Identity, PodView, Turn},
+    places::{Address, Places, Table},
     store::{self, Store},
+    workload::{UNKNOWN, Workload},
 };
+
+use crate::sites::{Entry, Sites};
 
 /// How far an agent's stamp may lie after the batch that carries it was sent, in nanoseconds: nothing should, but
 /// that is no reason to lose a batch to rounding.
@@ -62,6 +66,17 @@ pub struct Batch {
     pub totals: Totals,
     /// The observations; a sample of two kinds counts for two.
     pub samples: Vec<Sample>,
+    /// Whose their pods are.
+    pub names: Names,
+}
+
+/// Whose the pods of a batch's samples are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// The names.
+    pub workloads: Vec<Workload>,
+    /// For each sample the index of its name plus one, or 0; empty when none is known.
+    pub of_samples: Vec<u32>,
 }
 
 /// An open stream of an agent.
@@ -98,7 +113,9 @@ pub struct State {
     /// Accounts of agents forgotten to make room.
     departed: Account,
     peers: Peers,
+    places: Places,
     refused: u64,
+    unnamed: u64,
 }
 
 impl State {
@@ -115,7 +132,9 @@ impl State {
             next_stream: 0,
             departed: Account::default(),
             peers: Peers::new(),
+            places: Places::default(),
             refused: 0,
+            unnamed: 0,
         }
     }
 
@@ -178,6 +197,7 @@ impl State {
         };
         if let Some(agent) = self.agents.remove(&id) {
             self.names.remove(&agent.name);
+            self.places.forget(id);
             self.departed.add(&agent.account());
         }
         Ok(())
@@ -191,10 +211,43 @@ impl State {
     }
 
     /// Takes in what an agent's hooks see now.
-    pub fn tell(&mut self, stream: &Stream, hooks: Vec<String>, pods: Vec<PodView>) {
+    pub fn tell(
+        &mut self,
+        stream: &Stream,
+        hooks: Vec<String>,
+        pods: Vec<PodView>,
+        addresses: Vec<Address>,
+    ) {
         if let Some(agent) = self.current(stream) {
             (agent.identity.hooks, agent.identity.pods) = (hooks, pods);
+            self.places.tell(stream.agent, addresses);
         }
+    }
+
+    /// Puts another table of networks in place of the operator's.
+    pub fn set_sites(&mut self, networks: Sites) {
+        let table = self.table(networks);
+        self.places.set_table(table);
+    }
+
+    /// Puts another table of networks in place of a provider's, by its number.
+    pub fn set_ranges(&mut self, number: usize, networks: Sites) {
+        let table = self.table(networks);
+        self.places.set_ranges(number, table);
+    }
+
+    fn table(&mut self, networks: Sites) -> Table {
+        let ids = networks.entries().iter().map(|Entry { place, name }| {
+            self.store.site_id(&Site {
+                cloud: place.cloud.clone(),
+                region: place.region.clone(),
+                zone: place.zone.clone(),
+                node: name.clone(),
+                cluster: String::new(),
+            })
+        });
+        let sites = ids.collect();
+        Table { networks, sites }
     }
 
     fn current(&mut self, stream: &Stream) -> Option<&mut Agent> {
@@ -237,13 +290,22 @@ impl State {
         batch: &Batch,
         watch: &mut impl FnMut(&Joined<'_>),
     ) {
-        let Self { join, store, agents, peers, .. } = self;
-        let mut books = Books { store, agents, peers };
-        for sample in &batch.samples {
+        let workloads = &mut self.store.workloads;
+        let ids: Vec<_> =
+            batch.names.workloads.iter().map(|full| workloads.id(now_ns, full)).collect();
+        let Self { join, store, agents, peers, places, unnamed, .. } = self;
+        let mut books = Books { store, agents, peers, places };
+        for (at, sample) in batch.samples.iter().enumerate() {
+            let named = batch.names.of_samples.get(at).map_or(0, |index| *index as usize);
+            let workload = named.checked_sub(1).map_or(Some(UNKNOWN), |index| *ids.get(index)?);
+            if workload.is_none() {
+                *unnamed += sample.observations();
+            }
+            let workload = workload.unwrap_or(UNKNOWN);
             let age_ns = batch.sent_monotonic_ns.saturating_sub(sample.last_ns);
             let ended_ns = now_ns.saturating_sub(age_ns);
             for kind in Kind::of(sample) {
-                let observation = Observation { agent, kind, sample: *sample, ended_ns };
+                let observation = Observation { agent, kind, sample: *sample, workload, ended_ns };
                 join.add(now_ns, observation, &mut |outcome| books.enter(&outcome, watch));
             }
         }
@@ -251,8 +313,8 @@ impl State {
 
     /// Gives up what has waited long enough and forgets what is too old; to be called every second or so.
     pub fn tick(&mut self, now_ns: u64) {
-        let Self { join, store, agents, peers, .. } = self;
-        let mut books = Books { store, agents, peers };
+        let Self { join, store, agents, peers, places, .. } = self;
+        let mut books = Books { store, agents, peers, places };
         join.expire(now_ns, &mut |outcome| books.enter(&outcome, &mut |_| {}));
         self.store.rotate(now_ns);
     }
@@ -266,6 +328,12 @@ impl State {
     #[must_use]
     pub const fn refused(&self) -> u64 {
         self.refused
+    }
+
+    /// Observations whose workload's name found no room.
+    #[must_use]
+    pub const fn unnamed(&self) -> u64 {
+        self.unnamed
     }
 
     /// Where all agents' observations went.

@@ -10,6 +10,7 @@ use super::{
     Kind, Site,
     cell::{Cell, Counts},
     split::Split,
+    workload::{self, Keep, WorkloadId, Workloads},
 };
 
 /// Intervals merged into one when they are older than as many.
@@ -25,8 +26,10 @@ pub struct Limits {
     pub interval_ns: u64,
     /// How long data is kept, in nanoseconds.
     pub retention_ns: u64,
-    /// Most paths kept apart: pairs of sites and a kind.
+    /// Most paths kept apart: pairs of sites and workloads, and a kind.
     pub max_paths: usize,
+    /// Which names tell them apart.
+    pub keep: Keep,
 }
 
 /// Number of a site in the store.
@@ -41,6 +44,21 @@ pub struct Path {
     pub far: Option<SiteId>,
     /// Kind of exchange.
     pub kind: Kind,
+    /// Whose pod sent it.
+    pub near_workload: WorkloadId,
+    /// Whose pod answered it.
+    pub far_workload: WorkloadId,
+    /// Where it was addressed to, if that is known and no far node was seen.
+    pub toward: Option<SiteId>,
+}
+
+impl Path {
+    /// One without names.
+    #[must_use]
+    pub const fn new(near: SiteId, far: Option<SiteId>, kind: Kind) -> Self {
+        let (near_workload, far_workload) = (workload::UNKNOWN, workload::UNKNOWN);
+        Self { near, far, kind, near_workload, far_workload, toward: None }
+    }
 }
 
 /// Part of a time range.
@@ -67,6 +85,8 @@ pub struct Store {
     /// First wide interval not merged yet.
     next_coarse: u64,
     paths: HashSet<Path>,
+    /// Names of workloads.
+    pub workloads: Workloads,
 }
 
 impl Store {
@@ -81,6 +101,8 @@ impl Store {
             coarse: BTreeMap::new(),
             next_coarse: 0,
             paths: HashSet::new(),
+            // As many as there can be paths is more than they can tell apart.
+            workloads: Workloads::new(limits.keep, limits.max_paths),
         }
     }
 
@@ -166,6 +188,9 @@ impl Store {
         if self.fine.len() + self.coarse.len() != before {
             let intervals = self.fine.values().chain(self.coarse.values());
             self.paths = intervals.flat_map(HashMap::keys).copied().collect();
+            let ends = |path: &Path| [path.near_workload, path.far_workload];
+            let borne = self.paths.iter().flat_map(ends).collect();
+            self.workloads.sweep(oldest_kept, &borne);
         }
     }
 

@@ -1,14 +1,17 @@
 //! From what the aggregator answers to what is shown.
 
 use xcloud_proto::{
-    common::v1::{ExchangeKind, Loss as WireLoss, PodPlace, PodView, Segment, Site as WireSite},
+    common::v1::{
+        ExchangeKind, Loss as WireLoss, PodPlace, PodView, Segment, Site as WireSite,
+        Workload as WireWorkload,
+    },
     observer::v1::{
         Distribution, LossReport, NodePod, PathSplit, QuerySplitResponse, SegmentDistribution,
         Tail as WireTail, Unjoined as WireUnjoined,
     },
 };
 
-use super::{Loss, Lost, Path, Place, Pod, Report, Site, Tail, Times, Unjoined};
+use super::{Loss, Lost, Path, Place, Pod, Report, Site, Tail, Times, Unjoined, Workload};
 use crate::wire::answer::nanoseconds;
 
 impl From<QuerySplitResponse> for Report {
@@ -35,6 +38,12 @@ pub fn rfc3339(time: &prost_types::Timestamp) -> String {
 impl From<WireSite> for Site {
     fn from(WireSite { cloud, region, zone, node, cluster }: WireSite) -> Self {
         Self { cloud, region, zone, node, cluster }
+    }
+}
+
+impl From<WireWorkload> for Workload {
+    fn from(WireWorkload { namespace, kind, name, pod }: WireWorkload) -> Self {
+        Self { namespace, kind, name, pod }
     }
 }
 
@@ -66,6 +75,9 @@ impl From<PathSplit> for Path {
         Self {
             near: path.near.unwrap_or_default().into(),
             far: path.far.map(Site::from),
+            near_workload: path.near_workload.map(Workload::from),
+            far_workload: path.far_workload.map(Workload::from),
+            destination_site: path.destination_site.map(Site::from),
             kind,
             exchanges: path.exchanges,
             joined: path.joined,

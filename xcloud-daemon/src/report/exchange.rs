@@ -7,10 +7,10 @@ use serde::Serialize;
 use xcloud_proto::{common::v1::Endpoint, observer::v1::Exchange as WireExchange};
 
 use super::{
-    Site,
+    Site, Workload,
     convert::{kind_name, rfc3339, segment_name},
     json::json_line,
-    style::{place, signed_time, time},
+    style::{end, signed_time, time},
 };
 use crate::{cli::Output, escape, measure::Segment, wire::answer};
 
@@ -23,6 +23,12 @@ pub struct Exchange {
     pub near: Site,
     /// Where it was answered.
     pub far: Site,
+    /// Whose the sending pod is; left out when not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub near_workload: Option<Workload>,
+    /// Whose the answering pod is, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub far_workload: Option<Workload>,
     /// The sending pod's end.
     pub source: String,
     /// The answering pod's end, as the sending pod addressed it.
@@ -47,6 +53,8 @@ impl From<WireExchange> for Exchange {
             kind: kind_name(exchange.kind()),
             near: exchange.near.unwrap_or_default().into(),
             far: exchange.far.unwrap_or_default().into(),
+            near_workload: exchange.near_workload.map(Workload::from),
+            far_workload: exchange.far_workload.map(Workload::from),
             source: endpoint(exchange.source.as_ref()),
             destination: endpoint(exchange.destination.as_ref()),
             total_ns: exchange.total_ns,
@@ -106,11 +114,9 @@ impl Lines {
 fn text(exchange: &Exchange) -> String {
     let Exchange { ended, near, far, source, destination, kind, total_ns, segments, .. } = exchange;
     let total = time(*total_ns);
-    let mut text = format!(
-        "{ended} {} {source} -> {} {destination} {kind} {total} =",
-        place(near),
-        place(far)
-    );
+    let near = end(near, exchange.near_workload.as_ref());
+    let far = end(far, exchange.far_workload.as_ref());
+    let mut text = format!("{ended} {near} {source} -> {far} {destination} {kind} {total} =");
     for (index, (name, ns)) in segments.iter().enumerate() {
         let plus = if index > 0 { " +" } else { "" };
         let _ = write!(text, "{plus} {} {name}", signed_time(*ns));

@@ -11,6 +11,9 @@ pub mod style;
 pub mod table;
 
 use serde::Serialize;
+
+use crate::measure::workload::Keep;
+
 /// Where the time went.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
@@ -72,6 +75,56 @@ pub struct Site {
     pub cluster: String,
 }
 
+/// Whose a pod is. What is not told apart is left out; what is and is not known is the text `unknown`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Workload {
+    /// Kubernetes namespace.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    /// Kind of what runs the pod.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    /// Its name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// The pod.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub pod: String,
+}
+
+impl Workload {
+    /// Its fields with the names that spreadsheets give them.
+    const fn fields(&self) -> [(&'static str, &String); 4] {
+        [
+            ("namespace", &self.namespace),
+            ("kind", &self.kind),
+            ("workload", &self.name),
+            ("pod", &self.pod),
+        ]
+    }
+}
+
+impl Report {
+    /// Says what is not known of the names that tell its paths apart.
+    pub fn say_unknown(&mut self, names: Keep) {
+        for path in &mut self.paths {
+            for workload in [&mut path.near_workload, &mut path.far_workload].into_iter().flatten()
+            {
+                for (least, text) in [
+                    (Keep::Namespace, &mut workload.namespace),
+                    (Keep::Workload, &mut workload.kind),
+                    (Keep::Workload, &mut workload.name),
+                    (Keep::Pod, &mut workload.pod),
+                ] {
+                    if names >= least && text.is_empty() {
+                        "unknown".clone_into(text);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// One path and kind.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Path {
@@ -79,6 +132,16 @@ pub struct Path {
     pub near: Site,
     /// Where it was answered; null when no far node was seen.
     pub far: Option<Site>,
+    /// Whose pods sent it; left out where workloads are not told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub near_workload: Option<Workload>,
+    /// Whose pods answered it, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub far_workload: Option<Workload>,
+    /// Where the data was addressed to, as an agent or the operator's table says; left out where a far node was seen or
+    /// nobody says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_site: Option<Site>,
     /// Kind of exchange.
     pub kind: &'static str,
     /// Exchanges the near end saw.

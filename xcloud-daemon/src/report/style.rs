@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, Result};
 
-use super::Site;
+use super::{Site, Workload};
 pub use crate::escape::clean;
 use crate::escape::shorten;
 
@@ -48,10 +48,26 @@ pub fn place(site: &Site) -> String {
     // A zone's name nearly always begins with its region's.
     let region = if site.zone.starts_with(&site.region) { "" } else { &site.region };
     let region = if site.zone.is_empty() { &site.region } else { region };
-    let labels = [&site.cloud, region, &site.zone, &site.node];
+    let labels = [&site.cloud, region, &site.zone, &site.cluster, &site.node];
     let named = labels.into_iter().filter(|label| !label.is_empty());
     let named: Vec<_> = named.map(|label| shorten(&clean(label), LABEL_COLUMNS)).collect();
     if named.is_empty() { "(no labels)".into() } else { named.join(" ") }
+}
+
+/// A workload's names, most general first: `shop/cart`, and the pod where pods are told apart.
+#[must_use]
+pub fn workload(workload: &Workload) -> String {
+    let names = [&workload.namespace, &workload.name, &workload.pod];
+    let known: Vec<_> =
+        names.into_iter().filter(|name| !name.is_empty()).map(|name| clean(name)).collect();
+    known.join("/")
+}
+
+/// A site, and whose pods there where that is told.
+#[must_use]
+pub fn end(site: &Site, whose: Option<&Workload>) -> String {
+    let whose = whose.map(workload).filter(|name| !name.is_empty());
+    whose.map_or_else(|| place(site), |name| format!("{} {name}", place(site)))
 }
 
 /// A time in three significant digits.
@@ -117,6 +133,20 @@ mod tests {
     fn numbers_are_grouped_and_shares_not_rounded_up() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1 000", "1 234 567"]);
         assert_eq!([1.0, 0.9999, 0.0].map(percent), ["100 %", "99.9 %", "0.0 %"]);
+    }
+
+    #[test]
+    fn an_end_is_a_place_and_whose_pods_are_there() {
+        let site = Site { cloud: "aws".into(), node: "a".into(), ..Site::default() };
+        let cart = Workload {
+            namespace: "shop".into(),
+            kind: "Deployment".into(),
+            name: "cart\u{1b}".into(),
+            pod: String::new(),
+        };
+        assert_eq!(end(&site, Some(&cart)), "aws a shop/cart\\x1b");
+        assert_eq!(end(&site, Some(&Workload::default())), "aws a");
+        assert_eq!(end(&site, None), "aws a");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     Loss, Path, Place, Pod, Report, Tail, Times, Unjoined,
-    style::{bold, clean, dim, grouped, percent, place, time},
+    style::{bold, clean, dim, end, grouped, percent, place, time},
 };
 
 const COLUMNS: [&str; 6] = ["p50", "p90", "p99", "p99.9", "max", "mean"];
@@ -89,11 +89,20 @@ pub(crate) fn unjoined(why: &Unjoined) -> String {
     format!("not joined: {}", causes.join(", "))
 }
 
+/// Both ends of a path, with whose pods are there where that is told.
+pub(crate) fn ends(path: &Path) -> [String; 2] {
+    let far = match (&path.far, &path.destination_site) {
+        (Some(far), _) => end(far, path.far_workload.as_ref()),
+        (None, Some(site)) => format!("beyond the uplink, at {}", place(site)),
+        (None, None) => "beyond the uplink".into(),
+    };
+    [end(&path.near, path.near_workload.as_ref()), far]
+}
+
 /// Which path, and how much of it was seen.
 pub(crate) fn heading(path: &Path) -> String {
-    let far = path.far.as_ref().map_or_else(|| "beyond the uplink".into(), place);
-    let mut heading =
-        format!("{} -> {far}: {}, {}", place(&path.near), path.kind, exchanges(path.exchanges));
+    let [near, far] = ends(path);
+    let mut heading = format!("{near} -> {far}: {}, {}", path.kind, exchanges(path.exchanges));
     if path.far.is_some() {
         let _ = write!(heading, ", {} joined", percent(path.joined_ratio));
     } else {

@@ -2,7 +2,7 @@
 
 use crate::{
     escape::clean,
-    report::{Path, Site, Tail, style::place},
+    report::{Path, Site, Tail, Workload, table},
 };
 
 /// Tells paths apart from one answer to the next.
@@ -28,15 +28,21 @@ impl Row {
         let labels = |site: &Site| {
             [&site.cloud, &site.region, &site.zone, &site.node, &site.cluster].map(String::clone)
         };
+        let whose = |workload: &Option<Workload>| {
+            let Workload { namespace, kind, name, pod } = workload.clone().unwrap_or_default();
+            [namespace, kind, name, pod]
+        };
         let far = path.far.as_ref().map_or_else(Vec::new, |far| labels(far).to_vec());
-        let all = [labels(&path.near).to_vec(), far, vec![path.kind.into()]].concat();
+        let (near_whose, far_whose) = (whose(&path.near_workload), whose(&path.far_workload));
+        let near = [&labels(&path.near)[..], &near_whose, &far_whose].concat();
+        let all = [near, far, vec![path.kind.into()]].concat();
         Self { key: Key(all.join("\0")), path }
     }
 
     /// Both ends for people.
     #[must_use]
     pub fn ends(&self) -> [String; 2] {
-        ends(&self.path.near, self.path.far.as_ref())
+        table::ends(&self.path)
     }
 
     /// The 99th percentile, if there is any exchange.
@@ -64,12 +70,6 @@ impl Row {
         let label = format!("{near} -> {far} {}", self.path.kind).to_lowercase();
         filter.split_whitespace().all(|word| label.contains(&clean(word).to_lowercase()))
     }
-}
-
-/// Two ends for people.
-#[must_use]
-pub fn ends(near: &Site, far: Option<&Site>) -> [String; 2] {
-    [place(near), far.map_or_else(|| "beyond the uplink".into(), place)]
 }
 
 /// The parts of a tail as lengths; what is below zero has none.

@@ -9,7 +9,7 @@ use prost_types::Timestamp;
 use xcloud_proto::{
     common::v1::{
         ExchangeKind, Loss, PodPlace as WirePodPlace, PodView as WirePodView,
-        Segment as WireSegment, Site as WireSite,
+        Segment as WireSegment, Site as WireSite, Workload as WireWorkload,
     },
     observer::v1::{
         Distribution, Exchange, ExchangeSegment, JoinLoss, LossReport, NodePod, NodeStatus,
@@ -17,7 +17,7 @@ use xcloud_proto::{
     },
 };
 
-use super::convert::endpoint;
+use super::{convert::endpoint, filter::PathGroup};
 use crate::measure::{
     Group, Kind, Segment, Site,
     account::Account,
@@ -27,6 +27,7 @@ use crate::measure::{
     join::{Counts, DRIFT_PPM},
     ledger::{Agent, PodPlace, PodView},
     tail::Tail,
+    workload::Workload,
 };
 
 /// What a query wants to see of each path.
@@ -105,16 +106,29 @@ pub const fn segment(segment: Segment) -> WireSegment {
     }
 }
 
+/// Names of a workload.
+#[must_use]
+pub fn workload(Workload { namespace, kind, name, pod }: &Workload) -> WireWorkload {
+    WireWorkload {
+        namespace: namespace.clone(),
+        kind: kind.clone(),
+        name: name.clone(),
+        pod: pod.clone(),
+    }
+}
+
 /// One path and kind.
 #[must_use]
-pub fn path(near: &Site, far: Option<&Site>, of: Kind, cell: &Cell, detail: Detail) -> PathSplit {
+pub fn path(group: &PathGroup, cell: &Cell, detail: Detail) -> PathSplit {
+    let PathGroup { near, far, toward, kind: of, workloads } = group;
+    let far = far.as_ref();
     let counts = &cell.counts;
     let joined = if far.is_some() { counts.recorded } else { 0 };
     let tail = cell.tail(detail.tail_quantile);
     PathSplit {
         near: Some(site(near)),
         far: far.map(site),
-        kind: kind(of).into(),
+        kind: kind(*of).into(),
         exchanges: counts.near(),
         joined,
         sampled_ratio: ratio(counts.recorded, counts.stands_for),
@@ -136,9 +150,9 @@ pub fn path(near: &Site, far: Option<&Site>, of: Kind, cell: &Cell, detail: Deta
             far_alone: counts.far_alone,
             other_answer: counts.other_answer,
         }),
-        near_workload: None,
-        far_workload: None,
-        destination_site: None,
+        near_workload: workloads.as_ref().map(|(near, _)| workload(near)),
+        far_workload: workloads.as_ref().map(|(_, far)| workload(far)),
+        destination_site: toward.as_ref().map(site),
     }
 }
 
@@ -262,6 +276,7 @@ fn pod(PodView { interface, place, why }: &PodView) -> WirePodView {
 #[must_use]
 pub fn exchange(joined: &Joined<'_>) -> Arc<Exchange> {
     let sample = &joined.near.sample;
+    let known = |one: &Workload| (*one != Workload::default()).then(|| workload(one));
     Arc::new(Exchange {
         ended: Some(timestamp(joined.near.ended_ns)),
         near: Some(site(joined.near_site)),
@@ -277,7 +292,7 @@ pub fn exchange(joined: &Joined<'_>) -> Arc<Exchange> {
             .collect(),
         end_sequence: sample.end_seq,
         timestamp_value: sample.tsval,
-        near_workload: None,
-        far_workload: None,
+        near_workload: known(joined.near_workload),
+        far_workload: known(joined.far_workload),
     })
 }

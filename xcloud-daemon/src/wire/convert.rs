@@ -2,18 +2,20 @@
 
 mod decode;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use xcloud_common::{
     sample::{Sample, flag, kind},
     slot::{Tuple, octets},
 };
 use xcloud_proto::{
-    common::v1::Endpoint,
+    common::v1::{Endpoint, Workload},
     ingest::v1::{Connection, SampleBatch},
 };
 
-pub use decode::{DecodeError, decode};
+pub use decode::{DecodeError, Decoded, decode};
+
+use super::outbox::Named;
 
 /// Most samples one batch may carry.
 pub const MAX_SAMPLES: usize = 65_536;
@@ -32,14 +34,22 @@ const SHIFT_MASK: u32 = 0x1f;
 /// Samples as columns; sequence, clock and totals are left to the sender. A stamp out of order counts as a hook that
 /// was not passed, so that no sample makes the whole batch unreadable.
 #[must_use]
-pub fn encode(samples: &[Sample]) -> SampleBatch {
+pub fn encode(samples: &[Named]) -> SampleBatch {
     let mut batch = with_capacity(samples.len());
     let mut known = HashMap::new();
+    let mut workloads = HashMap::new();
     let mut previous = 0u64;
-    for sample in samples {
-        let key = (sample.tuple, sample.pod_ifindex, sample.uplink_ifindex);
+    for Named { sample, workload } in samples {
+        let workload = workload.as_ref().map_or(0, |workload| {
+            // By place: what is told of one pod is in one place, and comparing texts would cost more.
+            *workloads.entry(Arc::as_ptr(workload)).or_insert_with(|| {
+                batch.workloads.push(Workload::clone(workload));
+                u32::try_from(batch.workloads.len()).unwrap_or(0)
+            })
+        });
+        let key = (sample.tuple, sample.pod_ifindex, sample.uplink_ifindex, workload);
         let index = *known.entry(key).or_insert_with(|| {
-            batch.connections.push(connection(sample));
+            batch.connections.push(connection(sample, workload));
             batch.connections.len() - 1
         });
         batch.connection.push(u32::try_from(index).unwrap_or(u32::MAX));
@@ -122,14 +132,14 @@ fn queue_bounds(
     if flags & flag::FAR == 0 { (0, second) } else { (third.or(second).unwrap_or(0), Some(last)) }
 }
 
-fn connection(sample: &Sample) -> Connection {
+fn connection(sample: &Sample, local_workload: u32) -> Connection {
     let Tuple { local, remote, local_port, remote_port } = sample.tuple;
     Connection {
         local: Some(endpoint(local, local_port)),
         remote: Some(endpoint(remote, remote_port)),
         pod_interface_index: sample.pod_ifindex,
         uplink_interface_index: sample.uplink_ifindex,
-        local_workload: 0,
+        local_workload,
     }
 }
 

@@ -205,7 +205,7 @@ impl<'a> Places<'a> {
 }
 
 /// An address in its IPv6-mapped form.
-fn mapped(bytes: &[u8]) -> Option<[u32; 4]> {
+pub(super) fn mapped(bytes: &[u8]) -> Option<[u32; 4]> {
     let octets = match answer::address(bytes)? {
         std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
         std::net::IpAddr::V6(v6) => v6.octets(),

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming};
 use xcloud_proto::{
     common::v1::{
-        PodPlace as WirePodPlace, PodStages, PodView as WirePodView, Site as WireSite, StageProfile,
+        PodPlace as WirePodPlace, PodStages, PodView as WirePodView, Site as WireSite,
+        StageProfile, Workload as WireWorkload,
     },
     ingest::v1::{
         Egress, Hello, SampleBatch, Status as Told, StreamBatchesRequest, StreamBatchesResponse,
@@ -17,7 +18,11 @@ use xcloud_proto::{
     },
 };
 
-use super::{convert, egress, server::Hub};
+use super::{
+    convert::{self, Decoded},
+    egress,
+    server::Hub,
+};
 use xcloud_common::stage::STAGES;
 
 use crate::{
@@ -26,8 +31,10 @@ use crate::{
         Site,
         account::Totals,
         ledger::{BootId, PodPlace, PodView},
+        places::Address,
         stages::BUCKETS,
-        state::{Batch, Opening, Refusal, Stream},
+        state::{Batch, Names, Opening, Refusal, Stream},
+        workload::Workload,
     },
 };
 
@@ -45,6 +52,9 @@ const MAX_STAGE_PODS: usize = 2_048;
 const MAX_STAGE_PROBES: usize = 64;
 /// Most bytes all hooks of an agent may take, and what it says of its pods.
 const MAX_HOOKS: usize = 64 << 10;
+/// Most addresses of an agent's uplinks, and of its pods.
+const MAX_UPLINK_ADDRESSES: usize = 256;
+const MAX_POD_ADDRESSES: usize = 4_096;
 
 /// The service.
 #[derive(Debug)]
@@ -157,8 +167,9 @@ async fn next_batch(open: &Open<'_>, requests: &mut Requests) -> Result<Option<B
                 return brought(batch).map(Some).map_err(Status::invalid_argument);
             }
             Some(Message::Status(told)) => {
+                let addresses = addresses(&told).map_err(Status::invalid_argument)?;
                 let (hooks, pods) = status(told).map_err(Status::invalid_argument)?;
-                open.hub.tell(&open.stream, hooks, pods);
+                open.hub.tell(&open.stream, hooks, pods, addresses);
             }
             Some(Message::Hello(_)) => {
                 return Err(Status::invalid_argument(
@@ -263,6 +274,22 @@ fn status(told: Told) -> Result<(Vec<String>, Vec<PodView>), String> {
     Ok((told.hooks, told.pods.into_iter().map(view).collect::<Result<_, String>>()?))
 }
 
+/// The addresses of an agent's node, of its uplinks and its pods.
+fn addresses(told: &Told) -> Result<Vec<Address>, String> {
+    if told.uplink_addresses.len() > MAX_UPLINK_ADDRESSES
+        || told.pod_addresses.len() > MAX_POD_ADDRESSES
+    {
+        return Err("a status has more addresses than a node can have".into());
+    }
+    let all = told.uplink_addresses.iter().chain(&told.pod_addresses);
+    let mut addresses = all
+        .map(|bytes| egress::mapped(bytes).ok_or("an address of a status has not 4 or 16 bytes"))
+        .collect::<Result<Vec<_>, _>>()?;
+    addresses.sort_unstable();
+    addresses.dedup();
+    Ok(addresses)
+}
+
 /// Labels are shown to people and go into other systems, so they are held to what a line of text can carry.
 fn label(field: &str, label: &str) -> Result<(), String> {
     text(field, label, MAX_LABEL)
@@ -340,11 +367,23 @@ fn brought(batch: SampleBatch) -> Result<Brought, String> {
 }
 
 fn read(batch: &SampleBatch) -> Result<Batch, String> {
+    let Decoded { samples, workloads } =
+        convert::decode(batch).map_err(|error| error.to_string())?;
+    let names = batch.workloads.iter().map(workload).collect::<Result<_, _>>()?;
     Ok(Batch {
         sequence: batch.sequence,
         sent_monotonic_ns: batch.sent_monotonic_ns,
         sent_before: batch.sent_before,
         totals: totals(batch.totals)?,
-        samples: convert::decode(batch).map_err(|error| error.to_string())?,
+        samples,
+        names: Names { workloads: names, of_samples: workloads },
     })
+}
+
+fn workload(named: &WireWorkload) -> Result<Workload, String> {
+    let WireWorkload { namespace, kind, name, pod } = named.clone();
+    for text in [&namespace, &kind, &name, &pod] {
+        label("workloads", text)?;
+    }
+    Ok(Workload { namespace, kind, name, pod })
 }

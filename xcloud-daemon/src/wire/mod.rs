@@ -6,6 +6,7 @@ pub mod client;
 pub mod connect;
 pub mod convert;
 pub mod egress;
+pub mod filter;
 pub mod ingest;
 pub mod observer;
 pub mod outbox;

@@ -9,24 +9,24 @@ use tokio::sync::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use xcloud_proto::{
-    common::v1::{Endpoint, ExchangeKind, Site as WireSite},
+    common::v1::Endpoint,
     observer::v1::{
-        Exchange, ExchangeFilter, GetServerStatusRequest, GetServerStatusResponse, GroupBy,
-        ListNodesRequest, ListNodesResponse, QueryEgressRequest, QueryEgressResponse,
-        QuerySplitRequest, QuerySplitResponse, SiteFilter, WatchExchangesRequest,
-        WatchExchangesResponse, observer_service_server::ObserverService,
-        watch_exchanges_response::Item,
+        Exchange, GetServerStatusRequest, GetServerStatusResponse, ListNodesRequest,
+        ListNodesResponse, QueryEgressRequest, QueryEgressResponse, QuerySplitRequest,
+        QuerySplitResponse, WatchExchangesRequest, WatchExchangesResponse,
+        observer_service_server::ObserverService, watch_exchanges_response::Item,
     },
 };
 
 use super::{
     answer::{self, Detail, nanoseconds, timestamp},
+    filter::{Filter, Grouping, site_matches},
     server::Hub,
 };
 use crate::measure::{
-    Kind, Site,
     state::State,
     store::{Path, Range},
+    workload::Keep,
 };
 
 /// Exchanges on their way to one reader.
@@ -54,7 +54,8 @@ impl ObserverService for Observer {
         &self,
         request: Request<QuerySplitRequest>,
     ) -> Result<Response<QuerySplitResponse>, Status> {
-        let question = Question::read(request.into_inner(), self.hub.now_ns())
+        let keep = self.hub.read(|state| state.store().workloads.keep());
+        let question = Question::read(request.into_inner(), keep, self.hub.now_ns())
             .map_err(Status::invalid_argument)?;
         let mut answer = self.hub.read(|state| question.answer(state));
         if question.include_stages {
@@ -68,8 +69,9 @@ impl ObserverService for Observer {
         request: Request<WatchExchangesRequest>,
     ) -> Result<Response<Self::WatchExchangesStream>, Status> {
         let request = request.into_inner();
-        let filter =
-            Filter::read(request.filter.unwrap_or_default()).map_err(Status::invalid_argument)?;
+        let keep = self.hub.read(|state| state.store().workloads.keep());
+        let filter = Filter::read(request.filter.unwrap_or_default(), keep)
+            .map_err(Status::invalid_argument)?;
         let destination = request.destination.as_ref().map(Destination::read).transpose();
         let wanted = Wanted {
             filter,
@@ -121,7 +123,7 @@ impl ObserverService for Observer {
             joined_exchanges: state.join_counts().joined,
             join_loss: Some(answer::join_loss(state.join_counts())),
             refused: state.refused(),
-            unnamed_observations: 0,
+            unnamed_observations: state.unnamed(),
         })))
     }
 }
@@ -129,7 +131,7 @@ impl ObserverService for Observer {
 /// A query that was understood.
 struct Question {
     filter: Filter,
-    group_by: GroupBy,
+    grouping: Grouping,
     start_ns: Option<u64>,
     end_ns: u64,
     now_ns: u64,
@@ -138,42 +140,33 @@ struct Question {
 }
 
 impl Question {
-    fn read(request: QuerySplitRequest, now_ns: u64) -> Result<Self, String> {
+    fn read(request: QuerySplitRequest, keep: Keep, now_ns: u64) -> Result<Self, String> {
         let quantile = request.tail_quantile;
         let tail_quantile = if quantile == 0.0 { 0.99 } else { quantile };
         if !(0.5..1.0).contains(&tail_quantile) {
             return Err(format!("tail_quantile is {quantile}, not from 0.5 to below 1"));
         }
-        let group_by = GroupBy::try_from(request.group_by)
-            .map_err(|_| format!("group_by is {}, which means nothing", request.group_by))?;
+        let grouping = Grouping::read(request.group_by, keep)?;
         let start_ns = request.start.as_ref().map(nanoseconds);
         let end_ns = request.end.as_ref().map_or(now_ns, nanoseconds);
         if start_ns.is_some_and(|start_ns| start_ns > end_ns) {
             return Err("start is later than end".into());
         }
-        let filter = Filter::read(request.filter.unwrap_or_default())?;
+        let filter = Filter::read(request.filter.unwrap_or_default(), keep)?;
         let detail = Detail { tail_quantile, histograms: request.include_histograms };
         let include_stages = request.include_stages;
-        Ok(Self { filter, group_by, start_ns, end_ns, now_ns, detail, include_stages })
+        Ok(Self { filter, grouping, start_ns, end_ns, now_ns, detail, include_stages })
     }
 
     fn answer(&self, state: &State) -> QuerySplitResponse {
         let store = state.store();
         let oldest_ns = store.oldest_ns();
         let start_ns = self.start_ns.or(oldest_ns).unwrap_or(self.end_ns).min(self.end_ns);
-        let key = |path: &Path| {
-            let (near, far) = (store.site(path.near), path.far.map(|far| store.site(far)));
-            self.filter
-                .matches(near, far.map(AsRef::as_ref), path.kind)
-                .then(|| (self.grouped(near), far.map(|far| self.grouped(far)), path.kind))
-        };
+        let key =
+            |path: &Path| self.filter.takes(store, path).then(|| self.grouping.of(store, path));
         let (answered, groups) = store.query(Range { start_ns, end_ns: self.end_ns }, key);
-        let paths = groups
-            .iter()
-            .map(|((near, far, kind), cell)| {
-                answer::path(near, far.as_ref(), *kind, cell, self.detail)
-            })
-            .collect();
+        let paths =
+            groups.iter().map(|(group, cell)| answer::path(group, cell, self.detail)).collect();
         let nodes = state.agents().into_iter();
         let pods =
             nodes.flat_map(|agent| answer::node_pods(agent, store.site(agent.identity.site)));
@@ -188,82 +181,6 @@ impl Question {
             end: Some(timestamp(answered.end_ns.min(self.now_ns.max(self.end_ns)))),
         }
     }
-
-    /// Keeps the labels that tell groups apart.
-    fn grouped(&self, site: &Site) -> Site {
-        let mut site = site.clone();
-        if matches!(self.group_by, GroupBy::Unspecified | GroupBy::Node) {
-            return site;
-        }
-        site.node.clear();
-        if self.group_by != GroupBy::Zone {
-            site.zone.clear();
-        }
-        if self.group_by == GroupBy::Cloud {
-            site.region.clear();
-        }
-        site
-    }
-}
-
-/// A filter that was understood.
-struct Filter {
-    near: SiteFilter,
-    far: SiteFilter,
-    kinds: Vec<ExchangeKind>,
-}
-
-impl Filter {
-    fn read(filter: ExchangeFilter) -> Result<Self, String> {
-        let kinds = filter
-            .kinds
-            .iter()
-            .map(|number| match ExchangeKind::try_from(*number) {
-                Ok(kind) if kind != ExchangeKind::Unspecified => Ok(kind),
-                _ => Err(format!("filter.kinds has {number}, which means nothing")),
-            })
-            .collect::<Result<_, _>>()?;
-        let (near, far) = (filter.near.unwrap_or_default(), filter.far.unwrap_or_default());
-        Ok(Self { near, far, kinds })
-    }
-
-    fn matches(&self, near: &Site, far: Option<&Site>, kind: Kind) -> bool {
-        let far_matches = far
-            .map_or_else(|| self.far == SiteFilter::default(), |far| site_matches(&self.far, far));
-        far_matches
-            && site_matches(&self.near, near)
-            && (self.kinds.is_empty() || self.kinds.contains(&answer::kind(kind)))
-    }
-
-    /// Whether a node can be either end.
-    fn touches(&self, site: &Site) -> bool {
-        site_matches(&self.near, site) || site_matches(&self.far, site)
-    }
-
-    fn matches_exchange(&self, exchange: &Exchange) -> bool {
-        let matches = |filter: &SiteFilter, site: &Option<WireSite>| {
-            site.as_ref().is_some_and(|site| {
-                labels_match(
-                    filter,
-                    [&site.cloud, &site.region, &site.zone, &site.node, &site.cluster],
-                )
-            })
-        };
-        matches(&self.near, &exchange.near)
-            && matches(&self.far, &exchange.far)
-            && (self.kinds.is_empty() || self.kinds.contains(&exchange.kind()))
-    }
-}
-
-fn site_matches(filter: &SiteFilter, site: &Site) -> bool {
-    labels_match(filter, [&site.cloud, &site.region, &site.zone, &site.node, &site.cluster])
-}
-
-fn labels_match(filter: &SiteFilter, labels: [&String; 5]) -> bool {
-    [&filter.cloud, &filter.region, &filter.zone, &filter.node, &filter.cluster]
-        .into_iter()
-        .zip(labels)
-        .all(|(wanted, label)| wanted.is_empty() || wanted == label)
 }
 
 /// What a reader of exchanges wants.
@@ -337,6 +254,6 @@ impl Wanted {
     fn takes(&self, exchange: &Exchange) -> bool {
         exchange.total_ns >= self.min_total_ns
             && self.destination.is_none_or(|to| to.takes(exchange.destination.as_ref()))
-            && self.filter.matches_exchange(exchange)
+            && self.filter.takes_exchange(exchange)
     }
 }

@@ -4,14 +4,14 @@
 //! Batches stay until they are acknowledged, and every new stream sends them again from the first.
 //! `sent_before` counts what is acknowledged or still to be; a batch given up moves from there to `lost.queue`.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use xcloud_common::{
     counter::{Counter, Counters},
     sample::Sample,
 };
 use xcloud_proto::{
-    common::v1::{Loss, StageProfile},
+    common::v1::{Loss, StageProfile, Workload},
     ingest::v1::{Egress as EgressMessage, Totals},
 };
 
@@ -85,7 +85,7 @@ pub struct Outgoing<'a> {
     /// Its number, from 1.
     pub sequence: u64,
     /// Its samples; none when only totals changed.
-    pub samples: &'a [Sample],
+    pub samples: &'a [Named],
     /// Observations in all batches before it that were not given up.
     pub sent_before: u64,
     /// Totals up to and including it.
@@ -96,18 +96,37 @@ pub struct Outgoing<'a> {
     pub egress: Option<EgressMessage>,
 }
 
+/// A sample and whose its pod was when its packets passed, as far as that is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Named {
+    /// The sample.
+    pub sample: Sample,
+    /// Whose its pod was.
+    pub workload: Option<Arc<Workload>>,
+}
+
+impl From<Sample> for Named {
+    fn from(sample: Sample) -> Self {
+        Self { sample, workload: None }
+    }
+}
+
 #[derive(Debug)]
 struct Batch {
     sequence: u64,
-    samples: Vec<Sample>,
+    samples: Vec<Named>,
     observations: u64,
+}
+
+fn observations(samples: &[Named]) -> u64 {
+    samples.iter().map(|named| named.sample.observations()).sum()
 }
 
 /// The queue.
 #[derive(Debug)]
 pub struct Outbox {
     limit: u64,
-    unsent: VecDeque<Sample>,
+    unsent: VecDeque<Named>,
     unsent_observations: u64,
     unacked: VecDeque<Batch>,
     unacked_observations: u64,
@@ -154,15 +173,15 @@ impl Outbox {
     }
 
     /// Takes drained samples in; the oldest unsent ones go when there is no room. Returns whether a full batch waits.
-    pub fn push(&mut self, samples: &mut Vec<Sample>) -> bool {
-        self.unsent_observations += samples.iter().map(Sample::observations).sum::<u64>();
+    pub fn push(&mut self, samples: &mut Vec<Named>) -> bool {
+        self.unsent_observations += observations(samples);
         self.unsent.extend(samples.drain(..));
         while self.unsent_observations + self.unacked_observations > self.limit {
             let Some(oldest) = self.unsent.pop_front() else {
                 break;
             };
-            self.unsent_observations -= oldest.observations();
-            self.lost += oldest.observations();
+            self.unsent_observations -= oldest.sample.observations();
+            self.lost += oldest.sample.observations();
         }
         self.settle();
         self.unsent.len() >= MAX_BATCH
@@ -226,8 +245,8 @@ impl Outbox {
             return None;
         }
         let size = self.unsent.len().min(MAX_BATCH);
-        let samples: Vec<Sample> = self.unsent.drain(..size).collect();
-        let observations = samples.iter().map(Sample::observations).sum();
+        let samples: Vec<_> = self.unsent.drain(..size).collect();
+        let observations = observations(&samples);
         self.unsent_observations -= observations;
         self.unacked_observations += observations;
         self.unacked.push_back(Batch { sequence: self.next_sequence, samples, observations });

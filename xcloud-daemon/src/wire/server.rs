@@ -37,8 +37,10 @@ use crate::{
     measure::{
         AgentId, Site,
         ledger::{BootId, PodView},
+        places::Address,
         state::{Batch, Limits, Opening, Refusal, State, Stream},
     },
+    sites::Sites,
 };
 
 /// Largest message an agent may send.
@@ -159,8 +161,24 @@ impl Hub {
     }
 
     /// Takes in what an agent's hooks see now.
-    pub fn tell(&self, stream: &Stream, hooks: Vec<String>, pods: Vec<PodView>) {
-        self.lock().state.tell(stream, hooks, pods);
+    pub fn tell(
+        &self,
+        stream: &Stream,
+        hooks: Vec<String>,
+        pods: Vec<PodView>,
+        addresses: Vec<Address>,
+    ) {
+        self.lock().state.tell(stream, hooks, pods, addresses);
+    }
+
+    /// Puts another table of networks in place of the operator's.
+    pub fn set_sites(&self, networks: Sites) {
+        self.lock().state.set_sites(networks);
+    }
+
+    /// Puts another table of networks in place of a provider's, by its number.
+    pub fn set_ranges(&self, number: usize, networks: Sites) {
+        self.lock().state.set_ranges(number, networks);
     }
 
     /// Takes a batch, once. Returns the highest sequence merged.

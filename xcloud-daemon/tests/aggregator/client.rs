@@ -8,7 +8,7 @@ use xcloud::{
     cli::Address,
     wire::{
         client::{Client, SharedOutbox},
-        outbox::{KernelTotals, Outbox},
+        outbox::{KernelTotals, Named, Outbox},
     },
 };
 use xcloud_common::sample::Sample;
@@ -40,10 +40,10 @@ impl Sending {
     }
 
     /// What the drain would: samples in, then the counters as read after them.
-    fn drained(&mut self, mut samples: Vec<Sample>) {
+    fn drained(&mut self, samples: Vec<Sample>) {
         self.emitted += samples.iter().map(Sample::observations).sum::<u64>();
         let mut outbox = self.outbox.lock();
-        outbox.push(&mut samples);
+        outbox.push(&mut samples.into_iter().map(Named::from).collect());
         outbox.count(KernelTotals { emitted: self.emitted, ..KernelTotals::default() });
     }
 

@@ -11,9 +11,10 @@ use tonic::{
 };
 use xcloud::{
     loadtest::director::Director,
-    measure::{join, state, store},
+    measure::{join, state, store, workload::Keep},
     wire::{
         convert,
+        outbox::Named,
         server::{Hub, Listener, routes, serve},
     },
 };
@@ -55,6 +56,7 @@ impl Server {
                 interval_ns: 10_000_000_000,
                 retention_ns: 600_000_000_000,
                 max_paths: 100,
+                keep: Keep::Workload,
             },
             max_agents: 4,
         };
@@ -170,12 +172,13 @@ pub(crate) fn hello(agent: &str, boot: u8, first_sequence: u64) -> Hello {
 pub(crate) fn batch(sequence: u64, sent_before: u64, samples: &[Sample]) -> SampleBatch {
     let observations: u64 = samples.iter().map(Sample::observations).sum();
     let emitted = sent_before + observations;
+    let named: Vec<_> = samples.iter().copied().map(Named::from).collect();
     SampleBatch {
         sequence,
         sent_monotonic_ns: SENT_NS,
         sent_before,
         totals: Some(Totals { emitted, ..Totals::default() }),
-        ..convert::encode(samples)
+        ..convert::encode(&named)
     }
 }
 

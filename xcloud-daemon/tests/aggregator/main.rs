@@ -7,5 +7,6 @@ mod escape;
 mod harness;
 mod hostile;
 mod kubectl;
+mod names;
 mod services;
 mod top;

@@ -95,6 +95,7 @@ impl Node {
         command
             .env("XCLOUD_AGGREGATOR", "unix:/nonexistent")
             .args(["agent", "--node", "coexist"])
+            .args(["--metadata", "off", "--kubernetes", "off", "--cri-socket", "off"])
             .args(["--uplink", UPLINK, "--tc-backend"])
             .arg(match backend {
                 Backend::Tcx => "tcx",

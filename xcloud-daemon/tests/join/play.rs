@@ -7,8 +7,9 @@ use xcloud::measure::{
     account::Totals,
     cell::Cell,
     join,
-    state::{Batch, Limits, Opening, State, Stream},
+    state::{Batch, Limits, Names, Opening, State, Stream},
     store::{self, Range},
+    workload::Keep,
 };
 use xcloud_common::{
     sample::{Sample, flag},
@@ -39,6 +40,7 @@ pub(crate) fn play(scenario: &Scenario) {
             interval_ns: 10 * SECOND_NS,
             retention_ns: 3600 * SECOND_NS,
             max_paths: 100,
+            keep: Keep::Workload,
         },
         max_agents: 10,
     });
@@ -89,6 +91,7 @@ fn send(state: &mut State, scenario: &Scenario, sending: &Sending, sender: &mut 
         sent_before: sender.sent,
         totals: Totals { emitted: sender.sent + observations, ..Totals::default() },
         samples,
+        names: Names::default(),
     };
     sender.sent += observations;
     for _ in 0..sending.times {

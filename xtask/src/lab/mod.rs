@@ -191,6 +191,8 @@ impl Lab {
         command
             .args(["agent", "--cloud", &cloud.name, "--region", &cloud.region])
             .args(["--node", &cloud.node, "--aggregator", &AGGREGATOR.to_string()])
+            // The machine's own place and pods are not the lab's.
+            .args(["--metadata", "off", "--kubernetes", "off", "--cri-socket", "off"])
             .arg("--bpffs")
             .arg(state::bpffs(&self.plan().name))
             .arg("--ready-file")

@@ -22,7 +22,10 @@ use crate::{
         style::{clean, grouped, place, time},
         table::figures,
     },
-    wire::answer::{self, Detail},
+    wire::{
+        answer::{self, Detail},
+        filter::PathGroup,
+    },
 };
 
 /// Columns of the table.
@@ -70,7 +73,8 @@ fn split(seen: &Seen, done: u64) -> String {
     let mut text = String::new();
     for ((near, far), cell) in &seen.paths {
         let counted = grouped(cell.counts.recorded);
-        let path = Path::from(answer::path(near, Some(far), Kind::Response, cell, detail));
+        let group = PathGroup::of_sites(near, Some(far), Kind::Response);
+        let path = Path::from(answer::path(&group, cell, detail));
         let ends = format!(
             "{} -> {}",
             place(&path.near),

@@ -8,7 +8,7 @@ const LIMITS: Limits = Limits { window_ns: 100, capacity: 8 };
 fn observation(agent: u32, far: bool, end_seq: u32, answer: u32) -> Observation {
     let mut sample = stamped(u8::from(far) * flag::FAR, [1_000, 1_100, 1_200, 1_300], 0);
     (sample.end_seq, sample.answer) = (end_seq, answer);
-    Observation { agent, kind: Kind::Ack, sample, ended_ns: 0 }
+    Observation { agent, kind: Kind::Ack, sample, workload: 0, ended_ns: 0 }
 }
 
 fn total(counts: &Counts) -> u64 {

@@ -1,6 +1,9 @@
 use xcloud_common::sample::flag;
 
-use super::{super::split::tests::stamped, *};
+use super::{
+    super::{split::tests::stamped, workload::Keep},
+    *,
+};
 
 const SECOND: u64 = 1_000_000_000;
 const NOW: u64 = 1_000_000 * SECOND;
@@ -9,7 +12,12 @@ const SENT: u64 = 5_000 * SECOND;
 fn state(max_paths: usize) -> State {
     State::new(Limits {
         join: join::Limits { window_ns: 10 * SECOND, capacity: 100 },
-        store: store::Limits { interval_ns: 10 * SECOND, retention_ns: 100 * SECOND, max_paths },
+        store: store::Limits {
+            interval_ns: 10 * SECOND,
+            retention_ns: 100 * SECOND,
+            max_paths,
+            keep: Keep::Workload,
+        },
         max_agents: 2,
     })
 }
@@ -30,7 +38,14 @@ fn opening(name: &str, boot: u8) -> Opening {
 fn batch(sequence: u64, sent_before: u64, samples: Vec<Sample>) -> Batch {
     let emitted = sent_before + samples.len() as u64;
     let totals = Totals { emitted, ..Totals::default() };
-    Batch { sequence, sent_monotonic_ns: SENT, sent_before, totals, samples }
+    Batch {
+        sequence,
+        sent_monotonic_ns: SENT,
+        sent_before,
+        totals,
+        samples,
+        names: Names::default(),
+    }
 }
 
 fn end(flags: u8, end_seq: u32) -> Sample {
@@ -111,4 +126,63 @@ fn what_the_far_node_selects_less_of_is_no_loss_of_the_path() {
     let [counts] = counts[..] else { panic!("one path") };
     assert_eq!((counts.recorded, counts.thinned, counts.near_alone), (1, 1, 0));
     assert_eq!(counts.stands_for, 1 << 16);
+}
+
+fn toward(state: &mut State, stream: &Stream, sequence: u64, remote: [u8; 4]) -> Vec<String> {
+    let octets = std::net::Ipv4Addr::from(remote).to_ipv6_mapped().octets();
+    let mut sample = end(0, u32::try_from(sequence).expect("small"));
+    sample.tuple.remote = xcloud_common::slot::address(octets);
+    take(state, NOW, stream, &batch(sequence, sequence - 1, vec![sample])).expect("taken");
+    state.tick(NOW + 20 * SECOND);
+    let range = store::Range { start_ns: 0, end_ns: u64::MAX };
+    let (_, paths) = state.store().query(range, |path| Some((path.far, path.toward)));
+    let site = |id: &Option<u32>| {
+        let site = id.map(|id| state.store().site(id));
+        site.map_or_else(|| "unknown".into(), |site| format!("{}/{}", site.cloud, site.node))
+    };
+    paths.keys().filter(|(far, _)| far.is_none()).map(|(_, toward)| site(toward)).collect()
+}
+
+#[test]
+fn where_data_went_that_no_far_node_saw_is_told_by_the_table_and_by_agents() {
+    let mut state = state(10);
+    let (aws, _) = state.open(NOW, opening("aws", 1)).expect("room");
+    let (gcp, _) = state.open(NOW, opening("gcp", 1)).expect("room");
+    assert_eq!(toward(&mut state, &aws, 1, [203, 0, 113, 1]), ["unknown"]);
+    let address = |text: [u8; 4]| {
+        let octets = std::net::Ipv4Addr::from(text).to_ipv6_mapped().octets();
+        xcloud_common::slot::address(octets)
+    };
+    state.tell(&gcp, vec![], vec![], vec![address([203, 0, 113, 1]), address([10, 0, 0, 1])]);
+    assert_eq!(toward(&mut state, &aws, 2, [203, 0, 113, 1]), ["unknown", "/gcp"]);
+    assert_eq!(toward(&mut state, &aws, 3, [10, 0, 0, 1]), ["unknown", "/gcp"], "private");
+    let table = "cidr,site,name\n203.0.113.0/24,azure/eastus,partner\n";
+    state.set_sites(Sites::parse(table).expect("sites"));
+    let all = toward(&mut state, &aws, 4, [203, 0, 113, 1]);
+    assert_eq!(all, ["unknown", "/gcp", "azure/partner"], "the operator's word counts more");
+}
+
+#[test]
+fn names_that_find_no_room_are_counted() {
+    let mut state = state(1);
+    let (aws, _) = state.open(NOW, opening("aws", 1)).expect("room");
+    let workload = |name: &str| Workload { name: name.into(), ..Workload::default() };
+    let names =
+        Names { workloads: vec![workload("cart"), workload("pay")], of_samples: vec![1, 2, 0] };
+    let samples = vec![end(0, 1), end(0, 2), end(0, 3)];
+    take(&mut state, NOW, &aws, &Batch { names, ..batch(1, 0, samples) }).expect("taken");
+    assert_eq!((state.unnamed(), state.store().workloads.len()), (1, 1));
+}
+
+#[test]
+fn names_of_data_that_is_forgotten_are_forgotten_too() {
+    let mut state = state(10);
+    let (aws, _) = state.open(NOW, opening("aws", 1)).expect("room");
+    let workloads = vec![Workload { name: "cart".into(), ..Workload::default() }];
+    let names = Names { workloads, of_samples: vec![1] };
+    take(&mut state, NOW, &aws, &Batch { names, ..batch(1, 0, vec![end(0, 1)]) }).expect("taken");
+    state.tick(NOW + 20 * SECOND);
+    assert_eq!(state.store().workloads.len(), 1);
+    state.tick(NOW + 1_000 * SECOND);
+    assert_eq!(state.store().workloads.len(), 0);
 }

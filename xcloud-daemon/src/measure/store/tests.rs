@@ -2,11 +2,12 @@ use proptest::{collection::vec, prelude::*};
 
 use super::{super::split::tests::stamped, *};
 
-const LIMITS: Limits = Limits { interval_ns: 10, retention_ns: 3_000, max_paths: 4 };
+const LIMITS: Limits =
+    Limits { interval_ns: 10, retention_ns: 3_000, max_paths: 4, keep: Keep::Workload };
 const ALL: Range = Range { start_ns: 0, end_ns: u64::MAX };
 
 fn path(near: SiteId) -> Path {
-    Path { near, far: None, kind: Kind::Ack }
+    Path::new(near, None, Kind::Ack)
 }
 
 fn took(ns: u64) -> Split {

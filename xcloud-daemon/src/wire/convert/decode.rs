@@ -26,21 +26,32 @@ impl std::fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
+/// What a batch's columns say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decoded {
+    /// The samples.
+    pub samples: Vec<Sample>,
+    /// Whose each one's pod is: index into the batch's workloads plus one, 0 when not known; empty when none is.
+    pub workloads: Vec<u32>,
+}
+
 /// Reads the columns; nothing in them is trusted.
 ///
 /// # Errors
 /// A field contradicts its definition.
-pub fn decode(batch: &SampleBatch) -> Result<Vec<Sample>, DecodeError> {
+pub fn decode(batch: &SampleBatch) -> Result<Decoded, DecodeError> {
     check_lengths(batch)?;
     let connections = batch
         .connections
         .iter()
         .enumerate()
         .map(|(index, connection)| {
-            labels(connection).map_err(|what| at("connections", index, what))
+            labels(connection, batch.workloads.len()).map_err(|what| at("connections", index, what))
         })
         .collect::<Result<Vec<_>, _>>()?;
     let mut samples = Vec::with_capacity(batch.end_sequence.len());
+    let named = !batch.workloads.is_empty();
+    let mut workloads = Vec::with_capacity(if named { samples.capacity() } else { 0 });
     let mut first = 0u64;
     for index in 0..batch.end_sequence.len() {
         first = first
@@ -50,8 +61,11 @@ pub fn decode(batch: &SampleBatch) -> Result<Vec<Sample>, DecodeError> {
             .get(batch.connection[index] as usize)
             .ok_or_else(|| at("connection", index, "names no entry of connections"))?;
         samples.push(sample(batch, index, first, labels)?);
+        if named {
+            workloads.push(labels.workload);
+        }
     }
-    Ok(samples)
+    Ok(Decoded { samples, workloads })
 }
 
 fn at(field: &str, index: usize, what: impl std::fmt::Display) -> DecodeError {
@@ -89,6 +103,13 @@ fn check_lengths(batch: &SampleBatch) -> Result<(), DecodeError> {
             batch.connections.len()
         )));
     }
+    if batch.workloads.len() > batch.connections.len() {
+        return Err(DecodeError(format!(
+            "workloads has {} entries for {} connections",
+            batch.workloads.len(),
+            batch.connections.len()
+        )));
+    }
     Ok(())
 }
 
@@ -97,15 +118,21 @@ struct Labels {
     tuple: Tuple,
     pod_ifindex: u32,
     uplink_ifindex: u32,
+    workload: u32,
 }
 
-fn labels(connection: &Connection) -> Result<Labels, String> {
+fn labels(connection: &Connection, workloads: usize) -> Result<Labels, String> {
+    let workload = connection.local_workload;
+    if workload as usize > workloads {
+        return Err(format!("names workload {workload} of {workloads}"));
+    }
     let (local, local_port) = end(connection.local.as_ref(), "local")?;
     let (remote, remote_port) = end(connection.remote.as_ref(), "remote")?;
     Ok(Labels {
         tuple: Tuple { local, remote, local_port, remote_port },
         pod_ifindex: connection.pod_interface_index,
         uplink_ifindex: connection.uplink_interface_index,
+        workload,
     })
 }
 

@@ -60,9 +60,28 @@ prop_compose! {
 proptest! {
     #[test]
     fn what_the_kernel_says_survives_the_wire(samples in vec(kernel_sample(), 0..40)) {
-        let bytes = encode(&samples).encode_to_vec();
+        let bytes = encode(&unnamed(&samples)).encode_to_vec();
         let batch = SampleBatch::decode(&bytes[..]).expect("just encoded");
-        prop_assert_eq!(decode(&batch), Ok(samples));
+        prop_assert_eq!(decode(&batch), Ok(Decoded { samples, workloads: vec![] }));
+    }
+
+    #[test]
+    fn every_sample_keeps_its_name(samples in vec((kernel_sample(), 0usize..3), 0..40)) {
+        let pods = ["a", "b"].map(|pod| Workload { pod: pod.into(), ..Workload::default() });
+        let pods = pods.map(Arc::new);
+        let name = |at: usize| at.checked_sub(1).map(|at| Arc::clone(&pods[at]));
+        let named: Vec<_> = samples
+            .iter()
+            .map(|(sample, at)| Named { sample: *sample, workload: name(*at) })
+            .collect();
+        let batch = encode(&named);
+        let decoded = decode(&batch).expect("just encoded");
+        for (at, (_, wanted)) in samples.iter().enumerate() {
+            let told = decoded.workloads.get(at).copied().unwrap_or(0) as usize;
+            let told = told.checked_sub(1).map(|told| &batch.workloads[told]);
+            let wanted = name(*wanted);
+            prop_assert_eq!(told, wanted.as_deref());
+        }
     }
 
     #[test]
@@ -71,8 +90,9 @@ proptest! {
     ) {
         [sample.first_ns, sample.second_ns, sample.third_ns, sample.last_ns, sample.queue_ns] =
             stamps.map(|stamp| stamp >> 1);
-        let batch = encode(&[sample]);
-        prop_assert_eq!(decode(&batch).map(|samples| samples[0].end_seq), Ok(sample.end_seq));
+        let batch = encode(&[sample.into()]);
+        let decoded = decode(&batch);
+        prop_assert_eq!(decoded.map(|it| it.samples[0].end_seq), Ok(sample.end_seq));
     }
 
     #[test]
@@ -92,9 +112,9 @@ proptest! {
         let [second, third, last, queue] = spans.map(|span| span >> shift);
         (batch.second_after_ns[1], batch.third_after_ns[1]) = (second, third);
         (batch.last_after_ns[1], batch.queue_plus_one_ns[1]) = (last, queue);
-        if let Ok(samples) = decode(&batch) {
-            prop_assume!(samples.iter().all(|sample| sample.first_ns > 0));
-            prop_assert_eq!(decode(&encode(&samples)), Ok(samples));
+        if let Ok(decoded) = decode(&batch) {
+            prop_assume!(decoded.samples.iter().all(|sample| sample.first_ns > 0));
+            prop_assert_eq!(decode(&encode(&unnamed(&decoded.samples))), Ok(decoded));
         }
     }
 }
@@ -116,7 +136,11 @@ fn valid() -> SampleBatch {
         flags: 0,
         shift: 3,
     };
-    encode(&[sample, sample])
+    encode(&[sample.into(), sample.into()])
+}
+
+fn unnamed(samples: &[Sample]) -> Vec<Named> {
+    samples.iter().copied().map(Named::from).collect()
 }
 
 #[test]
@@ -138,6 +162,8 @@ fn a_hostile_batch_is_refused_by_the_name_of_the_field() {
         broken(|b| b.connections.resize(3, Connection::default())),
         broken(|b| b.connections[0].local = None),
         broken(|b| b.connections[0].remote = Some(Endpoint { address: vec![1; 5], port: 1 })),
+        broken(|b| b.connections[0].local_workload = 1),
+        broken(|b| b.workloads = vec![Workload::default(); 2]),
         broken(|b| b.connections[0].remote = Some(Endpoint { address: vec![1; 4], port: 65_536 })),
         broken(|b| b.connection[1] = 1),
         broken(|b| b.flags[0] = 0x8),
@@ -156,6 +182,8 @@ fn a_hostile_batch_is_refused_by_the_name_of_the_field() {
     connections has 3 entries for 2 samples
     connections[0] has no local end
     connections[0] has a remote address of 5 bytes, neither 4 nor 16
+    connections[0] names workload 1 of 0
+    workloads has 2 entries for 1 connections
     connections[0] has remote port 65536, beyond 65535
     connection[1] names no entry of connections
     flags[0] names no kind

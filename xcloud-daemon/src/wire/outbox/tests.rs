@@ -28,8 +28,8 @@ fn sample(kinds: u8) -> Sample {
     }
 }
 
-fn acks(count: usize) -> Vec<Sample> {
-    vec![sample(kind::ACK); count]
+fn acks(count: usize) -> Vec<Named> {
+    vec![sample(kind::ACK).into(); count]
 }
 
 /// What one aggregator and the kernel would know.
@@ -77,7 +77,7 @@ impl World {
                 self.drained += observations;
                 self.kernel.ring += ring;
                 self.kernel.emitted = self.drained + self.kernel.ring + undrained;
-                outbox.push(&mut vec![sample(kinds); count]);
+                outbox.push(&mut vec![sample(kinds).into(); count]);
                 outbox.count(self.kernel);
             }
             Step::Send { flush } => self.send(outbox, flush)?,
@@ -121,7 +121,7 @@ impl World {
         let Some(out) = outbox.next_to_send(flush) else {
             return Ok(());
         };
-        let observations = out.samples.iter().map(Sample::observations).sum::<u64>();
+        let observations = observations(out.samples);
         let lost = out.totals.lost.expect("set");
         prop_assert!(out.sequence > self.answered, "what is acknowledged is not sent again");
         prop_assert_eq!(
@@ -139,7 +139,7 @@ impl World {
     fn balance(&self, outbox: &Outbox) -> Result<(), TestCaseError> {
         let held = outbox.unsent_observations + outbox.unacked_observations;
         prop_assert_eq!(self.drained, outbox.acked_observations + held + outbox.lost);
-        let unsent: u64 = outbox.unsent.iter().map(Sample::observations).sum();
+        let unsent: u64 = outbox.unsent.iter().map(|one| one.sample.observations()).sum();
         let unacked: u64 = outbox.unacked.iter().map(|b| b.observations).sum();
         prop_assert_eq!(
             (unsent, unacked),
@@ -202,13 +202,13 @@ fn small_lots_wait_for_the_flush_and_large_ones_do_not() {
 fn the_oldest_unsent_go_first_and_leave_no_gap() {
     let mut outbox = Outbox::new(100);
     let mut old = acks(60);
-    old.iter_mut().for_each(|s| s.end_seq = 1);
+    old.iter_mut().for_each(|s| s.sample.end_seq = 1);
     outbox.push(&mut old);
     outbox.push(&mut acks(70));
     outbox.answered(0, 1).expect("fine");
     let out = outbox.next_to_send(true).expect("one");
     assert_eq!((out.sequence, out.samples.len()), (1, 100));
-    assert_eq!(out.samples.iter().filter(|s| s.end_seq == 1).count(), 30);
+    assert_eq!(out.samples.iter().filter(|s| s.sample.end_seq == 1).count(), 30);
     assert_eq!(out.totals.lost.expect("set").queue, 30);
 }
 

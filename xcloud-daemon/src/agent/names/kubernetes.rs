@@ -1,0 +1,253 @@
+//! Pods of this node from Kubernetes' API: a watch of them, and what owns their owners.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use futures_util::StreamExt as _;
+use kube::{
+    Api, Client, Config,
+    api::{ApiResource, DynamicObject},
+    config::{KubeConfigOptions, Kubeconfig},
+    runtime::{WatchStreamExt as _, watcher},
+};
+use log::{info, warn};
+use tokio::time::{Instant, timeout};
+use xcloud_proto::common::v1::Workload;
+
+use super::{
+    Learnt, Names, ago,
+    object::{self, ApiPod},
+    workload::{self, Above, Owner},
+};
+use crate::cli::names::{Auto, NamesArgs};
+
+/// How long the API may take to say who owns an object.
+const OWNER_WITHIN: Duration = Duration::from_secs(1);
+/// Most owners remembered.
+const MOST_OWNERS: usize = 4_096;
+/// How often trouble is told, and how long a refusal is believed.
+const TROUBLE_EVERY: Duration = Duration::from_secs(60);
+/// Where a pod finds what it needs to reach the API.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// How to reach the API: by the file given, else as a pod of the cluster; none when this is no pod.
+///
+/// # Errors
+/// What there is cannot be used.
+pub async fn config(args: &NamesArgs) -> Result<Option<Config>> {
+    if args.kubernetes == Auto::Off {
+        return Ok(None);
+    }
+    if let Some(path) = &args.kubeconfig {
+        let reading = || format!("reading --kubeconfig {}", path.display());
+        let file = Kubeconfig::read_from(path).with_context(reading)?;
+        let current = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(file, &current).await;
+        return config.map(Some).with_context(reading);
+    }
+    let in_cluster = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    if !in_cluster || !Path::new(SERVICE_ACCOUNT).exists() {
+        return Ok(None);
+    }
+    Config::incluster().map(Some).context("reading the pod's service account")
+}
+
+/// The API.
+///
+/// # Errors
+/// Certificates or keys cannot be used.
+pub fn client(config: Config) -> Result<Client> {
+    Client::try_from(config).context("preparing to speak to Kubernetes' API")
+}
+
+/// Learns the pods of a node for ever.
+pub async fn follow(client: Client, node: &str, names: &Names) {
+    let pods: Api<ApiPod> = Api::all_with(client.clone(), &resource("", "Pod", "pods"));
+    // From the server's cache: a thousand agents that start at once must not all read the store.
+    let wanted = watcher::Config::default().fields(&format!("spec.nodeName={node}")).any_semantic();
+    let mut events = pin!(watcher(pods, wanted).default_backoff());
+    let mut reader = Reader { client, names, owners: Owners::default(), listed: HashSet::new() };
+    let mut trouble = Trouble::default();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => reader.take(event).await,
+            Err(error) => trouble.tell(|| {
+                format!(
+                    "Kubernetes' API does not tell the pods of node {node:?}, so new ones are not named: {}",
+                    causes(&error)
+                )
+            }),
+        }
+    }
+}
+
+fn resource(group: &str, kind: &str, plural: &str) -> ApiResource {
+    let api_version = if group.is_empty() { "v1".into() } else { format!("{group}/v1") };
+    ApiResource {
+        group: group.into(),
+        version: "v1".into(),
+        api_version,
+        kind: kind.into(),
+        plural: plural.into(),
+    }
+}
+
+/// An error with its causes.
+pub(in crate::agent) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Trouble that is told now and then.
+#[derive(Debug, Default)]
+struct Trouble(Option<Instant>);
+
+impl Trouble {
+    fn tell(&mut self, what: impl FnOnce() -> String) {
+        if self.0.is_none_or(|told| told.elapsed() >= TROUBLE_EVERY) {
+            self.0 = Some(Instant::now());
+            warn!("{}", what());
+        }
+    }
+}
+
+/// Reads the watch.
+struct Reader<'a> {
+    client: Client,
+    names: &'a Names,
+    owners: Owners,
+    /// Uids of a list that is under way.
+    listed: HashSet<String>,
+}
+
+impl Reader<'_> {
+    async fn take(&mut self, event: watcher::Event<ApiPod>) {
+        match event {
+            watcher::Event::Init => self.listed.clear(),
+            watcher::Event::InitApply(pod) => {
+                self.listed.extend(pod.metadata.uid.clone());
+                self.learn(&pod).await;
+            }
+            watcher::Event::InitDone => {
+                let listed = std::mem::take(&mut self.listed);
+                info!("names: Kubernetes' API tells {} pods of this node", listed.len());
+                self.names.learn(Learnt::Only(listed));
+            }
+            watcher::Event::Apply(pod) => self.learn(&pod).await,
+            watcher::Event::Delete(pod) => {
+                if let Some(uid) = pod.metadata.uid {
+                    self.names.learn(Learnt::Gone(uid));
+                }
+            }
+        }
+    }
+
+    async fn learn(&mut self, pod: &ApiPod) {
+        let Some(uid) = pod.metadata.uid.clone() else { return };
+        // Asked before the clock is read: what the API told is older than that.
+        let workload = match self.names.workload(&uid) {
+            Some(known) => known,
+            None => Arc::new(self.workload(pod).await),
+        };
+        let created = pod.metadata.creation_timestamp.as_ref();
+        self.names.learn(Learnt::Pod {
+            uid,
+            created: created.map_or(0, |time| time.0.as_second()),
+            addresses: object::addresses(pod),
+            ending: pod.metadata.deletion_timestamp.is_some(),
+            ran_ago: object::ran(pod).map(ago),
+            workload,
+        });
+    }
+
+    async fn workload(&mut self, pod: &ApiPod) -> Workload {
+        let name = pod.metadata.name.as_deref().unwrap_or_default();
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        let none = std::collections::BTreeMap::new();
+        let labels = pod.metadata.labels.as_ref().unwrap_or(&none);
+        let controller = object::controller(pod);
+        let above = match &controller {
+            Some((owner, uid)) if owner.is_between() => {
+                self.owners.above(&self.client, namespace, owner, uid).await
+            }
+            _ => Above::NotAsked,
+        };
+        workload::by_owner(namespace, name, labels, controller.as_ref().map(|it| &it.0), &above)
+    }
+}
+
+/// Who owns ReplicaSets and Jobs.
+#[derive(Debug, Default)]
+struct Owners {
+    /// By the uid of what is owned.
+    known: HashMap<String, Above>,
+    /// Since when the API refuses to tell, by kind.
+    refused: HashMap<String, Instant>,
+    trouble: Trouble,
+}
+
+impl Owners {
+    async fn above(&mut self, client: &Client, namespace: &str, of: &Owner, uid: &str) -> Above {
+        if let Some(known) = self.known.get(uid) {
+            return known.clone();
+        }
+        if self.refused.get(&of.kind).is_some_and(|since| since.elapsed() < TROUBLE_EVERY) {
+            return Above::NotAsked;
+        }
+        match ask(client, namespace, of).await {
+            Ok(above) => {
+                if self.known.len() >= MOST_OWNERS {
+                    self.known.clear();
+                }
+                self.known.insert(uid.into(), above.clone());
+                above
+            }
+            Err(error) => {
+                self.refused.insert(of.kind.clone(), Instant::now());
+                self.trouble.tell(|| {
+                    format!(
+                        "names go by labels, since Kubernetes' API does not tell owners: {error:#}"
+                    )
+                });
+                Above::NotAsked
+            }
+        }
+    }
+}
+
+async fn ask(client: &Client, namespace: &str, of: &Owner) -> Result<Above> {
+    let resource = match &of.kind[..] {
+        "ReplicaSet" => resource("apps", "ReplicaSet", "replicasets"),
+        _ => resource("batch", "Job", "jobs"),
+    };
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    let asking = || format!("asking for {} {namespace}/{}", of.kind, of.name);
+    let object = timeout(OWNER_WITHIN, api.get_metadata_opt(&of.name))
+        .await
+        .map_err(|_| anyhow!("no answer within {OWNER_WITHIN:?}"))
+        .with_context(asking)?
+        .map_err(|error| anyhow!("{}", causes(&error)))
+        .with_context(asking)?;
+    // One that is gone already had an owner or not: nobody knows any more.
+    let Some(object) = object else { return Ok(Above::NotAsked) };
+    let owners = object.metadata.owner_references.unwrap_or_default();
+    let controller = owners.into_iter().find(|owner| owner.controller == Some(true));
+    Ok(controller.map_or(Above::Nobody, |owner| Above::Owner(Owner::new(&owner.kind, &owner.name))))
+}
+
+#[cfg(test)]
+mod tests;
