@@ -36,12 +36,7 @@ pub fn run(args: SplitArgs) -> Result<()> {
     let nodes = std::mem::take(&mut answer.stages).into_iter().map(stages::Node::from);
     let profile = args.stages.then(|| nodes.collect::<Vec<_>>());
     let mut report = Report { stages: profile, ..Report::from(answer) };
-    report.say_unknown(match args.group_by {
-        GroupArg::Namespace => Keep::Namespace,
-        GroupArg::Workload => Keep::Workload,
-        GroupArg::Pod => Keep::Pod,
-        _ => Keep::Nothing,
-    });
+    report.say_unknown(names(args.group_by));
     let text = match (args.output, &report.stages) {
         (Output::Table, Some(nodes)) => {
             table(&report, style::color()) + "\n" + &stages::table(nodes, style::color())
@@ -75,6 +70,16 @@ fn request(args: &SplitArgs, now: SystemTime) -> Result<QuerySplitRequest> {
         include_histograms: false,
         include_stages: args.stages,
     })
+}
+
+/// The names that tell paths apart.
+pub(crate) const fn names(group: GroupArg) -> Keep {
+    match group {
+        GroupArg::Namespace => Keep::Namespace,
+        GroupArg::Workload => Keep::Workload,
+        GroupArg::Pod => Keep::Pod,
+        _ => Keep::Nothing,
+    }
 }
 
 /// How paths are to be merged.

@@ -92,7 +92,7 @@ impl Sites {
 
     fn add(&mut self, Raw { cidr, site, name }: Raw) -> Result<()> {
         let place = site.parse().map_err(|why: String| anyhow!("{why}"))?;
-        if name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
+        if name.len() > LONGEST_NAME || name.chars().any(crate::escape::is_harmful) {
             bail!(
                 "{name:?} is no name: it has at most {LONGEST_NAME} bytes, and no control characters"
             );

@@ -89,14 +89,19 @@ pub(crate) fn unjoined(why: &Unjoined) -> String {
     format!("not joined: {}", causes.join(", "))
 }
 
-/// Which path, and how much of it was seen.
-pub(crate) fn heading(path: &Path) -> String {
+/// Both ends of a path, with whose pods are there where that is told.
+pub(crate) fn ends(path: &Path) -> [String; 2] {
     let far = match (&path.far, &path.destination_site) {
         (Some(far), _) => end(far, path.far_workload.as_ref()),
         (None, Some(site)) => format!("beyond the uplink, at {}", place(site)),
         (None, None) => "beyond the uplink".into(),
     };
-    let near = end(&path.near, path.near_workload.as_ref());
+    [end(&path.near, path.near_workload.as_ref()), far]
+}
+
+/// Which path, and how much of it was seen.
+pub(crate) fn heading(path: &Path) -> String {
+    let [near, far] = ends(path);
     let mut heading = format!("{near} -> {far}: {}, {}", path.kind, exchanges(path.exchanges));
     if path.far.is_some() {
         let _ = write!(heading, ", {} joined", percent(path.joined_ratio));

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     cli::Address,
+    query,
     report::{Report, nodes::Node},
     wire::{answer::nanoseconds, backoff, connect},
 };
@@ -54,9 +55,11 @@ impl<'a> Asker<'a> {
         let split = self.split(question.request(Some(start_ns))).await?;
         let call = patiently(self.client.list_nodes(ListNodesRequest {})).await?;
         let nodes = connect::answered(call, self.address)?.into_inner().nodes;
+        let mut report = Report::from(split);
+        report.say_unknown(query::names(question.group));
         Ok(Answer {
             question: question.clone(),
-            report: Report::from(split),
+            report,
             nodes: nodes.into_iter().map(Node::from).collect(),
         })
     }

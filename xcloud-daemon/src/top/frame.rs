@@ -8,8 +8,7 @@ use super::{
     inside::inside,
     keys::KEYS,
     list::{Layout, list},
-    question::{Within, group_name},
-    rows::ends,
+    question::group_name,
     state::State,
 };
 use crate::{
@@ -78,7 +77,7 @@ pub fn head(state: &State, width: usize, look: Look) -> Vec<Line<'static>> {
         None => Line::raw(look.cut(&nodes(state), width)),
     });
     lines.push(Line::raw(look.cut(&losses(state), width)));
-    let trail: Vec<_> = state.trail().map(|within| step(within)).collect();
+    let trail: Vec<_> = state.trail().map(|within| within.label.as_str()).collect();
     if !trail.is_empty() {
         let trail = format!("in {}", trail.join(", in "));
         lines.push(Line::styled(look.cut(&trail, width), BOLD));
@@ -120,14 +119,6 @@ fn losses(state: &State) -> String {
     let reasons: Vec<_> =
         reasons.map(|(name, number)| format!("{} {name}", count(number))).collect();
     if reasons.is_empty() { text } else { text + " (" + &reasons.join(", ") + ")" }
-}
-
-fn step(within: &Within) -> String {
-    let [near, far] = ends(
-        [Some(&within.near), within.far.as_ref()],
-        [within.near_workload.as_ref(), within.far_workload.as_ref()],
-    );
-    format!("{near} -> {far} {}", within.kind)
 }
 
 fn help() -> Vec<Line<'static>> {

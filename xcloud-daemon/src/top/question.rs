@@ -12,7 +12,7 @@ use super::rows::Row;
 use crate::{
     cli::GroupArg,
     query,
-    report::{Path, Site, Workload, convert::kind_name},
+    report::{Path, Site, Workload, convert::kind_name, table},
     wire::answer::timestamp,
 };
 
@@ -36,12 +36,12 @@ pub struct Within {
     pub near: Site,
     /// Where it was answered.
     pub far: Option<Site>,
-    /// Whose pods sent it, where that is told.
+    /// Whose pods sent it, where that was told apart.
     pub near_workload: Option<Workload>,
     /// Whose pods answered, likewise.
     pub far_workload: Option<Workload>,
-    /// Kind of exchange.
-    pub kind: &'static str,
+    /// For people.
+    pub label: String,
 }
 
 impl Question {
@@ -59,16 +59,18 @@ impl Question {
         if let Some(far) = &path.far {
             narrow(&mut filter.far, far);
         }
-        let whose = [&path.near_workload, &path.far_workload].map(Clone::clone);
-        narrow_names(&mut filter.near_workload, whose[0].as_ref());
-        narrow_names(&mut filter.far_workload, whose[1].as_ref());
-        let [near_workload, far_workload] = whose;
-        let (near, far) = (path.near.clone(), path.far.clone());
-        let group_within = self.group;
-        let within =
-            Within { group: group_within, near, far, near_workload, far_workload, kind: path.kind };
-        let within = Some(within);
-        Some(Self { filter, group, within })
+        narrow_workload(&mut filter.near_workload, path.near_workload.as_ref());
+        narrow_workload(&mut filter.far_workload, path.far_workload.as_ref());
+        let [near, far] = table::ends(path);
+        let within = Within {
+            group: self.group,
+            near: path.near.clone(),
+            far: path.far.clone(),
+            near_workload: path.near_workload.clone(),
+            far_workload: path.far_workload.clone(),
+            label: format!("{near} -> {far} {}", path.kind),
+        };
+        Some(Self { filter, group, within: Some(within) })
     }
 
     /// For the wire: what lies between a time by the aggregator's clock and now; everything without one.
@@ -95,9 +97,14 @@ impl Question {
 
 impl Within {
     fn holds(&self, path: &Path) -> bool {
-        let coarse = |site: &Site| coarse(site, self.group);
-        coarse(&path.near) == coarse(&self.near)
-            && path.far.as_ref().map(coarse) == self.far.as_ref().map(coarse)
+        let far = match (&path.far, &self.far) {
+            (Some(one), Some(other)) => same_site(&coarse(one, self.group), other),
+            (None, None) => true,
+            _ => false,
+        };
+        far && same_site(&coarse(&path.near, self.group), &self.near)
+            && same_workload(path.near_workload.as_ref(), self.near_workload.as_ref())
+            && same_workload(path.far_workload.as_ref(), self.far_workload.as_ref())
     }
 }
 
@@ -116,18 +123,38 @@ fn narrow(filter: &mut Option<SiteFilter>, site: &Site) {
     }
 }
 
-/// The same with names; of one that is not known, the filter has a name.
-fn narrow_names(filter: &mut Option<WorkloadFilter>, workload: Option<&Workload>) {
+/// The same for names of workloads.
+fn narrow_workload(filter: &mut Option<WorkloadFilter>, workload: Option<&Workload>) {
     let Some(workload) = workload else { return };
     let filter = filter.get_or_insert_default();
-    let names = [
+    let labels = [
         (&mut filter.namespace, &workload.namespace),
         (&mut filter.kind, &workload.kind),
         (&mut filter.name, &workload.name),
+        (&mut filter.pod, &workload.pod),
     ];
-    for (wanted, name) in names.into_iter().filter(|(_, name)| !name.is_empty()) {
-        wanted.clone_from(name);
+    // What is not known cannot be asked for.
+    for (wanted, label) in
+        labels.into_iter().filter(|(_, label)| !label.is_empty() && *label != "unknown")
+    {
+        wanted.clone_from(label);
     }
+}
+
+/// Whether a site is of a group, as far as it is told apart: workloads are not by node.
+fn same_site(site: &Site, of: &Site) -> bool {
+    let labels = |site: &Site| {
+        [&site.cloud, &site.region, &site.zone, &site.node, &site.cluster].map(String::clone)
+    };
+    labels(site).iter().zip(&labels(of)).all(|(label, of)| label.is_empty() || label == of)
+}
+
+/// Whether a workload is the one gone into, or is in it.
+fn same_workload(workload: Option<&Workload>, of: Option<&Workload>) -> bool {
+    let (Some(workload), Some(of)) = (workload, of) else { return true };
+    let names =
+        |one: &Workload| [&one.namespace, &one.kind, &one.name, &one.pod].map(String::clone);
+    names(of).iter().zip(&names(workload)).all(|(of, name)| of.is_empty() || of == name)
 }
 
 /// Into what paths told apart this way fall apart.
@@ -136,9 +163,8 @@ pub const fn finer(group: GroupArg) -> Option<GroupArg> {
     match group {
         GroupArg::Cloud => Some(GroupArg::Region),
         GroupArg::Region | GroupArg::Zone => Some(GroupArg::Node),
-        GroupArg::Namespace => Some(GroupArg::Workload),
-        // Pods keep their node, workloads do not.
-        GroupArg::Node | GroupArg::Workload => Some(GroupArg::Pod),
+        GroupArg::Node | GroupArg::Namespace => Some(GroupArg::Workload),
+        GroupArg::Workload => Some(GroupArg::Pod),
         GroupArg::Pod => None,
     }
 }
@@ -152,10 +178,10 @@ pub fn group_name(group: GroupArg) -> String {
 /// The labels by which sites are told apart.
 fn coarse(site: &Site, group: GroupArg) -> Site {
     let mut site = site.clone();
-    if !matches!(group, GroupArg::Node | GroupArg::Pod) {
+    if group != GroupArg::Node {
         site.node.clear();
     }
-    if !matches!(group, GroupArg::Node | GroupArg::Pod | GroupArg::Zone) {
+    if matches!(group, GroupArg::Region | GroupArg::Cloud) {
         site.zone.clear();
     }
     if group == GroupArg::Cloud {
@@ -196,6 +222,32 @@ mod tests {
             .collect();
         inner.keep(&mut rows);
         assert_eq!(rows.len(), 1, "another cloud and what has no far node are no part of it");
+    }
+
+    #[test]
+    fn going_into_a_workload_asks_for_its_pods() {
+        let whose = |name: &str, pod: &str| {
+            let [namespace, kind] = ["shop", "unknown"].map(String::from);
+            Some(Workload { namespace, kind, name: name.into(), pod: pod.into() })
+        };
+        let of = |name, pod| {
+            let mut path = Path { near_workload: whose(name, pod), ..path("aws", "gcp", 1) };
+            path.near.node.clear();
+            path
+        };
+        let node = question(GroupArg::Node).into_path(&path("aws", "gcp", 1)).expect("finer");
+        let mut rows = vec![Row::new(of("cart", ""))];
+        node.keep(&mut rows);
+        assert_eq!((node.group, rows.len()), (GroupArg::Workload, 1), "workloads have no node");
+        let pods = node.into_path(&rows[0].path).expect("finer");
+        let wanted = pods.filter.near_workload.clone().expect("a workload is asked for");
+        assert_eq!((&wanted.namespace[..], &wanted.name[..]), ("shop", "cart"));
+        assert_eq!((pods.group, &wanted.kind[..]), (GroupArg::Pod, ""), "unknown is no name");
+        let mut rows: Vec<_> =
+            [of("cart", "cart-1"), of("cart", "cart-2"), of("log", "log-1")].map(Row::new).into();
+        pods.keep(&mut rows);
+        assert_eq!(rows.len(), 2);
+        assert!(pods.into_path(&rows[0].path).is_none(), "nothing is finer than a pod");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     escape::clean,
-    report::{Path, Site, Tail, Workload, style::end},
+    report::{Path, Site, Tail, Workload, table},
 };
 
 /// Tells paths apart from one answer to the next.
@@ -28,16 +28,21 @@ impl Row {
         let labels = |site: &Site| {
             [&site.cloud, &site.region, &site.zone, &site.node, &site.cluster].map(String::clone)
         };
+        let whose = |workload: &Option<Workload>| {
+            let Workload { namespace, kind, name, pod } = workload.clone().unwrap_or_default();
+            [namespace, kind, name, pod]
+        };
         let far = path.far.as_ref().map_or_else(Vec::new, |far| labels(far).to_vec());
-        let all = [labels(&path.near).to_vec(), far, vec![path.kind.into()]].concat();
+        let (near_whose, far_whose) = (whose(&path.near_workload), whose(&path.far_workload));
+        let near = [&labels(&path.near)[..], &near_whose, &far_whose].concat();
+        let all = [near, far, vec![path.kind.into()]].concat();
         Self { key: Key(all.join("\0")), path }
     }
 
     /// Both ends for people.
     #[must_use]
     pub fn ends(&self) -> [String; 2] {
-        let Path { near, far, near_workload, far_workload, .. } = &self.path;
-        ends([Some(near), far.as_ref()], [near_workload.as_ref(), far_workload.as_ref()])
+        table::ends(&self.path)
     }
 
     /// The 99th percentile, if there is any exchange.
@@ -65,14 +70,6 @@ impl Row {
         let label = format!("{near} -> {far} {}", self.path.kind).to_lowercase();
         filter.split_whitespace().all(|word| label.contains(&clean(word).to_lowercase()))
     }
-}
-
-/// Two ends for people.
-#[must_use]
-pub fn ends(sites: [Option<&Site>; 2], workloads: [Option<&Workload>; 2]) -> [String; 2] {
-    std::array::from_fn(|at| {
-        sites[at].map_or_else(|| "beyond the uplink".into(), |site| end(site, workloads[at]))
-    })
 }
 
 /// The parts of a tail as lengths; what is below zero has none.

@@ -43,9 +43,9 @@ pub(crate) fn path(near: &str, far: &str, p99_ns: u64) -> Path {
     Path {
         near: site(near, "node-a"),
         far: Some(site(far, "node-b")),
-        destination_site: None,
         near_workload: None,
         far_workload: None,
+        destination_site: None,
         kind: "ack",
         exchanges: 1_234,
         joined: 1_180,

@@ -13,7 +13,7 @@ use xcloud::escape::is_harmful;
 use xcloud_proto::{
     common::v1::{
         EgressKind, EgressRow, EgressSums, Endpoint, ExchangeKind, PodPlace, PodStages, PodView,
-        Segment, Site, Stage, StageCost, StageProbe, StageProfile, StageProgramCost,
+        Segment, Site, Stage, StageCost, StageProbe, StageProfile, StageProgramCost, Workload,
     },
     ingest::v1::{Hello, Status as Told, stream_batches_request::Message},
     loadtest::v1::{
@@ -70,6 +70,11 @@ fn site() -> Option<Site> {
     Some(Site { cloud: label(), region: label(), zone: label(), node: label(), cluster: label() })
 }
 
+fn whose() -> Option<Workload> {
+    let name = || EVIL.to_owned();
+    Some(Workload { namespace: name(), kind: name(), name: name(), pod: name() })
+}
+
 fn end(last: u8) -> Option<Endpoint> {
     Some(Endpoint { address: vec![10, 0, 0, last], port: 80 })
 }
@@ -93,6 +98,9 @@ impl ObserverService for Evil {
         let path = PathSplit {
             near: site(),
             far: site(),
+            near_workload: whose(),
+            far_workload: whose(),
+            destination_site: site(),
             kind: ExchangeKind::Ack.into(),
             exchanges: 1,
             joined: 1,
@@ -134,6 +142,8 @@ impl ObserverService for Evil {
         let exchange = Exchange {
             near: site(),
             far: site(),
+            near_workload: whose(),
+            far_workload: whose(),
             source: end(1),
             destination: end(2),
             kind: ExchangeKind::Ack.into(),
