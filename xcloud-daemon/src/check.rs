@@ -7,12 +7,13 @@ use tokio::runtime;
 use crate::{
     agent::identity::kernel_release,
     cli::{CheckArgs, Output},
+    escape::{self, clean},
     kernel::{
         ifaces::{self, Decision, Role},
         podns::{self, PodEnd},
         probe::{self, Answer, DepartureHook, Finding, Plan, TcHook},
     },
-    report::style,
+    report::{json::json, style},
 };
 
 pub mod cni;
@@ -183,7 +184,7 @@ fn name(value: &impl Serialize) -> String {
 fn render(check: &Check, output: Output) -> Result<String> {
     match output {
         Output::Table => Ok(table(check)),
-        Output::Json => Ok(serde_json::to_string_pretty(check)? + "\n"),
+        Output::Json => json(check),
         Output::Csv => csv(check),
     }
 }
@@ -237,16 +238,16 @@ fn csv(check: &Check) -> Result<String> {
     let mut writer = csv::Writer::from_writer(vec![]);
     writer.write_record(["section", "name", "answer", "detail"])?;
     for row in rows(check) {
-        writer.write_record(row)?;
+        writer.write_record(row.map(|cell| escape::csv(&cell)))?;
     }
     Ok(String::from_utf8(writer.into_inner()?)?)
 }
 
 fn table(check: &Check) -> String {
-    let rows = rows(check);
+    let rows: Vec<_> = rows(check).into_iter().map(|row| row.map(|cell| clean(&cell))).collect();
     let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max();
     let (names, answers) = (width(1).unwrap_or(0), width(2).unwrap_or(0));
-    let mut text = format!("kernel {}\n", check.kernel);
+    let mut text = format!("kernel {}\n", clean(&check.kernel));
     let mut section = "";
     for row in &rows {
         if row[0] != section {

@@ -6,16 +6,19 @@ pub mod compare;
 pub mod config;
 pub mod ends;
 pub mod grpc;
+pub mod kubectl;
 pub mod load;
 pub mod loadtest;
 pub mod log;
 pub mod matrix;
 pub mod metrics;
 pub mod names;
+pub mod nodes;
 pub mod rate;
 pub mod stamp;
 pub mod suite;
 pub mod throughput;
+pub mod top;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -54,6 +57,10 @@ pub enum Command {
     Split(SplitArgs),
     /// Follow joined exchanges as they happen
     Observe(ObserveArgs),
+    /// Watch paths live: the slowest first, where their time goes, what is in them
+    Top(top::TopArgs),
+    /// List the agents, what they see and what they lost
+    Nodes(nodes::NodesArgs),
     /// Say what this kernel and this node allow, and what would attach where
     Check(CheckArgs),
     /// Put load on a path and say what it bore

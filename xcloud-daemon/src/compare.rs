@@ -38,6 +38,7 @@ use self::{
 use crate::{
     cli::{Output, compare::CompareArgs},
     report::{
+        json::json,
         once::once,
         style::{color, print},
     },
@@ -66,7 +67,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         compare(&Arm::read(&args.a)?, &Arm::read(&args.b)?, &question, &mut Power::default())?;
     print(&match args.output {
         Output::Table => table::table(&report, color()),
-        Output::Json => report::json(&report)?,
+        Output::Json => json(&report)?,
         Output::Csv => report::csv(&report)?,
     })?;
     match report.worse().count() {

@@ -2,19 +2,24 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 use xcloud::{
     access::caller::identify,
     agent, aggregator, check,
     cli::{Cli, Command, log::LogFormat},
     compare,
     config::{self, Configured, reload::Live, settings::Settings},
-    cost, load, logging, observe, query, run_report,
+    cost,
+    escape::clean_lines,
+    kubectl, load, logging, nodes, observe, query, run_report, top,
     usage::UsageError,
 };
 
 fn main() -> ExitCode {
     let mut lines = LogFormat::Text;
+    if let Some(ended) = kubectl::as_plugin() {
+        return ended.unwrap_or_else(|error| told(&error, lines));
+    }
     let result =
         config::settings::start(std::env::args_os().collect()).and_then(|(cli, settings)| {
             logging::init(&cli.log)?;
@@ -23,9 +28,16 @@ fn main() -> ExitCode {
             }
             run(cli, settings)
         });
-    let Err(error) = result else { return ExitCode::SUCCESS };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => told(&error, lines),
+    }
+}
+
+/// Says what went wrong, and what kind of mistake it was.
+fn told(error: &Error, lines: LogFormat) -> ExitCode {
     match lines {
-        LogFormat::Text => eprintln!("xcloud: {error:#}"),
+        LogFormat::Text => eprintln!("xcloud: {}", clean_lines(&format!("{error:#}"))),
         // Whoever reads the log of a daemon as JSON reads its last word so, too.
         LogFormat::Json => tracing::error!("{error:#}"),
     }
@@ -48,6 +60,8 @@ fn run(Cli { command, tls, .. }: Cli, settings: Option<Settings>) -> Result<()> 
         Command::Aggregator(args) => aggregator::run(live(args, settings)?, &tls),
         Command::Split(args) => query::run(args),
         Command::Observe(args) => observe::run(args),
+        Command::Top(args) => top::run(&args),
+        Command::Nodes(args) => nodes::run(&args),
         Command::Check(args) => check::run(args),
         Command::Load(command) => load::run(command),
         Command::Cost(args) => cost::command::run(&args),

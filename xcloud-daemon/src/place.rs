@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::Serialize;
 
+use crate::escape::is_harmful;
+
 /// Longest text taken for a place.
 const LONGEST: usize = 256;
 
@@ -25,7 +27,7 @@ impl FromStr for Place {
         let mut parts = text.splitn(4, '/');
         let mut part = || parts.next().unwrap_or_default().to_owned();
         let place = Self { cloud: part(), region: part(), zone: part() };
-        let sound = |label: &str| !label.chars().any(|c| c.is_control() || c.is_whitespace());
+        let sound = |label: &str| !label.chars().any(|c| is_harmful(c) || c.is_whitespace());
         let named = !place.cloud.is_empty() && !place.region.is_empty();
         if named && sound(text) && text.len() <= LONGEST {
             Ok(place)

@@ -77,7 +77,8 @@ fn request(args: &SplitArgs, now: SystemTime) -> Result<QuerySplitRequest> {
     })
 }
 
-const fn group(group: GroupArg) -> GroupBy {
+/// How paths are to be merged.
+pub(crate) const fn group(group: GroupArg) -> GroupBy {
     match group {
         GroupArg::Node => GroupBy::Node,
         GroupArg::Zone => GroupBy::Zone,

@@ -129,7 +129,7 @@ fn report() -> Report {
 #[test]
 fn a_table_for_people() {
     insta::assert_snapshot!(table(&report(), false), @r"
-    aws node-a -> gcp no�[31mde: response, 12 400 exchanges, 99.5 % joined, 6.2 % of the traffic sampled
+    aws node-a -> gcp no\x1b[31mde: response, 12 400 exchanges, 99.5 % joined, 6.2 % of the traffic sampled
                              p50      p90      p99    p99.9      max     mean
       total              40.1 ms  44.2 ms  48.2 ms  60.2 ms  80.3 ms  40.2 ms
       near CNI egress     210 us   231 us   252 us   315 us   420 us   210 us
@@ -351,10 +351,10 @@ fn json_for_programs() {
 fn csv_for_spreadsheets() {
     insta::assert_snapshot!(csv(&report()).expect("writable"), @r"
     near_cloud,near_region,near_zone,near_node,far_cloud,far_region,far_zone,far_node,kind,exchanges,joined,segment,count,p50_ns,p90_ns,p99_ns,p999_ns,max_ns,mean_ns,tail_mean_ns
-    aws,,,node-a,gcp,,,no�[31mde,response,12400,12345,total,12345,40150000,44165000,48180000,60225000,80300000,40150007,48180004
-    aws,,,node-a,gcp,,,no�[31mde,response,12400,12345,near_cni_egress,12345,210000,231000,252000,315000,420000,210007,310003
-    aws,,,node-a,gcp,,,no�[31mde,response,12400,12345,wan,12345,39000000,42900000,46800000,58500000,78000000,39000007,-1000
-    aws,,,node-a,gcp,,,no�[31mde,response,12400,12345,far_pod,12345,850,935,1020,1275,1700,857,47771000
+    aws,,,node-a,gcp,,,no\x1b[31mde,response,12400,12345,total,12345,40150000,44165000,48180000,60225000,80300000,40150007,48180004
+    aws,,,node-a,gcp,,,no\x1b[31mde,response,12400,12345,near_cni_egress,12345,210000,231000,252000,315000,420000,210007,310003
+    aws,,,node-a,gcp,,,no\x1b[31mde,response,12400,12345,wan,12345,39000000,42900000,46800000,58500000,78000000,39000007,-1000
+    aws,,,node-a,gcp,,,no\x1b[31mde,response,12400,12345,far_pod,12345,850,935,1020,1275,1700,857,47771000
     aws,,,node-a,,,,,ack,7,0,total,12345,500,550,600,750,1000,507,600
     aws,,,node-a,,,,,ack,7,0,beyond_uplink,12345,400,440,480,600,800,407,
     ");

@@ -28,7 +28,7 @@ const BPF_LINKER: &str = "0.13.0";
 const STAMP_SUITE: &str = "1.0.0";
 
 /// Programs needed, and the Debian packages they come in.
-const TOOLS: [(&str, &str); 9] = [
+const TOOLS: [(&str, &str); 10] = [
     ("ip", "iproute2"),
     ("tc", "iproute2"),
     ("cc", "build-essential"),
@@ -38,6 +38,7 @@ const TOOLS: [(&str, &str); 9] = [
     ("curl", "curl"),
     ("nft", "nftables"),
     ("wg", "wireguard-tools"),
+    ("tmux", "tmux"),
 ];
 /// What load tests are tried against, in tests and benchmarks.
 const LOAD_TOOLS: [(&str, &str); 2] = [("nginx", NGINX), ("wrk", "wrk")];

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     cli::InterfaceArgs,
+    escape::clean,
     kernel::{
         ifaces::Interface,
         podns::{self, PodEnd},
@@ -235,7 +236,7 @@ impl Hooks {
 
     /// What the hooks see now.
     fn view(&self) -> Status {
-        let mut hooks = self.status();
+        let mut hooks: Vec<_> = self.status().iter().map(|hook| clean(hook)).collect();
         let mut pods: Vec<_> = self.pods.elsewhere().filter_map(|pod| self.told(pod)).collect();
         for (left_out, what) in [
             (hooks.len().saturating_sub(MOST_TOLD.0), "hooks"),
@@ -257,8 +258,8 @@ impl Hooks {
             View::Sockets(why) => (PodPlace::Sockets, why),
             View::Hidden(why) => (PodPlace::Hidden, why),
         };
-        let interface = self.interface(index)?.name.clone();
-        let why = why.chars().take(REASON).collect();
+        let interface = clean(&self.interface(index)?.name);
+        let why = clean(why).chars().take(REASON).collect();
         Some(PodView { interface, place: place.into(), why })
     }
 

@@ -16,6 +16,7 @@ use xcloud_proto::common::v1::{
 
 use super::hooks::SharedHooks;
 use crate::{
+    escape::clean,
     kernel::{
         stages::{RunTime, StageCells, Told},
         trial::kprobe::EmptyProbe,
@@ -157,7 +158,8 @@ const fn stage(stage: Stage) -> proto::Stage {
 /// Empty when it is gone.
 pub(super) fn interface_name(index: u32) -> String {
     nix::net::if_::if_indextoname(index)
-        .map(|name| name.to_string_lossy().into_owned())
+        // Whoever names an interface may use any byte but a few.
+        .map(|name| clean(&name.to_string_lossy()))
         .unwrap_or_default()
 }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::escape::is_harmful;
+
 /// Longest name of an end.
 const LONGEST: usize = 512;
 
@@ -31,7 +33,7 @@ pub struct ReadyArgs {
 /// # Errors
 /// It has such a thing, or is too long.
 pub(crate) fn label(text: &str) -> Result<String, String> {
-    let odd = |c: char| c.is_control() || c.is_whitespace();
+    let odd = |c: char| is_harmful(c) || c.is_whitespace();
     if text.is_empty() || text.len() > LONGEST || text.contains(odd) {
         return Err(format!(
             "{text:?}: a name of 1 to {LONGEST} bytes without spaces, as in aws/us-east-1"

@@ -7,7 +7,7 @@ use super::{
     comparison::{Comparison, Estimate},
     stats::verdict::Verdict,
 };
-use crate::report::style::clean;
+use crate::escape;
 
 /// One of the two runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -48,14 +48,6 @@ impl Report {
     pub fn worse(&self) -> impl Iterator<Item = &Comparison> {
         self.comparisons.iter().filter(|one| one.verdict == Verdict::Worse)
     }
-}
-
-/// For programs.
-///
-/// # Errors
-/// None that is known; the serializer could in theory fail.
-pub fn json(report: &Report) -> Result<String> {
-    Ok(serde_json::to_string_pretty(report)? + "\n")
 }
 
 const HEADER: [&str; 24] = [
@@ -105,8 +97,9 @@ fn row(one: &Comparison) -> Vec<String> {
         let ends = [interval.map(|one| one.low), interval.map(|one| one.high)];
         [estimate.map(|estimate| estimate.value), ends[0], ends[1]].map(optional)
     };
-    let mut row = [&one.test, &one.from, &one.to, &one.metric].map(|label| clean(label)).to_vec();
-    row.extend([optional(one.quantile), clean(&one.unit)]);
+    let mut row =
+        [&one.test, &one.from, &one.to, &one.metric].map(|label| escape::csv(label)).to_vec();
+    row.extend([optional(one.quantile), escape::csv(&one.unit)]);
     row.extend(one.trials.map(|trials| trials.to_string()));
     row.extend([one.a, one.b].map(|value| value.to_string()));
     row.extend(estimate(Some(one.difference)));

@@ -6,11 +6,12 @@ use super::{
     arm::Arm,
     compare,
     question::Question,
-    report::{Report, csv, json},
+    report::{Report, csv},
     simulated::{arm, latency_arm},
     stats::{Design, power::Power, random::Random, shift::Chance, verdict::Verdict},
     table::table,
 };
+use crate::report::json::json;
 
 fn question() -> Question {
     Question {

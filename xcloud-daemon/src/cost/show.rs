@@ -9,7 +9,11 @@ use super::{
     price::Line,
     workloads::{Month, Row},
 };
-use crate::{cli::Output, report::style::clean};
+use crate::{
+    cli::Output,
+    escape::{self, clean},
+    report::json::json,
+};
 
 mod table;
 
@@ -88,13 +92,13 @@ const MONTH_HEADER: [&str; 8] =
 fn month_cells(row: &Row) -> [String; 8] {
     let number = |number: Option<u64>| number.map(|it| it.to_string()).unwrap_or_default();
     [
-        clean(&row.workload),
-        clean(&row.to_site),
-        clean(&row.path),
+        escape::csv(&row.workload),
+        escape::csv(&row.to_site),
+        escape::csv(&row.path),
         row.bytes.to_string(),
         number(row.packets),
         row.usd.exact(),
-        clean(&row.from_site),
+        escape::csv(&row.from_site),
         number(row.payload_bytes),
     ]
 }
@@ -102,13 +106,13 @@ fn month_cells(row: &Row) -> [String; 8] {
 /// The same without a price.
 fn unpriced_cells(row: &Unpriced) -> [String; 8] {
     [
-        clean(&row.workload),
-        clean(&row.to_site),
+        escape::csv(&row.workload),
+        escape::csv(&row.to_site),
         String::new(),
         row.bytes.to_string(),
         row.packets.to_string(),
         String::new(),
-        clean(&row.from_site),
+        escape::csv(&row.from_site),
         row.payload_bytes.map(|it| it.to_string()).unwrap_or_default(),
     ]
 }
@@ -119,21 +123,15 @@ const HEADER: [&str; 9] =
 fn cells(case: &str, line: &Line) -> [String; 9] {
     [
         clean(case),
-        clean(&line.charge),
-        clean(&line.place),
-        clean(&line.what),
+        escape::csv(&line.charge),
+        escape::csv(&line.place),
+        escape::csv(&line.what),
         line.price.to_string(),
         line.usd.exact(),
         line.status.to_string(),
-        clean(&line.read),
-        clean(&line.source),
+        escape::csv(&line.read),
+        escape::csv(&line.source),
     ]
-}
-
-fn json(value: &impl Serialize) -> Result<String> {
-    let mut text = serde_json::to_string_pretty(value)?;
-    text.push('\n');
-    Ok(text)
 }
 
 fn csv(write: impl FnOnce(&mut csv::Writer<Vec<u8>>) -> Result<()>) -> Result<String> {

@@ -5,8 +5,9 @@ use xcloud_proto::loadtest::v1::CompareLoadTestsResponse;
 
 use super::{director::Director, merge, refusal::Refusal, registry::has_ended};
 use crate::{
-    compare::{arm::Arm, compare, question::Question, report, stats::power::Power, table},
+    compare::{arm::Arm, compare, question::Question, stats::power::Power, table},
     cost::volume::Volume,
+    report::json::json,
     result::Run,
 };
 
@@ -68,7 +69,7 @@ impl Director {
         let (a, b) = (Arm::new(self.results(a)?), Arm::new(self.results(b)?));
         let report = compare(&a, &b, &Question::default(), &mut Power::default())
             .map_err(|error| Refusal::Busy(format!("{error:#}")))?;
-        let json = report::json(&report).map_err(|error| Refusal::Broken(error.to_string()))?;
+        let json = json(&report).map_err(|error| Refusal::Broken(error.to_string()))?;
         Ok(CompareLoadTestsResponse { json, text: table::table(&report, false) })
     }
 }

@@ -6,9 +6,12 @@ use xcloud_proto::loadtest::v1::{
     LoadTestSpec, Probes, RequestProtocol, Requests, Throughput, load_test_spec::Kind as WireKind,
 };
 
-use crate::load::{
-    rr::frame::{ASK, LARGEST_DATAGRAM},
-    throughput::plan::{MAX_OMIT, MAX_STREAMS},
+use crate::{
+    escape::is_harmful,
+    load::{
+        rr::frame::{ASK, LARGEST_DATAGRAM},
+        throughput::plan::{MAX_OMIT, MAX_STREAMS},
+    },
 };
 
 /// Longest test.
@@ -129,8 +132,10 @@ impl Spec {
             None => return Err("no kind of test is named".into()),
         };
         let name = if wire.name.is_empty() { kind.name().into() } else { wire.name.clone() };
-        if name.len() > MAX_NAME || name.chars().any(char::is_control) {
-            return Err(format!("name has at most {MAX_NAME} bytes and no control characters"));
+        if name.len() > MAX_NAME || name.chars().any(is_harmful) {
+            return Err(format!(
+                "name has at most {MAX_NAME} bytes and no control or invisible characters"
+            ));
         }
         Ok(Self { from: wire.from.clone(), to: wire.to.clone(), duration, name, kind })
     }

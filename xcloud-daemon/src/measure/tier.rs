@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use super::{Site, store::SiteId};
 
+/// How many labels a site has: cloud, region, zone, cluster and node.
+pub const LABELS: usize = 5;
+
 /// How fine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {
@@ -18,6 +21,9 @@ pub enum Tier {
 }
 
 impl Tier {
+    /// From which tier on each of [`LABELS`] is shown.
+    const SHOWN: [Self; LABELS] = [Self::Cloud, Self::Region, Self::Zone, Self::Node, Self::Node];
+
     /// A site as this tier tells it apart from others.
     #[must_use]
     pub fn of(self, site: &Site) -> Site {
@@ -29,16 +35,16 @@ impl Tier {
             region: kept(Self::Region, &site.region),
             zone: kept(Self::Zone, &site.zone),
             node: kept(Self::Node, &site.node),
+            cluster: kept(Self::Node, &site.cluster),
         }
     }
 
-    /// The labels cloud, region, zone and node: `unknown` where the site lacks one, empty where the tier does.
+    /// The labels cloud, region, zone, cluster and node: `unknown` where the site lacks one, empty where the tier does.
     #[must_use]
-    pub fn labels(self, site: &Site) -> [&str; 4] {
-        let from = [Self::Cloud, Self::Region, Self::Zone, Self::Node];
-        let labels = [&site.cloud, &site.region, &site.zone, &site.node];
+    pub fn labels(self, site: &Site) -> [&str; LABELS] {
+        let labels = [&site.cloud, &site.region, &site.zone, &site.cluster, &site.node];
         std::array::from_fn(|at| match &labels[at][..] {
-            _ if self < from[at] => "",
+            _ if self < Self::SHOWN[at] => "",
             "" => "unknown",
             label => label,
         })
@@ -46,9 +52,8 @@ impl Tier {
 
     /// One text for all of a tier's labels.
     #[must_use]
-    pub fn all(self, text: &str) -> [&str; 4] {
-        let shown = [Self::Cloud, Self::Region, Self::Zone, Self::Node];
-        shown.map(|from| if self >= from { text } else { "" })
+    pub fn all(self, text: &str) -> [&str; LABELS] {
+        Self::SHOWN.map(|from| if self >= from { text } else { "" })
     }
 }
 
@@ -105,7 +110,7 @@ impl Tiers {
     /// # Panics
     /// The number was not given by these.
     #[must_use]
-    pub fn labels(&self, id: Option<SiteId>) -> [&str; 4] {
+    pub fn labels(&self, id: Option<SiteId>) -> [&str; LABELS] {
         match id {
             Some(id) => self.tier.labels(&self.sites[id as usize]),
             None => self.tier.all("unknown"),
@@ -118,7 +123,13 @@ mod tests {
     use super::*;
 
     fn site(zone: &str, node: &str) -> Site {
-        Site { cloud: "aws".into(), region: "r".into(), zone: zone.into(), node: node.into() }
+        Site {
+            cloud: "aws".into(),
+            region: "r".into(),
+            zone: zone.into(),
+            node: node.into(),
+            cluster: "c".into(),
+        }
     }
 
     #[test]
@@ -128,14 +139,14 @@ mod tests {
         let ids: Vec<_> = (0..).zip(&ids).map(|(id, site)| tiers.id(id, site)).collect();
         assert_eq!(ids, [0, 0, 1, 2]);
         assert_eq!(tiers.id(1, &site("a", "2")), 0);
-        assert_eq!(tiers.labels(Some(1)), ["aws", "r", "b", ""]);
-        assert_eq!(tiers.labels(Some(2)), ["aws", "r", "unknown", ""]);
-        assert_eq!(tiers.labels(None), ["unknown", "unknown", "unknown", ""]);
+        assert_eq!(tiers.labels(Some(1)), ["aws", "r", "b", "", ""]);
+        assert_eq!(tiers.labels(Some(2)), ["aws", "r", "unknown", "", ""]);
+        assert_eq!(tiers.labels(None), ["unknown", "unknown", "unknown", "", ""]);
     }
 
     #[test]
     fn the_finest_tier_leaves_no_label_out() {
-        assert_eq!(Tier::Node.labels(&site("", "1")), ["aws", "r", "unknown", "1"]);
-        assert_eq!(Tier::Cloud.all("other"), ["other", "", "", ""]);
+        assert_eq!(Tier::Node.labels(&site("", "1")), ["aws", "r", "unknown", "c", "1"]);
+        assert_eq!(Tier::Cloud.all("other"), ["other", "", "", "", ""]);
     }
 }

@@ -66,19 +66,19 @@ families! {
     /// What the aggregator tells of paths.
     PATHS:
     DATAPATH = Histogram "xcloud_datapath_latency_seconds" ["seconds"] as "xcloud.datapath.latency" {
-        "near_cloud", "near_region", "near_zone", "near_node", "far_cloud", "far_region", "far_zone", "far_node", "kind", "segment"
+        "near_cloud", "near_region", "near_zone", "near_cluster", "near_node", "far_cloud", "far_region", "far_zone", "far_cluster", "far_node", "kind", "segment"
     } "Time exchanges spent in each segment of their path; segments add up to the whole.";
     EXCHANGE = Histogram "xcloud_exchange_latency_seconds" ["seconds"] as "xcloud.exchange.latency" {
-        "near_cloud", "near_region", "near_zone", "near_node", "far_cloud", "far_region", "far_zone", "far_node", "kind"
+        "near_cloud", "near_region", "near_zone", "near_cluster", "near_node", "far_cloud", "far_region", "far_zone", "far_cluster", "far_node", "kind"
     } "Whole time of exchanges, from the data leaving the near pod to the answer entering it.";
     PATH_EXCHANGES = Counter "xcloud_path_exchanges_total" as "xcloud.path.exchanges" {
-        "near_cloud", "near_region", "near_zone", "near_node", "far_cloud", "far_region", "far_zone", "far_node", "kind", "outcome"
+        "near_cloud", "near_region", "near_zone", "near_cluster", "near_node", "far_cloud", "far_region", "far_zone", "far_cluster", "far_node", "kind", "outcome"
     } "Sampled exchanges by what became of them: recorded in the histograms, or seen by one end only (near_alone, far_alone, thinned where the far node selects fewer) or with other_answer at the far end.";
     REPRESENTED = Counter "xcloud_path_represented_exchanges_total" as "xcloud.path.represented_exchanges" {
-        "near_cloud", "near_region", "near_zone", "near_node", "far_cloud", "far_region", "far_zone", "far_node", "kind"
+        "near_cloud", "near_region", "near_zone", "near_cluster", "near_node", "far_cloud", "far_region", "far_zone", "far_cluster", "far_node", "kind"
     } "Exchanges that the recorded ones stand for: recorded divided by this is the sampling share.";
     NEGATIVE_WAN = Counter "xcloud_path_negative_wan_total" {
-        "near_cloud", "near_region", "near_zone", "near_node", "far_cloud", "far_region", "far_zone", "far_node", "kind"
+        "near_cloud", "near_region", "near_zone", "near_cluster", "near_node", "far_cloud", "far_region", "far_zone", "far_cluster", "far_node", "kind"
     } "Exchanges whose WAN time came out below zero by clock drift and is in the histogram as zero.";
 }
 
@@ -86,16 +86,16 @@ families! {
     /// What the aggregator tells of agents and of itself.
     AGGREGATOR:
     EGRESS_BYTES = Counter "xcloud_egress_bytes_total" ["bytes"] as "xcloud.egress.bytes" {
-        "source_cloud", "source_region", "source_zone", "source_node",
-        "destination_cloud", "destination_region", "destination_zone", "destination_node", "carriage"
+        "source_cloud", "source_region", "source_zone", "source_cluster", "source_node",
+        "destination_cloud", "destination_region", "destination_zone", "destination_cluster", "destination_node", "carriage"
     } "Bytes that left nodes by their uplinks, with all headers, where agents run with --account.";
     EGRESS_PACKETS = Counter "xcloud_egress_packets_total" as "xcloud.egress.packets" {
-        "source_cloud", "source_region", "source_zone", "source_node",
-        "destination_cloud", "destination_region", "destination_zone", "destination_node", "carriage"
+        "source_cloud", "source_region", "source_zone", "source_cluster", "source_node",
+        "destination_cloud", "destination_region", "destination_zone", "destination_cluster", "destination_node", "carriage"
     } "Packets that left nodes by their uplinks, likewise.";
     EGRESS_PAYLOAD = Counter "xcloud_egress_payload_bytes_total" ["bytes"] as "xcloud.egress.payload_bytes" {
-        "source_cloud", "source_region", "source_zone", "source_node",
-        "destination_cloud", "destination_region", "destination_zone", "destination_node", "carriage"
+        "source_cloud", "source_region", "source_zone", "source_cluster", "source_node",
+        "destination_cloud", "destination_region", "destination_zone", "destination_cluster", "destination_node", "carriage"
     } "Bytes behind the TCP or UDP header of those packets, as far as they can be seen.";
     EMITTED = Counter "xcloud_observations_emitted_total" as "xcloud.observations.emitted" {}
         "Observations that the kernel programs of all agents completed or gave up: those delivered, lost, pending and delivered elsewhere.";
@@ -121,15 +121,15 @@ families! {
         "Batches and streams of agents refused.";
     AGENTS = Gauge "xcloud_agents" {"state"}
         "Agents known, by whether they are connected.";
-    AGENT_CONNECTED = Gauge "xcloud_agent_connected" {"cloud", "region", "zone", "node"}
+    AGENT_CONNECTED = Gauge "xcloud_agent_connected" {"cloud", "region", "zone", "cluster", "node"}
         "Whether the agent's stream is open: 1 or 0.";
-    AGENT_LAST_BATCH = Gauge "xcloud_agent_last_batch_timestamp_seconds" ["seconds"] {"cloud", "region", "zone", "node"}
+    AGENT_LAST_BATCH = Gauge "xcloud_agent_last_batch_timestamp_seconds" ["seconds"] {"cloud", "region", "zone", "cluster", "node"}
         "When the agent's last batch was merged, in seconds since 1970.";
-    AGENT_SAMPLED = Gauge "xcloud_agent_sampled_ratio" {"cloud", "region", "zone", "node"}
+    AGENT_SAMPLED = Gauge "xcloud_agent_sampled_ratio" {"cloud", "region", "zone", "cluster", "node"}
         "Share of exchanges that the agent selects: 1 for all, 0.5 for every other.";
-    AGENT_EMITTED = Counter "xcloud_agent_emitted_total" {"cloud", "region", "zone", "node"}
+    AGENT_EMITTED = Counter "xcloud_agent_emitted_total" {"cloud", "region", "zone", "cluster", "node"}
         "Observations that the agent's kernel programs completed or gave up.";
-    AGENT_LOST = Counter "xcloud_agent_lost_total" {"cloud", "region", "zone", "node"}
+    AGENT_LOST = Counter "xcloud_agent_lost_total" {"cloud", "region", "zone", "cluster", "node"}
         "Of those, lost at any hop.";
     SERIES = Gauge "xcloud_metrics_series" {}
         "Paths that have series of their own here.";

@@ -2,7 +2,7 @@
 
 use xcloud_proto::{
     common::v1::{
-        ExchangeKind, Loss as WireLoss, PodPlace, Segment, Site as WireSite,
+        ExchangeKind, Loss as WireLoss, PodPlace, PodView, Segment, Site as WireSite,
         Workload as WireWorkload,
     },
     observer::v1::{
@@ -47,14 +47,20 @@ impl From<WireWorkload> for Workload {
     }
 }
 
+/// Where a pod is seen.
+#[must_use]
+pub fn place_of(view: &PodView) -> Place {
+    match view.place() {
+        PodPlace::Inside => Place::Inside,
+        PodPlace::Sockets => Place::Sockets,
+        PodPlace::Hidden | PodPlace::Unspecified => Place::Hidden,
+    }
+}
+
 impl From<NodePod> for Pod {
     fn from(pod: NodePod) -> Self {
         let view = pod.view.unwrap_or_default();
-        let place = match view.place() {
-            PodPlace::Inside => Place::Inside,
-            PodPlace::Sockets => Place::Sockets,
-            PodPlace::Hidden | PodPlace::Unspecified => Place::Hidden,
-        };
+        let place = place_of(&view);
         let site = pod.site.unwrap_or_default().into();
         Self { site, interface: view.interface, place, why: view.why }
     }

@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, Result};
 
-use super::{Path, Report, Site, Times, style::clean};
+use super::{Path, Report, Site, Times};
+use crate::escape;
 
 const HEADER: [&str; 20] = [
     "near_cloud",
@@ -101,7 +102,7 @@ pub fn csv(report: &Report) -> Result<String> {
 fn row(path: &Path, segment: &str, times: &Times, tail_ns: Option<String>) -> Vec<String> {
     let far = path.far.clone().unwrap_or_default();
     let labels = |Site { cloud, region, zone, node, .. }: Site| {
-        [cloud, region, zone, node].map(|label| clean(&label))
+        [cloud, region, zone, node].map(|label| escape::csv(&label))
     };
     let mut row = [labels(path.near.clone()), labels(far)].concat();
     row.extend([path.kind.into(), path.exchanges.to_string(), path.joined.to_string()]);

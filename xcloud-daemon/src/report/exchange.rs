@@ -9,9 +9,10 @@ use xcloud_proto::{common::v1::Endpoint, observer::v1::Exchange as WireExchange}
 use super::{
     Site, Workload,
     convert::{kind_name, rfc3339, segment_name},
-    style::{clean, end, signed_time, time},
+    json::json_line,
+    style::{end, signed_time, time},
 };
-use crate::{cli::Output, measure::Segment, wire::answer};
+use crate::{cli::Output, escape, measure::Segment, wire::answer};
 
 /// A joined exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -104,7 +105,7 @@ impl Lines {
     pub fn exchange(self, exchange: &Exchange) -> Result<String> {
         match self.0 {
             Output::Table => Ok(text(exchange)),
-            Output::Json => Ok(serde_json::to_string(exchange)? + "\n"),
+            Output::Json => json_line(exchange),
             Output::Csv => line(cells(exchange)),
         }
     }
@@ -125,8 +126,9 @@ fn text(exchange: &Exchange) -> String {
 }
 
 fn cells(exchange: &Exchange) -> impl Iterator<Item = String> {
-    let labels =
-        |site: &Site| [&site.cloud, &site.region, &site.zone, &site.node].map(|label| clean(label));
+    let labels = |site: &Site| {
+        [&site.cloud, &site.region, &site.zone, &site.node].map(|label| escape::csv(label))
+    };
     let segment = |name: &str| {
         let found = exchange.segments.iter().find(|(one, _)| *one == name);
         found.map(|(_, ns)| ns.to_string()).unwrap_or_default()

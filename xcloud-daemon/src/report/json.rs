@@ -1,15 +1,22 @@
 //! For programs.
 
 use anyhow::Result;
+use serde::Serialize;
 
-use super::Report;
+use crate::escape;
 
-/// The report as one JSON object.
+/// A value as JSON over several lines.
 ///
 /// # Errors
 /// None that is known; the serializer could in theory fail.
-pub fn json(report: &Report) -> Result<String> {
-    let mut text = serde_json::to_string_pretty(report)?;
-    text.push('\n');
-    Ok(text)
+pub fn json(value: &(impl Serialize + ?Sized)) -> Result<String> {
+    Ok(escape::json(&serde_json::to_string_pretty(value)?) + "\n")
+}
+
+/// A value as JSON on one line.
+///
+/// # Errors
+/// None that is known; the serializer could in theory fail.
+pub fn json_line(value: &impl Serialize) -> Result<String> {
+    Ok(escape::json(&serde_json::to_string(value)?) + "\n")
 }

@@ -1,9 +1,11 @@
 //! How answers are shown: one format, one file. The names in [`Report`] are stable; programs read them.
 
+pub mod columns;
 pub mod convert;
 pub mod csv;
 pub mod exchange;
 pub mod json;
+pub mod nodes;
 pub mod once;
 pub mod stages;
 pub mod style;
@@ -261,6 +263,12 @@ pub struct Lost {
 }
 
 impl Lost {
+    /// All of them.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.reasons().iter().map(|(_, count)| count).sum()
+    }
+
     /// All reasons with their names.
     #[must_use]
     pub const fn reasons(&self) -> [(&'static str, u64); 8] {

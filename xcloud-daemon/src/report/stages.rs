@@ -13,7 +13,7 @@ use super::{
     Site,
     style::{bold, clean, dim, grouped, place, signed_time, time},
 };
-use crate::measure::stages::percentile_below_ns;
+use crate::{escape, measure::stages::percentile_below_ns};
 
 /// One node's stage profile, since its agent's start.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -242,7 +242,8 @@ pub fn csv(nodes: &[Node]) -> Result<String> {
             let mut row = |stage: &str, figures: [String; 4]| {
                 let site = &node.node;
                 let labels = [&site.cloud, &site.region, &site.zone, &site.node, &pod.interface];
-                let mut row: Vec<String> = labels.into_iter().map(|label| clean(label)).collect();
+                let mut row: Vec<String> =
+                    labels.into_iter().map(|label| escape::csv(label)).collect();
                 row.extend([pod.direction.to_owned(), stage.to_owned()]);
                 row.extend(figures);
                 writer.write_record(row)

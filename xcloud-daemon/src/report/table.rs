@@ -35,7 +35,8 @@ pub fn table(report: &Report, color: bool) -> String {
     text
 }
 
-fn elsewhere(pod: &Pod) -> String {
+/// Where a pod is seen, and why there.
+pub(crate) fn elsewhere(pod: &Pod) -> String {
     let what = match pod.place {
         Place::Inside => "hooked inside the pod",
         Place::Sockets => "seen at the pod's TCP sockets, without handshakes",
@@ -72,7 +73,8 @@ pub fn figures(text: &mut String, path: &Path, color: bool) {
     }
 }
 
-fn unjoined(why: &Unjoined) -> String {
+/// What became of exchanges that were not joined.
+pub(crate) fn unjoined(why: &Unjoined) -> String {
     let causes = [
         (why.near_alone, "seen by the near end alone"),
         (why.thinned, "not selected at the far end"),
@@ -87,7 +89,8 @@ fn unjoined(why: &Unjoined) -> String {
     format!("not joined: {}", causes.join(", "))
 }
 
-fn heading(path: &Path) -> String {
+/// Which path, and how much of it was seen.
+pub(crate) fn heading(path: &Path) -> String {
     let far = match (&path.far, &path.destination_site) {
         (Some(far), _) => end(far, path.far_workload.as_ref()),
         (None, Some(site)) => format!("beyond the uplink, at {}", place(site)),
@@ -112,7 +115,8 @@ fn row(name: &str, times: &Times) -> String {
     format!("{name:<17}{}", figures.map(|ns| format!("{:>9}", time(ns))).concat())
 }
 
-fn words(segment: &str) -> String {
+/// A segment's name for people.
+pub(crate) fn words(segment: &str) -> String {
     segment.replace("cni", "CNI").replace("wan", "WAN").replace('_', " ")
 }
 
@@ -120,8 +124,8 @@ fn exchanges(count: u64) -> String {
     format!("{} {}", grouped(count), if count == 1 { "exchange" } else { "exchanges" })
 }
 
-/// Every figure to the nanosecond, so that anyone can add them up.
-fn make_up(tail: &Tail) -> String {
+/// What the tail is made of, every figure to the nanosecond, so that anyone can add them up.
+pub(crate) fn make_up(tail: &Tail) -> String {
     let (unit, divisor, digits) =
         if tail.total_ns < 1_000_000 { ("us", 1_000, 3) } else { ("ms", 1_000_000, 6) };
     let exact = |ns: i64| {
@@ -152,7 +156,8 @@ fn make_up(tail: &Tail) -> String {
     )
 }
 
-fn doubt(path: &Path) -> String {
+/// How far clocks can be wrong.
+pub(crate) fn doubt(path: &Path) -> String {
     let mut doubt = format!("clocks put at most {} into the WAN", time(path.clock_error_ns));
     if path.negative_wan > 0 {
         let _ = write!(doubt, "; {} below zero counted as zero", exchanges(path.negative_wan));
@@ -168,12 +173,11 @@ fn losses(loss: &Loss) -> String {
         .filter(|(_, count)| *count > 0)
         .map(|(name, count)| format!("{} {name}", grouped(count)))
         .collect();
-    let lost: u64 = loss.lost.reasons().iter().map(|(_, count)| count).sum();
     let mut text = format!(
         "observations: {} emitted = {} delivered + {} lost",
         grouped(loss.emitted),
         grouped(loss.delivered),
-        grouped(lost)
+        grouped(loss.lost.sum())
     );
     if !reasons.is_empty() {
         let _ = write!(text, " ({})", reasons.join(", "));

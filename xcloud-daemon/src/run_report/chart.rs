@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::html::escape;
+use crate::escape::html as escape;
 
 pub mod axis;
 pub mod bars;

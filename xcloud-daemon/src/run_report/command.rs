@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     cli::report::{ReportArgs, ReportFormat},
-    report::style::print,
+    report::{json::json, style::print},
     result::Run,
 };
 
@@ -44,7 +44,7 @@ pub fn run(args: &ReportArgs) -> Result<()> {
     let text = match args.output {
         ReportFormat::Html => html(&report),
         ReportFormat::Markdown => markdown(&report),
-        ReportFormat::Json => serde_json::to_string_pretty(&report)? + "\n",
+        ReportFormat::Json => json(&report)?,
         ReportFormat::Csv => csv(&report)?,
     };
     print(&text)?;

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use super::facts::{Path, Report, distribution::Distribution, measured::Measured};
-use crate::report::style::clean;
+use crate::escape;
 
 const HEADER: [&str; 9] =
     ["run", "test", "from", "to", "figure", "unit", "value", "lowest", "highest"];
@@ -19,7 +19,7 @@ pub fn csv(report: &Report) -> Result<String> {
         for (run, measured) in report.runs.iter().zip(&path.measured) {
             for row in measured.iter().flat_map(rows) {
                 let Path { test, from, to, .. } = path;
-                let labels = [&run.label, test, from, to].map(|label| clean(label));
+                let labels = [&run.label, test, from, to].map(|label| escape::csv(label));
                 writer.write_record(labels.into_iter().chain(row))?;
             }
         }
@@ -53,5 +53,5 @@ fn quantiles(rows: &mut Vec<[String; 5]>, name: &str, one: &Distribution) {
 }
 
 fn row(name: &str, unit: &str, [value, low, high]: [String; 3]) -> [String; 5] {
-    [clean(name), clean(unit), value, low, high]
+    [escape::csv(name), escape::csv(unit), value, low, high]
 }

@@ -8,7 +8,7 @@ use super::{
     figure::figure,
     matrix::{self, Block, matrix},
 };
-use crate::report::style::{clean, percent};
+use crate::{escape::html as escape, report::style::percent};
 
 /// How the figures came about, in every form for people.
 pub const METHOD: [&str; 6] = [
@@ -19,23 +19,6 @@ pub const METHOD: [&str; 6] = [
     "The floor is light in fibre along the great circle, there and back; real cables are about 1.4 times as long.",
     "Prices are list prices before tax and discounts; xcloud cost shows their sources.",
 ];
-
-/// Text that can stand in an element or in an attribute in double quotes.
-#[must_use]
-pub fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in clean(text).chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            c => safe.push(c),
-        }
-    }
-    safe
-}
 
 /// The runs' names.
 #[must_use]

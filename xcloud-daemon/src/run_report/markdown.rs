@@ -7,7 +7,7 @@ use super::{
     html::METHOD,
     matrix::{Block, matrix},
 };
-use crate::report::style::clean;
+use crate::escape::markdown as cell;
 
 /// The report as Markdown.
 #[must_use]
@@ -58,18 +58,4 @@ fn table(text: &mut String, report: &Report, block: &Block) {
         }
         text.push('\n');
     }
-}
-
-/// Text that cannot end a cell, begin a tag or a link, or steer a terminal.
-fn cell(text: &str) -> String {
-    let mut safe = String::new();
-    for c in clean(text).chars() {
-        match c {
-            '<' => safe.push_str("&lt;"),
-            '&' => safe.push_str("&amp;"),
-            '|' | '\\' | '`' | '*' | '[' | ']' | '#' => safe.extend(['\\', c]),
-            c => safe.push(c),
-        }
-    }
-    safe
 }

@@ -18,6 +18,7 @@ use xcloud_proto::{
 use crate::{
     access::caller::{self, Caller},
     cli::{Address, address::Host},
+    escape::clean,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -124,7 +125,7 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    cause.to_string()
+    clean(&cause.to_string())
 }
 
 /// A status with its innermost cause: "connection refused", not "transport error".
@@ -133,7 +134,7 @@ pub fn describe(status: &Status) -> String {
     if std::error::Error::source(status).is_some() {
         innermost(status)
     } else {
-        format!("{:?}: {}", status.code(), status.message())
+        format!("{:?}: {}", status.code(), clean(status.message()))
     }
 }
 
@@ -144,7 +145,7 @@ pub fn describe(status: &Status) -> String {
 pub fn answered<T>(call: Result<T, Status>, address: &Address) -> Result<T> {
     call.map_err(|status| match status.message() {
         "" => anyhow::anyhow!("{}", innermost(&status)),
-        message => anyhow::anyhow!("{message}"),
+        message => anyhow::anyhow!("{}", clean(message)),
     })
     .with_context(|| format!("asking the aggregator at {address}"))
 }

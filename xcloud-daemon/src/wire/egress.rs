@@ -12,7 +12,10 @@ use xcloud_proto::{
 };
 
 use super::{answer, outbox::egress::MOST_ROWS};
-use crate::measure::{AgentId, Site, ledger::BootId, state::State, store::SiteId};
+use crate::{
+    escape::is_harmful,
+    measure::{AgentId, Site, ledger::BootId, state::State, store::SiteId},
+};
 
 /// Most rows of all nodes, in this life of their agents and in earlier ones: some 300 MiB.
 const ALL_ROWS: usize = 1 << 20;
@@ -37,7 +40,7 @@ pub fn check(message: &Message) -> Result<(), String> {
         return Err("egress.addresses: an address has 4 or 16 bytes".into());
     }
     for row in &message.rows {
-        let named = |name: &str| name.len() <= LONGEST_NAME && !name.chars().any(char::is_control);
+        let named = |name: &str| name.len() <= LONGEST_NAME && !name.chars().any(is_harmful);
         if !named(&row.uplink) || !named(&row.interface) {
             return Err("egress.rows: an interface has a name that none can have".into());
         }

@@ -25,14 +25,17 @@ use super::{
 };
 use xcloud_common::stage::STAGES;
 
-use crate::measure::{
-    Site,
-    account::Totals,
-    ledger::{BootId, PodPlace, PodView},
-    places::Address,
-    stages::BUCKETS,
-    state::{Batch, Names, Opening, Refusal, Stream},
-    workload::Workload,
+use crate::{
+    escape::is_harmful,
+    measure::{
+        Site,
+        account::Totals,
+        ledger::{BootId, PodPlace, PodView},
+        places::Address,
+        stages::BUCKETS,
+        state::{Batch, Names, Opening, Refusal, Stream},
+        workload::Workload,
+    },
 };
 
 /// Batches an agent may have under way: enough to fill a long path, few enough to hold.
@@ -296,8 +299,8 @@ fn text(field: &str, text: &str, longest: usize) -> Result<(), String> {
     if text.len() > longest {
         return Err(format!("{field} has {} bytes, more than {longest}", text.len()));
     }
-    if text.chars().any(char::is_control) {
-        return Err(format!("{field} has control characters: {text:?}"));
+    if text.chars().any(is_harmful) {
+        return Err(format!("{field} has control or invisible characters: {text:?}"));
     }
     Ok(())
 }

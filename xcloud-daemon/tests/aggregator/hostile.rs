@@ -99,7 +99,7 @@ async fn a_wrong_hello_is_refused() {
     InvalidArgument: agent_id has 254 bytes, more than 253
     InvalidArgument: boot_id has 17 bytes, not 16
     InvalidArgument: the hello names no site
-    InvalidArgument: site.node has control characters: "a\u{1b}[2J"
+    InvalidArgument: site.node has control or invisible characters: "a\u{1b}[2J"
     InvalidArgument: first_sequence is not in 1..=281474976710656
     InvalidArgument: first_sequence is not in 1..=281474976710656
     InvalidArgument: hooks take more than 65536 bytes

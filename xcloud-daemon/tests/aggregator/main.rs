@@ -3,7 +3,10 @@
 mod accounts;
 mod client;
 mod egress;
+mod escape;
 mod harness;
 mod hostile;
+mod kubectl;
 mod names;
 mod services;
+mod top;

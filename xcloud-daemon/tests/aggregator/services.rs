@@ -11,7 +11,7 @@ use xcloud_proto::observer::v1::{
 use crate::harness::{Agent, Server, batch, far, hello, near};
 
 /// Two agents that have sent both ends of some exchanges.
-async fn two_clouds(server: &Server) -> (Agent, Agent) {
+pub(crate) async fn two_clouds(server: &Server) -> (Agent, Agent) {
     let mut aws = Agent::connect(server, hello("aws-a", 1, 1)).await;
     let mut gcp = Agent::connect(server, hello("gcp-b", 2, 1)).await;
     assert_eq!((aws.acked().await.ok(), gcp.acked().await.ok()), (Some(0), Some(0)));

@@ -10,7 +10,10 @@ use super::super::{
     volume::Volume,
     workloads::Month,
 };
-use crate::report::style::{clean, grouped};
+use crate::{
+    escape::{clean, fit},
+    report::style::grouped,
+};
 
 pub(super) fn answer(answer: &Answer) -> String {
     let Answer { route, consumed, .. } = answer;
@@ -79,12 +82,10 @@ pub(super) fn month(month: &Month, tariffs: &[String]) -> String {
     );
     for row in &month.rows {
         let packets = row.packets.map(grouped).unwrap_or_default();
-        let [workload, to, path] = [&row.workload, &row.to_site, &row.path].map(|one| clean(one));
+        let [workload, to, path] = [(&row.workload, 32), (&row.to_site, 28), (&row.path, 14)]
+            .map(|(label, columns)| fit(&clean(label), columns));
         let (bytes, usd) = (Volume(row.bytes).to_string(), row.usd.to_string());
-        let _ = writeln!(
-            text,
-            "{workload:<32} {to:<28} {path:<14} {bytes:>10} {packets:>14} {usd:>14}"
-        );
+        let _ = writeln!(text, "{workload} {to} {path} {bytes:>10} {packets:>14} {usd:>14}");
     }
     text.push('\n');
     bill(&mut text, &month.bill);
@@ -112,14 +113,13 @@ pub(super) fn measured(measured: &Measured, tariffs: &[String]) -> String {
         "workload", "from", "to", "by", "wire", "payload", "packets", "USD"
     );
     let mut line = |labels: [&str; 4], bytes, payload: Option<u64>, packets, usd: &str| {
-        let [workload, from, to, path] = labels.map(clean);
+        let widths = [34, 26, 26, 13].into_iter();
+        let labels = labels.iter().zip(widths).map(|(label, width)| fit(&clean(label), width));
+        let labels = labels.collect::<Vec<_>>().join(" ");
         let payload =
             payload.map_or_else(|| "unknown".into(), |payload| Volume(payload).to_string());
         let (bytes, packets) = (Volume(bytes).to_string(), grouped(packets));
-        let _ = writeln!(
-            text,
-            "{workload:<34} {from:<26} {to:<26} {path:<13} {bytes:>9} {payload:>9} {packets:>14} {usd:>12}"
-        );
+        let _ = writeln!(text, "{labels} {bytes:>9} {payload:>9} {packets:>14} {usd:>12}");
     };
     for row in &measured.month.rows {
         let labels = [&*row.workload, &row.from_site, &row.to_site, &row.path];

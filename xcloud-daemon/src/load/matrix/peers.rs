@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use sha2::{Digest as _, Sha256};
 
-use crate::place::Place;
+use crate::{escape::is_harmful, place::Place};
 
 /// Most bytes of a list.
 const MOST_BYTES: u64 = 4 << 20;
@@ -39,7 +39,7 @@ impl Peer {
     /// # Errors
     /// It has no name that can be printed, no place, or no port.
     pub fn new(name: &str, site: &str, address: SocketAddr) -> Result<Self> {
-        let printable = |c: char| !c.is_control() && !c.is_whitespace();
+        let printable = |c: char| !is_harmful(c) && !c.is_whitespace();
         if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(printable) {
             bail!("{name:?} is no name: 1 to {LONGEST_NAME} characters that can be printed");
         }

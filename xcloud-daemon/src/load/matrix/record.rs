@@ -12,8 +12,12 @@ use super::{
 };
 use crate::{
     cli::Output,
+    escape,
     load::stamp::{probes::Measured, record, summary::Summary},
-    report::style::{clean, time},
+    report::{
+        json::json_line,
+        style::{clean, time},
+    },
     result::{Interval, Trial},
 };
 
@@ -75,7 +79,7 @@ pub fn line(
                 metrics: values(&minute.summary),
                 response: quantiles(&minute.summary).into(),
             };
-            serde_json::to_string(&line)? + "\n"
+            json_line(&line)?
         }
     })
 }
@@ -111,7 +115,7 @@ fn table(plan: &Plan, start_unix_ns: u64, peer: &Peer, summary: &Summary) -> Str
 fn csv(plan: &Plan, start_unix_ns: u64, peer: &Peer, summary: &Summary) -> String {
     let losses = &summary.losses;
     // Names hold no spaces, but may hold commas.
-    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let quoted = |text: &str| format!("\"{}\"", escape::csv(text).replace('"', "\"\""));
     let ends = [&plan.me.site, &peer.site, &plan.me.name, &peer.name].map(|end| quoted(end));
     let counts = [
         losses.sent,

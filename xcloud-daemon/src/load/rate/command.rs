@@ -26,7 +26,7 @@ use crate::{
         interrupt::{self, STOP},
         split::{Sources, Watcher},
     },
-    report::style,
+    report::{json::json, style},
     result::{self, Trial},
     usage::usage,
 };
@@ -126,7 +126,7 @@ fn write(args: &RateArgs, runs: &[(Load, Measured)], mut trials: Vec<Trial>) -> 
     let run = environment::run(&args.label, trials);
     let shown = match args.output {
         Output::Table => None,
-        Output::Json => Some(style::print(&(serde_json::to_string_pretty(&run)? + "\n")).map(drop)),
+        Output::Json => Some(style::print(&json(&run)?).map(drop)),
         Output::Csv => Some(style::print(&report::csv(&measured)?).map(drop)),
     };
     let hgrm = args.hgrm.as_ref().map(|path| export::write(path, &export::hgrm(&measured)));

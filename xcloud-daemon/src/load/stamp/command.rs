@@ -10,11 +10,12 @@ use crate::{
         Output,
         stamp::{FormatArg, ProbeArgs},
     },
+    escape,
     load::{
         environment,
         rate::{command::resolve, timer::nanoseconds},
     },
-    report::style,
+    report::{json::json, style},
     result::{Run, Trial, may_write},
     usage::usage,
 };
@@ -119,7 +120,7 @@ pub fn write(args: &ProbeArgs, mut trials: Vec<Trial>) -> Result<()> {
     let run = environment::run(&args.label, trials);
     let text = match args.output {
         Output::Table => String::new(),
-        Output::Json => serde_json::to_string_pretty(&run)? + "\n",
+        Output::Json => json(&run)?,
         Output::Csv => csv(&run)?,
     };
     let shown = style::print(&text).map(drop);
@@ -135,7 +136,9 @@ fn csv(run: &Run) -> Result<String> {
     for (index, trial) in run.trials.iter().enumerate() {
         for (name, metric) in &trial.metrics {
             let (index, value) = (index.to_string(), metric.value.to_string());
-            writer.write_record([&index, &trial.test, &trial.to, name, &value, &metric.unit])?;
+            let [test, to, name, unit] =
+                [&trial.test, &trial.to, name, &metric.unit].map(|label| escape::csv(label));
+            writer.write_record([&index, &test, &to, &name, &value, &unit])?;
         }
     }
     Ok(String::from_utf8(writer.into_inner().context("writing to memory")?)?)

@@ -7,7 +7,8 @@ use xcloud_proto::loadtest::v1::{LoadEndpoint, LoadTest, LoadTestState, Network}
 use super::super::spec::Spec;
 use crate::{
     cli::Output,
-    report::style::clean,
+    escape::{self, clean},
+    report::{columns::columns, json::json},
     wire::answer::{address, nanoseconds},
 };
 
@@ -124,7 +125,7 @@ pub(super) fn endpoints(all: &[LoadEndpoint], output: Output) -> Result<String> 
         Output::Table if rows.is_empty() => {
             Ok("no endpoint is here: start some with `xcloud load endpoint`\n".into())
         }
-        Output::Table => Ok(table(&head, rows.iter().map(EndpointRow::cells))),
+        Output::Table => Ok(columns(&head, rows.iter().map(EndpointRow::cells))),
     }
 }
 
@@ -136,7 +137,7 @@ pub(super) fn tests(all: &[LoadTest], output: Output) -> Result<String> {
         Output::Json => json(&rows),
         Output::Csv => csv(&head, rows.iter().map(TestRow::cells)),
         Output::Table if rows.is_empty() => Ok("no test was made yet\n".into()),
-        Output::Table => Ok(table(&head, rows.iter().map(TestRow::cells))),
+        Output::Table => Ok(columns(&head, rows.iter().map(TestRow::cells))),
     }
 }
 
@@ -155,10 +156,6 @@ fn state(test: &LoadTest) -> String {
     test.state().as_str_name().trim_start_matches("LOAD_TEST_STATE_").to_lowercase()
 }
 
-fn json<T: Serialize>(rows: &[T]) -> Result<String> {
-    Ok(serde_json::to_string_pretty(rows)? + "\n")
-}
-
 fn csv<'a, const N: usize>(
     head: &[&str; N],
     rows: impl Iterator<Item = [&'a str; N]>,
@@ -166,21 +163,9 @@ fn csv<'a, const N: usize>(
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(head)?;
     for row in rows {
-        writer.write_record(row)?;
+        writer.write_record(row.map(escape::csv))?;
     }
     Ok(String::from_utf8(writer.into_inner().context("writing to memory")?)?)
-}
-
-fn table<'a, const N: usize>(head: &[&str; N], rows: impl Iterator<Item = [&'a str; N]>) -> String {
-    let head = head.map(str::to_uppercase);
-    let rows: Vec<_> = std::iter::once(head).chain(rows.map(|row| row.map(clean))).collect();
-    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
-    let widths: [usize; N] = std::array::from_fn(width);
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    rows.iter().map(line).collect()
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ fn a_coarser_tier_sums_what_a_finer_one_tells_apart() {
     let counts: Vec<_> = paths.iter().map(|path| sums.path(path).expect("kept").counts).collect();
     assert_eq!(counts.iter().map(|c| (c.recorded, c.stands_for)).collect::<Vec<_>>(), [(4, 8); 2]);
     let labels: Vec<_> = paths.iter().map(|path| sums.tiers().labels(Some(path.near))).collect();
-    assert_eq!(labels, [["aws", "", "", ""], ["gcp", "", "", ""]]);
+    assert_eq!(labels, [["aws", "", "", "", ""], ["gcp", "", "", "", ""]]);
 }
 
 #[test]

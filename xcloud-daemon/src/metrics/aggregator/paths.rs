@@ -8,6 +8,7 @@ use crate::{
         cell::Counts,
         cumulative::{Cumulative, Series},
         store::Path,
+        tier::LABELS,
     },
     wire::server::Hub,
 };
@@ -110,6 +111,6 @@ impl Paths<'_> {
     }
 }
 
-fn labels(near: [&str; 4], far: [&str; 4], kind: &str) -> Labels {
+fn labels(near: [&str; LABELS], far: [&str; LABELS], kind: &str) -> Labels {
     near.into_iter().chain(far).chain([kind]).map(String::from).collect()
 }

@@ -114,7 +114,7 @@ fn told(source: &Aggregator) -> BTreeMap<String, f64> {
 #[test]
 fn a_path_is_told_segment_by_segment_and_its_parts_add_up() {
     let told = told(&measured(Tier::Node, 10));
-    let path = r#"near_cloud="aws",near_region="unknown",near_zone="unknown",near_node="a",far_cloud="gcp",far_region="unknown",far_zone="unknown",far_node="b",kind="ack""#;
+    let path = r#"near_cloud="aws",near_region="unknown",near_zone="unknown",near_cluster="unknown",near_node="a",far_cloud="gcp",far_region="unknown",far_zone="unknown",far_cluster="unknown",far_node="b",kind="ack""#;
     let value = |name: &str, more: &str| told[&format!("{name}{{{path}{more}}}")];
     assert_eq!(value("xcloud_exchange_latency_seconds_count", ""), 10.0);
     let total = value("xcloud_exchange_latency_seconds_sum", "");
@@ -145,13 +145,12 @@ fn losses_agents_and_bytes_are_told() {
     assert_eq!(told["xcloud_observations_delivered_total"], 20.0);
     assert_eq!(told[r#"xcloud_join_observations_total{outcome="joined"}"#], 20.0);
     assert_eq!(told[r#"xcloud_agents{state="connected"}"#], 2.0);
-    let agent = r#"{cloud="aws",region="unknown",zone="unknown",node="a"}"#;
+    let agent = r#"{cloud="aws",region="unknown",zone="unknown",cluster="unknown",node="a"}"#;
     assert_eq!(told[&format!("xcloud_agent_connected{agent}")], 1.0);
     assert_eq!(told[&format!("xcloud_agent_sampled_ratio{agent}")], 0.5);
     assert_eq!(told[&format!("xcloud_agent_lost_total{agent}")], 5.0);
-    let unknown = r#"destination_cloud="unknown",destination_region="unknown",destination_zone="unknown",destination_node="unknown""#;
-    let source =
-        r#"source_cloud="aws",source_region="unknown",source_zone="unknown",source_node="a""#;
+    let unknown = r#"destination_cloud="unknown",destination_region="unknown",destination_zone="unknown",destination_cluster="unknown",destination_node="unknown""#;
+    let source = r#"source_cloud="aws",source_region="unknown",source_zone="unknown",source_cluster="unknown",source_node="a""#;
     let bytes = |kind: &str| {
         told[&format!("xcloud_egress_bytes_total{{{source},{unknown},carriage=\"{kind}\"}}")]
     };

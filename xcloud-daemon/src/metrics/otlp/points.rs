@@ -177,6 +177,7 @@ fn attribute_name(label: &str) -> String {
         "cloud" => "cloud.provider",
         "region" => "cloud.region",
         "zone" => "cloud.availability_zone",
+        "cluster" => "k8s.cluster.name",
         "node" => "k8s.node.name",
         other => return format!("{end}.xcloud.{other}"),
     };
@@ -237,7 +238,8 @@ mod tests {
 
     #[test]
     fn points_carry_the_conventions_names_and_the_time_they_count_since() {
-        let labels = ["aws", "us-east-1", "", "n1", "gcp", "unknown", "", "n2", "ack", "wan"];
+        let labels =
+            ["aws", "us-east-1", "", "", "n1", "gcp", "unknown", "", "c", "n2", "ack", "wan"];
         let mut times = Exponential::default();
         times.record(1_000_000);
         let told = requests(|sink| {
@@ -259,6 +261,7 @@ mod tests {
                 "source.k8s.node.name",
                 "destination.cloud.provider",
                 "destination.cloud.region",
+                "destination.k8s.cluster.name",
                 "destination.k8s.node.name",
                 "xcloud.kind",
                 "xcloud.segment"

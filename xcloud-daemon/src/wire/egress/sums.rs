@@ -11,7 +11,7 @@ use super::{Accounts, Places, add, less};
 use crate::measure::{
     state::State,
     store::SiteId,
-    tier::{Tier, Tiers},
+    tier::{LABELS, Tier, Tiers},
 };
 
 /// From where to where, and how.
@@ -71,10 +71,11 @@ impl Sums {
     /// All of them.
     #[must_use]
     pub fn lines(&self) -> Vec<Line> {
-        let line = |from: [&str; 4], to: [&str; 4], kind: EgressKind, sums: &EgressSums| Line {
-            labels: from.into_iter().chain(to).chain([name(kind)]).map(String::from).collect(),
-            sums: *sums,
-        };
+        let line =
+            |from: [&str; LABELS], to: [&str; LABELS], kind: EgressKind, sums: &EgressSums| Line {
+                labels: from.into_iter().chain(to).chain([name(kind)]).map(String::from).collect(),
+                sums: *sums,
+            };
         let own = self.order.iter().filter_map(|key| Some((key, self.lines.get(key)?)));
         let own = own.map(|((from, to, kind), sums)| {
             line(self.tiers.labels(Some(*from)), self.tiers.labels(*to), *kind, sums)
