@@ -49,7 +49,7 @@ const TESTS: [(&str, &str, Test); 8] = [
         "100 pods a second that come and go give nobody's name away",
         churn::mislabels_nothing,
     ),
-    ("refused", "without rights there is a warning, and no name", rights::refused),
+    ("refused", "without their rights agents warn, and go on", rights::refused),
     ("uninstall", "nothing is left on the nodes", leftovers::none),
 ];
 

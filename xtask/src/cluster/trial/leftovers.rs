@@ -26,7 +26,7 @@ pub(super) fn none(trial: &mut Trial) -> Result<Vec<String>> {
         wrong.push("the agents hold no program, so nothing is shown".into());
     }
     let manifest = manifests::manifest(trial)?;
-    let mut delete = trial.cluster.kubectl(&["delete", "--timeout=60s", "-f", "-"])?;
+    let mut delete = trial.cluster.kubectl(&["delete", "--timeout=90s", "-f", "-"])?;
     command::feed(&mut delete, &manifest)?;
     let left: Vec<_> = loaded_programs()
         .filter_map(Result::ok)

@@ -66,7 +66,7 @@ fn list(trial: &Trial, account: &str) -> Result<BTreeSet<String>> {
     Ok(lines.collect())
 }
 
-/// Takes the rights away: agents say so, go on, and name nobody; then gives them back.
+/// Takes the rights away: agents get ready all the same, and say what they miss; then gives them back.
 pub(super) fn refused(trial: &mut Trial) -> Result<Vec<String>> {
     let binding =
         trial.cluster.ask(&["get", "clusterrolebinding", "xcloud-agent", "-o", "yaml"])?;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::{IMAGE, PATIENCE, Trial};
-use crate::{command, signals};
+use crate::{cluster::plan::NODES, command, signals};
 
 const CART: &str = include_str!("../../../cluster/cart.yaml");
 const FRONT: &str = include_str!("../../../cluster/front.yaml");
@@ -30,8 +30,10 @@ pub(super) fn named(trial: &mut Trial) -> Result<Vec<String>> {
         trial.cluster.apply(&manifest.replace("IMAGE", IMAGE))?;
         trial.ready("shop", object)?;
     }
-    let last = wait(trial, |split| exchanges(split, |path| near(path) == "front"))?;
-    let nameless = exchanges(&last, |path| near(path) == "unknown");
+    let asked =
+        |split: &Value, by: &str| exchanges(split, |path| is_asking(path) && near(path) == by);
+    let last = wait(trial, |split| asked(split, "front"))?;
+    let nameless = asked(&last, "unknown");
     let most = RATE * NAMELESS.as_secs();
     let mut wrong = Vec::new();
     if nameless > most {
@@ -46,10 +48,9 @@ pub(super) fn split(trial: &mut Trial) -> Result<Vec<String>> {
         wait(trial, |split| path(split).and_then(|path| path["joined"].as_u64()).unwrap_or(0))?;
     let path = path(&last).context("no path from front to cart")?;
     let mut wrong = Vec::new();
-    for (end, cloud) in [("near", "aws"), ("far", "gcp")] {
-        if path[end]["cloud"] != cloud {
-            wrong.push(format!("the {end} end is in {}, not in {cloud}", path[end]["cloud"]));
-        }
+    let far = &path["far"];
+    if far["cloud"] != NODES[1].cloud || far["region"] != NODES[1].region {
+        wrong.push(format!("the far end is at {far}"));
     }
     let wan = path["segments"]["wan"]["p50_ns"].as_u64().unwrap_or(0);
     if !WAN.contains(&wan) {
@@ -60,9 +61,14 @@ pub(super) fn split(trial: &mut Trial) -> Result<Vec<String>> {
     Ok(wrong)
 }
 
+/// Whether a path is of requests from the first cloud, of which there is one kind.
+fn is_asking(path: &Value) -> bool {
+    path["kind"] == "response" && path["near"]["cloud"] == NODES[0].cloud
+}
+
 fn path(split: &Value) -> Option<&Value> {
     let mut paths = split["paths"].as_array().into_iter().flatten();
-    paths.find(|path| near(path) == "front" && far(path) == "cart" && path["kind"] == "response")
+    paths.find(|path| is_asking(path) && near(path) == "front" && far(path) == "cart")
 }
 
 /// Asks until enough is counted.
