@@ -1,6 +1,7 @@
 //! What the agent's threads may do once it runs, and that it says whether it is well.
 
 use caps::{Capability, CapsHashSet};
+use tonic::transport::Endpoint;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -52,7 +53,8 @@ fn health(node: &Node, service: &str) -> Option<ServingStatus> {
     node.node.run(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            let mut client = HealthClient::connect("http://127.0.0.1:7180").await.ok()?;
+            let channel = Endpoint::from_static("http://127.0.0.1:7180").connect().await.ok()?;
+            let mut client = HealthClient::new(channel);
             let request = HealthCheckRequest { service: service.into() };
             Some(client.check(request).await.ok()?.into_inner().status())
         })
