@@ -232,11 +232,7 @@ async fn listen(address: &Address, sockets: &mut Sockets) -> Result<(Listener, S
     match address {
         Address::Tcp(tcp) => listen_tcp(*tcp, "").await.with_context(listening),
         Address::Host(host) => {
-            let Ok(ip) = host.name.parse() else {
-                return Err(usage(format!(
-                    "--listen {address}: an address to listen on is an IP address"
-                )));
-            };
+            let ip = host.name.parse().with_context(listening)?;
             listen_tcp(SocketAddr::new(ip, host.port), host.scheme()).await.with_context(listening)
         }
         Address::Unix(path) => {

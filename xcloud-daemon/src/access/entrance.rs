@@ -1,6 +1,7 @@
 //! Who is let in, how many at once, and what is told of those who are not.
 
 use std::{
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -206,7 +207,14 @@ fn check(args: &AccessArgs, tls: bool, listen: &[Address]) -> Result<()> {
     for address in listen {
         let (secure, beyond) = match address {
             Address::Tcp(address) => (None, !address.ip().to_canonical().is_loopback()),
-            Address::Host(host) => (host.secure, !is_loopback(&host.name)),
+            Address::Host(host) => {
+                let Ok(ip) = host.name.parse::<IpAddr>() else {
+                    return Err(usage(format!(
+                        "--listen {address}: an address to listen on is an IP address"
+                    )));
+                };
+                (host.secure, !ip.to_canonical().is_loopback())
+            }
             Address::Unix(_) => continue,
         };
         if secure.is_some_and(|secure| secure != tls) {
@@ -223,8 +231,4 @@ fn check(args: &AccessArgs, tls: bool, listen: &[Address]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn is_loopback(name: &str) -> bool {
-    name.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }

@@ -6,7 +6,10 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use rustls::{
     RootCertStore,
     crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
+    pki_types::{
+        CertificateDer, PrivateKeyDer, UnixTime,
+        pem::{self, PemObject as _},
+    },
     sign::CertifiedKey,
 };
 use webpki::{EndEntityCert, KeyUsage};
@@ -87,7 +90,7 @@ pub fn judge(paths: &Paths, contents: &Contents, end: End, now: UnixTime) -> Res
         (Some((cert, key)), Some((cert_bytes, key_bytes))) => {
             let chain = certificates(cert_bytes).with_context(|| cert.display().to_string())?;
             let private = PrivateKeyDer::from_pem_slice(key_bytes)
-                .map_err(|error| anyhow!("{}: {error}", key.display()))?;
+                .map_err(|error| anyhow!("{}: {}", key.display(), unreadable(&error)))?;
             let pair = CertifiedKey::from_der(chain, private, &provider())
                 .map_err(|error| anyhow!("{} and {}: {error}", cert.display(), key.display()))?;
             let not_after = vouched(&pair.cert, &roots, end, now)
@@ -104,7 +107,15 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
     match found {
         Ok(found) if found.is_empty() => bail!("holds no certificate"),
         Ok(found) => Ok(found),
-        Err(error) => Err(anyhow!("{error}")),
+        Err(error) => Err(anyhow!("{}", unreadable(&error))),
+    }
+}
+
+fn unreadable(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "is cut off".into(),
+        pem::Error::NoItemsFound => "holds no private key".into(),
+        other => other.to_string(),
     }
 }
 
@@ -142,7 +153,10 @@ fn explain(error: &webpki::Error, end: End) -> anyhow::Error {
         webpki::Error::CertNotValidYet { not_before, .. } => {
             anyhow!("not valid before {}", text(*not_before))
         }
-        webpki::Error::UnknownIssuer => anyhow!("none of these authorities has signed it"),
+        // The second, where an authority was made again under the same name.
+        webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {
+            anyhow!("none of these authorities has signed it")
+        }
         webpki::Error::RequiredEkuNotFoundContext(_) => anyhow!(
             "its extended key usage does not allow {}",
             match end {

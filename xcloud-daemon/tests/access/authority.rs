@@ -14,6 +14,8 @@ use rcgen::{
 use tempfile::TempDir;
 use xcloud::cli::access::TlsArgs;
 
+static AUTHORITIES: AtomicU64 = AtomicU64::new(0);
+
 /// Who vouches.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -37,7 +39,9 @@ impl Authority {
     pub(crate) fn new() -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "test authority");
+        // Two of the same name would be told apart by their signatures only.
+        let number = AUTHORITIES.fetch_add(1, Ordering::Relaxed);
+        params.distinguished_name.push(DnType::CommonName, format!("test authority {number}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let pem = params.self_signed(&key).expect("a certificate").pem();
         Self { issuer: Issuer::new(params, key), pem }

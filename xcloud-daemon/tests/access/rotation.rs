@@ -219,7 +219,6 @@ async fn a_thousand_rotations_some_of_them_wrong_fail_no_call() {
         aggregator.lines_with("the new ones are wrong")
     );
     assert!(answered.load(Ordering::Relaxed) > 500, "too few calls to mean anything");
-    assert_eq!(aggregator.lines_with("refused"), 0, "{said}");
     for why in ["holds no certificate", "KeyMismatch", "expired at", "none of these authorities"] {
         assert!(said.contains(why), "never said {why:?}");
     }

@@ -53,8 +53,8 @@ fn health(node: &Node, service: &str) -> Option<ServingStatus> {
     node.node.run(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            let there = Endpoint::from_static("http://127.0.0.1:7180");
-            let mut client = HealthClient::new(there.connect().await.ok()?);
+            let channel = Endpoint::from_static("http://127.0.0.1:7180").connect().await.ok()?;
+            let mut client = HealthClient::new(channel);
             let request = HealthCheckRequest { service: service.into() };
             Some(client.check(request).await.ok()?.into_inner().status())
         })
