@@ -108,10 +108,10 @@ async fn start(
     for address in &args.listen {
         bound.push(listen(address, sockets).await?);
     }
+    let healthy = health::listen(args.access.health.health_listen).await?;
     let names: Vec<_> = bound.iter().map(|(_, name)| &name[..]).collect();
     log::info!("aggregator {}: {}", env!("CARGO_PKG_VERSION"), describe(args, &names.join(", ")));
     let mut servers = JoinSet::new();
-    let healthy = health::listen(args.access.health.health_listen).await?;
     servers.spawn(health::serve(healthy, hub.stop.clone(), || true));
     for (listener, _) in bound {
         servers.spawn(serve_at(Arc::clone(hub), routes.clone(), listener, Arc::clone(entrance)));
