@@ -128,6 +128,7 @@ async fn start(
     for address in &args.listen {
         bound.push(listen(address, sockets).await?);
     }
+    let healthy = health::listen(args.access.health.health_listen).await?;
     let names: Vec<_> = bound.iter().map(|(_, name)| &name[..]).collect();
     tracing::info!(
         "aggregator {}: {}",
@@ -135,7 +136,6 @@ async fn start(
         describe(args, &names.join(", "))
     );
     let mut servers = JoinSet::new();
-    let healthy = health::listen(args.access.health.health_listen).await?;
     servers.spawn(health::serve(healthy, hub.stop.clone(), || true));
     metrics::start::aggregator(&args.metrics, args.retention, hub, &mut servers).await?;
     for (listener, _) in bound {

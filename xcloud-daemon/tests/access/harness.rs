@@ -52,7 +52,7 @@ pub(crate) struct Aggregator {
     child: Child,
     said: Arc<Mutex<String>>,
     pub(crate) address: SocketAddr,
-    #[expect(dead_code, reason = "its files, which it looks at all the time")]
+    /// Its files, which it looks at all the time.
     secret: Option<Secret>,
 }
 

@@ -54,7 +54,7 @@ fn versions(authority: &Authority, names: &[&str]) -> (Vec<Files>, Vec<Files>) {
     let wrong = vec![
         (half(&one.cert), one.key.clone(), ca()),
         (one.cert.clone(), half(&one.key), ca()),
-        (one.cert.clone(), two.key.clone(), ca()),
+        (one.cert.clone(), two.key, ca()),
         (String::new(), one.key.clone(), ca()),
         (one.cert.clone(), String::new(), ca()),
         (one.cert.clone(), one.key.clone(), String::new()),

@@ -38,9 +38,10 @@ fn only_the_thread_that_attaches_keeps_rights_and_it_still_attaches() {
         }
     }
     // A pod that comes later is hooked all the same, and filters that others removed come back.
-    node.inside(
-        "ip link add pod1 type veth peer name later; ip link set pod1 up; ip link set later up",
-    );
+    let pod = node.pod.path();
+    node.inside(&format!("ip link add pod1 type veth peer name later netns {pod}"));
+    node.pod.sh("ip link set later up");
+    node.inside("ip link set pod1 up");
     node.await_chain(Backend::Clsact, "pod1", "ingress", &["pod_out"]);
     node.inside(&format!("tc filter del dev {POD} ingress"));
     node.await_chain(Backend::Clsact, POD, "ingress", &["pod_out"]);
