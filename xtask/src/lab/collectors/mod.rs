@@ -20,7 +20,7 @@ use self::prometheus::{PORT, Prometheus};
 use super::{
     Lab,
     args::LabArgs,
-    plan::{METRICS_PORT, OTLP},
+    plan::{AGGREGATOR, METRICS_PORT, OTLP},
     process,
     run::pause,
 };
@@ -108,7 +108,8 @@ impl Lab {
     /// What a collector finds out by reflection alone.
     fn reflected(&self, python: &Path) -> Result<Value> {
         let mut command = Command::new(python);
-        command.arg(script("reflect.py")).arg(self.aggregator());
+        command.arg(script("reflect.py")).arg(AGGREGATOR.to_string());
+        netns::enter(&mut command, &self.plan().mgmt)?;
         serde_json::from_str(&command::output(&mut command)?).context("understanding reflect.py")
     }
 
@@ -116,7 +117,7 @@ impl Lab {
     fn linted(&self) -> Result<Vec<String>> {
         let plan = self.plan();
         let agents = plan.clouds.iter().map(|cloud| cloud.mgmt_ipv4().to_string());
-        let hosts = agents.chain([super::plan::AGGREGATOR.ip().to_string()]);
+        let hosts = agents.chain([AGGREGATOR.ip().to_string()]);
         let mut wrong = Vec::new();
         for host in hosts {
             let url = format!("http://{host}:{METRICS_PORT}/metrics");
