@@ -109,7 +109,12 @@ impl<'a, Events: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Reader<E
     /// The next event, unless it is of what is refused.
     fn next(&mut self) -> Result<(Event<'a>, Position), Wrong> {
         let position = |line, column| Position { line, column: column + 1 };
-        let (event, at) = match self.events.next() {
+        // Comments are events where any crate asks for that, as kube does; so it is asked for here, and they are passed over.
+        let is_comment = |event: &Result<(Event<'_>, Span), ScanError>| {
+            matches!(event, Ok((Event::Comment(..), _)))
+        };
+        let next = self.events.by_ref().find(|event| !is_comment(event));
+        let (event, at) = match next {
             Some(Ok((event, span))) => (event, position(span.start.line(), span.start.col())),
             Some(Err(error)) => {
                 let at = position(error.marker().line(), error.marker().col());

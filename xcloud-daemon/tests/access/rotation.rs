@@ -17,7 +17,7 @@ use xcloud::{
     cli::{Address, access::TlsArgs},
     wire::{
         client::{Client, SharedOutbox},
-        outbox::{KernelTotals, Outbox},
+        outbox::{KernelTotals, Named, Outbox},
     },
 };
 use xcloud_common::sample::Sample;
@@ -125,10 +125,10 @@ impl Sending {
     }
 
     fn emit(&mut self) {
-        let mut samples = vec![sample(u32::try_from(self.emitted).expect("few"))];
+        let samples = vec![sample(u32::try_from(self.emitted).expect("few"))];
         self.emitted += samples.iter().map(Sample::observations).sum::<u64>();
         let mut outbox = self.outbox.lock();
-        outbox.push(&mut samples);
+        outbox.push(&mut samples.into_iter().map(Named::from).collect());
         outbox.count(KernelTotals { emitted: self.emitted, ..KernelTotals::default() });
     }
 

@@ -242,11 +242,14 @@ mod egress {
         all.map(|(_, bytes)| bytes).sum()
     }
 
+    /// A life of the agent, the sums it told last by row, and all bytes it told.
+    type Step = (u8, &'static [(u8, u64)], u64);
+
     #[test]
     fn no_byte_is_counted_twice_or_lost_however_often_somebody_looks() {
         let aggregator = aggregator(Tier::Node, 10);
         let stream = agent(&aggregator.hub, "aws", "a");
-        let steps: [(u8, &[(u8, u64)], u64); 4] = [
+        let steps: [Step; 4] = [
             (1, &[(1, 100)], 120),
             (1, &[(1, 300), (2, 50)], 400),
             (2, &[(1, 10)], 10),
