@@ -81,6 +81,8 @@ impl Drop for Asked {
 fn told(args: &[&str]) -> Vec<String> {
     let child = Command::new(env!("CARGO_BIN_EXE_xcloud"))
         .args(["agent", "--aggregator", "127.0.0.1:1", "--node", "n1"])
+        // Should it get further before it is ended, nothing of this machine is hooked.
+        .args(["--uplink", "none-there", "--pod-interface", "none-there"])
         .args(args)
         .env_remove("KUBERNETES_SERVICE_HOST")
         .env("RUST_LOG", "info")
