@@ -3,10 +3,13 @@
 use super::super::{Sample, Sink, Value, family, family::Family};
 use crate::wire::{egress::sums::Line, server::Hub};
 
+/// What a family counts of a line.
+type Count = fn(&Line) -> u64;
+
 /// Tells of all that agents account for; nothing where none does.
 pub(super) fn tell(hub: &Hub, sink: &mut dyn Sink) {
     let lines = hub.egress_sums();
-    let families: [(&'static Family, fn(&Line) -> u64); 3] = [
+    let families: [(&'static Family, Count); 3] = [
         (&family::EGRESS_BYTES, |line| line.sums.wire_bytes),
         (&family::EGRESS_PACKETS, |line| line.sums.packets),
         (&family::EGRESS_PAYLOAD, |line| line.sums.payload_bytes),

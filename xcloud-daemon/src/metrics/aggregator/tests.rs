@@ -233,7 +233,8 @@ mod egress {
     fn no_byte_is_counted_twice_or_lost_however_often_somebody_looks() {
         let aggregator = aggregator(Tier::Node, 10);
         let stream = agent(&aggregator.hub, "aws", "a");
-        let steps: [(u8, &[(u8, u64)], u64); 4] = [
+        type Rows = &'static [(u8, u64)];
+        let steps: [(u8, Rows, u64); 4] = [
             (1, &[(1, 100)], 120),
             (1, &[(1, 300), (2, 50)], 400),
             (2, &[(1, 10)], 10),

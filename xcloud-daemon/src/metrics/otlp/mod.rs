@@ -131,7 +131,8 @@ impl Exporter {
         }
         drop(requests);
         let made = making.await.context("making the export");
-        self.conclude(made.and(result.map_err(|status| anyhow::anyhow!(describe(&status)))));
+        let sent = result.map_err(|status| anyhow::anyhow!(describe(&status)));
+        self.conclude(made.and(sent));
     }
 
     /// Sends one request, again where that may help.
