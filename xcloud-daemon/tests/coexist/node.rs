@@ -202,7 +202,7 @@ impl Agent {
         until(&format!("the log says {text:?}"), || self.log().contains(text));
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).expect("the log")
     }
 
