@@ -25,7 +25,7 @@ const CLASS_IN: [u8; 2] = [0, 1];
 /// An answer, recursion wanted and had, no error; with 3 added: there is no such name.
 const FLAGS: [u8; 2] = [0x81, 0x80];
 /// The answer's name is the question's.
-const NAME_IS_AT_HEADER: [u8; 2] = [0xc0, HEADER as u8];
+const NAME_IS_AT_HEADER: [u8; 2] = [0xc0, 12];
 const SECONDS_KEPT: [u8; 4] = [0, 0, 0, 1];
 
 /// Starts answering in the management network.
