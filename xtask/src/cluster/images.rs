@@ -37,7 +37,9 @@ pub(super) fn program(directory: &Path, name: &str, program: &Path) -> Result<Pa
     let paths =
         libraries.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from);
     let mut files: Vec<_> = paths
-        .map(|path| (path.clone(), path.strip_prefix("/").map_or(path.clone(), Path::to_owned)))
+        .map(|path| {
+            (path.clone(), path.strip_prefix("/").map_or_else(|_| path.clone(), Path::to_owned))
+        })
         .collect();
     files.push((program.into(), "xcloud".into()));
     archive(directory, name, &files, &["/xcloud"])
