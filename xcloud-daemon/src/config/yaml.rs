@@ -79,6 +79,8 @@ pub(super) fn parse(text: &str) -> Result<Node, Wrong> {
     // The parser looks ahead, so it must not go deeper either.
     let options = granit_parser::options! {
         disallow_directives: true,
+        // Other crates that use the parser have it tell comments too.
+        emit_comments: false,
         flow_nesting_limit: MAX_DEPTH + 1,
         block_nesting_limit: MAX_DEPTH + 1,
     };
