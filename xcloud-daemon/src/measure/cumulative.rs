@@ -122,10 +122,10 @@ impl Cumulative {
         series
     }
 
-    /// A path as the tier tells it apart.
+    /// A path as the tier tells it apart: by places, whoever's pods are there.
     fn key(&mut self, path: Path, sites: &[Arc<Site>]) -> Path {
         let mut coarse = |id| self.tiers.id(id, &sites[id as usize]);
-        Path { near: coarse(path.near), far: path.far.map(coarse), ..path }
+        Path::new(coarse(path.near), path.far.map(coarse), path.kind)
     }
 
     fn has_room(&mut self, now_ns: u64) -> bool {
@@ -189,7 +189,7 @@ impl Cumulative {
             let near = self.tiers.known(path.near)?;
             let far = path.far.map(|far| self.tiers.known(far));
             let far = if let Some(far) = far { Some(far?) } else { None };
-            Some(Path { near, far, ..*path })
+            Some(Path::new(near, far, path.kind))
         };
         let cut: HashSet<_> =
             paths.filter_map(key).filter(|key| !self.series.contains_key(key)).collect();

@@ -108,3 +108,15 @@ fn the_split_is_kept_segment_by_segment() {
         ]
     );
 }
+
+#[test]
+fn workloads_on_one_pair_of_nodes_are_one_series() {
+    let (sites, mut sums) = (sites(), Cumulative::new(LIMITS));
+    let named = Path { near_workload: 1, far_workload: 2, ..path(0) };
+    for one in [path(0), named] {
+        sums.record(1, one, &sites, &took(5), 0);
+    }
+    assert_eq!(sums.len(), 1);
+    assert_eq!(sums.path(&path(0)).expect("kept").counts.recorded, 2);
+    assert_eq!(sums.cut([path(0), named].iter()), 0);
+}
