@@ -1,5 +1,7 @@
 //! Puts the programs on interfaces and takes them off. Dropping [`Programs`] takes all of them off.
 
+mod departure;
+
 use std::{collections::BTreeMap, fmt};
 
 use anyhow::{Context as _, Result};
@@ -8,12 +10,13 @@ use aya::{
     maps::{Array, Map, MapData, PerCpuArray},
     programs::{
         BtfTracePoint, KProbe, ProgramError, RawTracePoint, SchedClassifier, TcAttachType,
-        kprobe::KProbeLink, raw_trace_point::RawTracePointLink, tp_btf::BtfTracePointLink,
+        raw_trace_point::RawTracePointLink,
     },
 };
 use aya_log::EbpfLogger;
 use xcloud_common::{config::Config, counter::Counters};
 
+use self::departure::{Departure, HARD_XMIT, XMIT};
 use super::{
     cost,
     drain::Ring,
@@ -27,10 +30,6 @@ use super::{
     tc::{Hook, Place, Spot},
     unfinished::Tables,
 };
-
-const XMIT: &str = "net_dev_start_xmit";
-const TCP_PROBE: &str = "tcp_probe";
-const HARD_XMIT: &str = "dev_hard_start_xmit";
 
 /// Every program that is put on interfaces.
 pub const CLASSIFIERS: [&str; 12] = [
@@ -70,14 +69,6 @@ pub struct Programs {
 struct Attached {
     interface: Interface,
     hooks: Vec<Hook>,
-}
-
-/// The tracepoint at the hand-over to the driver; detached when it is dropped.
-#[expect(dead_code, reason = "held for their drop")]
-enum Departure {
-    TpBtf(BtfTracePointLink),
-    RawTp(RawTracePointLink),
-    Kprobe(KProbeLink),
 }
 
 impl fmt::Debug for Programs {
@@ -158,65 +149,6 @@ impl Programs {
             program.load().with_context(|| refused(name))?;
         }
         Ok(program)
-    }
-
-    /// Hooks the uplinks' departure, where that is a tracepoint.
-    ///
-    /// # Errors
-    /// The kernel refuses.
-    pub fn attach_departure(&mut self) -> Result<()> {
-        let why = || format!("attaching to tracepoint {XMIT}");
-        self.departure = match self.plan.uplink_out {
-            DepartureHook::TpBtf => {
-                let program: &mut BtfTracePoint = program(&mut self.ebpf, "uplink_xmit")?;
-                let link = program.attach().with_context(why)?;
-                Some(Departure::TpBtf(program.take_link(link)?))
-            }
-            DepartureHook::RawTp => {
-                let program: &mut RawTracePoint = program(&mut self.ebpf, "uplink_xmit_raw")?;
-                let link = program.attach(XMIT).with_context(why)?;
-                Some(Departure::RawTp(program.take_link(link)?))
-            }
-            DepartureHook::Kprobe => {
-                let program: &mut KProbe = program(&mut self.ebpf, "uplink_xmit_kprobe")?;
-                let link = program
-                    .attach(HARD_XMIT, 0)
-                    .with_context(|| format!("attaching to function {HARD_XMIT}"))?;
-                Some(Departure::Kprobe(program.take_link(link)?))
-            }
-            DepartureHook::TcEgress | DepartureHook::None => None,
-        };
-        Ok(())
-    }
-
-    /// Takes the tracepoint's hook off.
-    pub fn detach_departure(&mut self) {
-        self.departure = None;
-    }
-
-    /// Sees what pods' sockets are given, from now on.
-    ///
-    /// # Errors
-    /// The kernel refuses the program or has no such tracepoint.
-    pub fn watch_sockets(&mut self) -> Result<()> {
-        if self.sockets.is_some() {
-            return Ok(());
-        }
-        let name = "pod_in_socket";
-        let program: &mut RawTracePoint = program(&mut self.ebpf, name)?;
-        // Few nodes need it.
-        if program.fd().is_err() {
-            program.load().with_context(|| refused(name))?;
-        }
-        let link = program.attach(TCP_PROBE);
-        let link = link.with_context(|| format!("attaching to tracepoint {TCP_PROBE}"))?;
-        self.sockets = Some(program.take_link(link)?);
-        Ok(())
-    }
-
-    /// Does so no longer.
-    pub fn leave_sockets(&mut self) {
-        self.sockets = None;
     }
 
     /// Puts the hooks of its role on an interface and says which; what was there of ours is replaced.

@@ -45,7 +45,7 @@ pub fn frame(state: &State, (width, height): (u16, u16), look: Look) -> Text<'st
     lines.extend(body.into_iter().map(|line| if stale { line.patch_style(DIM) } else { line }));
     lines.resize(height - FOOT, Line::default());
     lines.push(Line::from(look.legend()));
-    lines.push(foot(state, &told, width));
+    lines.push(foot(state, &told, width, look));
     Text::from(lines)
 }
 
@@ -129,7 +129,7 @@ fn help() -> Vec<Line<'static>> {
 }
 
 /// What the keys of the moment are, and what was told of the rows.
-fn foot(state: &State, told: &str, width: usize) -> Line<'static> {
+fn foot(state: &State, told: &str, width: usize, look: Look) -> Line<'static> {
     if let Some(text) = &state.typing {
         return Line::from(vec![Span::styled(format!("/{}_", clean(text)), BOLD)]);
     }
@@ -140,12 +140,11 @@ fn foot(state: &State, told: &str, width: usize) -> Line<'static> {
     } else {
         "Enter in  / filter  s sort  ? keys  q end"
     };
+    // What is told comes first; `?` tells of all keys.
+    let keys = if told.width() + keys.width() < width { keys } else { "? keys" };
+    let told = look.cut(told, width.saturating_sub(keys.width() + 1));
     let gap = width.saturating_sub(told.width() + keys.width());
-    Line::from(vec![
-        Span::raw(told.to_owned()),
-        Span::raw(" ".repeat(gap)),
-        Span::styled(keys, DIM),
-    ])
+    Line::from(vec![Span::raw(told), Span::raw(" ".repeat(gap)), Span::styled(keys, DIM)])
 }
 
 #[cfg(test)]

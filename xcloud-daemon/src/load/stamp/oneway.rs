@@ -96,10 +96,14 @@ impl Clocks {
         let drift = (out.slope - back.slope) / 2.0;
         // Clocks tilt the two lines against each other; what tilts them together is no clock.
         let residual = f64::midpoint(out.slope, back.slope).abs() * (last - first) / 2.0;
+        // While a packet is on its way the clocks drift on.
+        let underway = window.iter().map(|e| forward(e) + backward(e)).fold(0.0, f64::max);
         Some(Self {
             offset_ns: (out.height - back.height) / 2.0,
             ppm: drift * 1e6,
-            error_ns: f64::midpoint(out.height, back.height).max(0.0) + residual,
+            error_ns: f64::midpoint(out.height, back.height).max(0.0)
+                + residual
+                + drift.abs() * underway,
             middle_ns,
         })
     }
