@@ -65,6 +65,14 @@ pub fn set_levels(args: &LogArgs) {
     }
 }
 
+/// Logs nothing from now on.
+pub fn silence() {
+    if let Some(handle) = LEVELS.get() {
+        // An error means that the log is gone.
+        let _ = handle.reload(Targets::new());
+    }
+}
+
 /// What `RUST_LOG` says, where it says something.
 #[must_use]
 pub fn rust_log() -> Option<String> {

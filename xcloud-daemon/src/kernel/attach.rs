@@ -16,7 +16,7 @@ use aya::{
 use aya_log::EbpfLogger;
 use xcloud_common::{config::Config, counter::Counters};
 
-use self::departure::{Departure, HARD_XMIT, XMIT};
+use self::departure::{Departure, HARD_XMIT, TCP_PROBE, XMIT};
 use super::{
     cost,
     drain::Ring,

@@ -1,14 +1,14 @@
 //! The terminal: keys in, pictures out, and left as it was found, whatever ends this.
 
 use std::{
-    thread,
+    io, thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
 use nix::{
     sys::signal::{SIGTSTP, kill},
-    unistd::Pid,
+    unistd::{Pid, getpgrp, tcgetpgrp},
 };
 use ratatui::{
     DefaultTerminal,
@@ -26,19 +26,24 @@ use super::{
     frame::frame,
     state::{Event, State},
 };
-use crate::cli::top::TopArgs;
+use crate::{cli::top::TopArgs, logging};
 
 /// How often the age of what is shown is counted on.
 const TICK: Duration = Duration::from_secs(1);
 /// How often it is looked whether anybody still wants keys.
 const LOOK_UP: Duration = Duration::from_millis(250);
+/// How often a stopped view that goes on in the background looks whether it is in the foreground.
+const FOREGROUND: Duration = Duration::from_millis(50);
 
-/// A terminal that is ours until this is dropped. A panic gives it back too, before it is told.
-struct Screen(DefaultTerminal);
+/// A terminal that is ours until this is dropped, but for the time that this process is stopped. A panic gives it back
+/// too, before it is told.
+struct Screen(Option<DefaultTerminal>);
 
 impl Screen {
     fn open() -> Result<Self> {
-        ratatui::try_init().map(Self).context("taking over the terminal")
+        let mut screen = Self(None);
+        screen.take()?;
+        Ok(screen)
     }
 
     fn draw(&mut self, state: &State, look: Look) -> Result<()> {
@@ -46,24 +51,42 @@ impl Screen {
             let area = picture.area();
             picture.render_widget(frame(state, (area.width, area.height), look), area);
         };
-        self.0.draw(draw).map(drop).context("drawing on the terminal")
+        let Some(terminal) = &mut self.0 else { return Ok(()) };
+        terminal.draw(draw).map(drop).context("drawing on the terminal")
     }
 
-    /// Gives the terminal back, stops this process until it is continued, and takes it again.
-    fn suspend(&mut self) -> Result<()> {
-        self.0.show_cursor().context("showing the cursor")?;
-        ratatui::try_restore().context("giving the terminal back")?;
-        // All that the terminal's own Ctrl-Z would stop: whoever started this may have to stop as well.
-        kill(Pid::from_raw(0), SIGTSTP).context("stopping")?;
-        self.0 = ratatui::try_init().context("taking over the terminal")?;
+    fn take(&mut self) -> Result<()> {
+        self.0 = Some(ratatui::try_init().context("taking over the terminal")?);
         Ok(())
+    }
+
+    /// Gives the terminal back and stops this process until it is continued.
+    fn suspend(&mut self) -> Result<()> {
+        if let Some(mut terminal) = self.0.take() {
+            terminal.show_cursor().context("showing the cursor")?;
+            ratatui::try_restore().context("giving the terminal back")?;
+        }
+        // All that the terminal's own Ctrl-Z would stop: whoever started this may have to stop as well.
+        kill(Pid::from_raw(0), SIGTSTP).context("stopping")
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // A terminal that is gone needs nothing.
-        let _ = ratatui::try_restore();
+        if self.0.take().is_some() {
+            // A terminal that is gone needs nothing.
+            let _ = ratatui::try_restore();
+        }
+    }
+}
+
+/// Waits until the terminal is this process's again: what is continued in the background, as a shell does with what it
+/// ends, must not touch it, nor take the shell's modes for its own.
+async fn in_foreground() {
+    let mut looks = interval(FOREGROUND);
+    // A terminal that is gone says so when it is taken.
+    while tcgetpgrp(io::stdin()).is_ok_and(|group| group != getpgrp()) {
+        looks.tick().await;
     }
 }
 
@@ -84,7 +107,7 @@ pub(super) async fn run(args: &TopArgs, mut state: State, look: Look) -> Result<
     tokio::spawn(async move { ask::again_and_again(&address, times, questions, asking).await });
     let mut signals = Signals::listen()?;
     // From here on the terminal is not to be written to by others.
-    log::set_max_level(log::LevelFilter::Off);
+    logging::silence();
     let mut screen = Screen::open()?;
     let (keys, mut pressed) = mpsc::channel(64);
     thread::spawn(move || listen(&keys));
@@ -101,7 +124,13 @@ pub(super) async fn run(args: &TopArgs, mut state: State, look: Look) -> Result<
         };
         match happening {
             Happening::Event(event) => state.on(event, start.elapsed()),
-            Happening::Suspend => screen.suspend()?,
+            Happening::Suspend => {
+                screen.suspend()?;
+                tokio::select! {
+                    () = signals.any() => break,
+                    () = in_foreground() => screen.take()?,
+                }
+            }
             Happening::End => break,
         }
         asked.send_if_modified(|question| {

@@ -200,7 +200,7 @@ async fn hostile_names_are_refused() {
         refusals.push(refusal.message().to_owned());
     }
     insta::assert_snapshot!(refusals.join("\n"), @r#"
-    workloads has control characters: "a\u{1b}[2J"
+    workloads has control or invisible characters: "a\u{1b}[2J"
     workloads has 254 bytes, more than 253
     connections[0] names workload 2 of 1
     workloads has 9 entries for 1 connections

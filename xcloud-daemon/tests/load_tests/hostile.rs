@@ -159,7 +159,7 @@ async fn what_is_no_result_fails_the_test() {
         (vec![chunk(&empty.replace("v1", "v9")), News::Ended(Ended {})], "layout"),
         (vec![chunk(empty), News::Ended(Ended {})], "0 trials"),
         (bomb, "too long"),
-        (vec![News::Failed("\u{1b}[31mred".into())], "\"a\": \u{fffd}[31mred"),
+        (vec![News::Failed("\u{1b}[31mred".into())], "\"a\": \\x1b[31mred"),
     ] {
         let test = told(&aggregator, news).await;
         assert_eq!((test.state(), test.has_result), (LoadTestState::Failed, false), "{test:?}");

@@ -94,6 +94,9 @@ fn told(args: &[&str]) -> Vec<String> {
     let mut told = Vec::new();
     for line in lines.map_while(Result::ok) {
         let Some((_, said)) = line.split_once("] ") else { break };
+        if said.starts_with("configuration of agent") {
+            continue;
+        }
         // What comes after it shows that it has been said.
         let Some(said) = said.strip_prefix("location: ") else { break };
         told.push(said.to_owned());

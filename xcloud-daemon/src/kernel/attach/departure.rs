@@ -10,7 +10,7 @@ use super::{Programs, program, refused};
 use crate::kernel::probe::DepartureHook;
 
 pub(super) const XMIT: &str = "net_dev_start_xmit";
-const TCP_PROBE: &str = "tcp_probe";
+pub(super) const TCP_PROBE: &str = "tcp_probe";
 pub(super) const HARD_XMIT: &str = "dev_hard_start_xmit";
 
 /// The tracepoint at the hand-over to the driver; detached when it is dropped.
