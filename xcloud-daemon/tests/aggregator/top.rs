@@ -115,8 +115,8 @@ async fn top_shows_paths_goes_into_them_and_leaves_the_terminal_as_it_was() {
     terminal.key("q");
     let after = terminal.shows("ended 0");
     assert!(after.contains("before"), "the screen from before is back:\n{after}");
-    terminal.line("stty -a | grep -o -- '-*icanon' && echo typed");
-    let after = terminal.shows("typed\n");
+    terminal.line("stty -a | grep -o -- '-*icanon' && echo typed $((1 + 2))");
+    let after = terminal.shows("typed 3");
     assert!(after.contains("\nicanon"), "{after}");
     server.stop().await;
 }
@@ -143,8 +143,8 @@ async fn top_says_that_the_aggregator_went_and_goes_on_when_it_is_back() {
     terminal.shows("ready$");
     terminal.line("kill %1; fg; echo it $((1 + 1))");
     terminal.shows("it 2");
-    terminal.line("stty -a | grep -o -- '-*icanon' && echo typed");
-    let after = terminal.shows("typed\n");
+    terminal.line("stty -a | grep -o -- '-*icanon' && echo typed $((1 + 2))");
+    let after = terminal.shows("typed 3");
     assert!(after.contains("\nicanon"), "{after}");
     server.stop().await;
 }
