@@ -2,7 +2,9 @@
 //! [`open`], [`pass`], [`answer`], [`finish`]; they differ only in which hook takes which step and on which side of
 //! the node's address translation it stands.
 
-use core::ptr::{NonNull, addr_of, addr_of_mut, null_mut};
+mod maybe;
+
+use core::ptr::{NonNull, addr_of, addr_of_mut};
 
 use xcloud_common::{
     brief::{Brief, Stage},
@@ -13,6 +15,7 @@ use xcloud_common::{
     table::Table,
 };
 
+pub use self::maybe::MaybeSlot;
 use crate::packet::{Facts, Headers, tcp};
 
 /// Which end of the exchange this node is.
@@ -117,49 +120,6 @@ impl SlotRef {
     #[inline(always)]
     fn emitted(self, tag: u16) -> u32 {
         slot::marked(get!(self.done), tag)
-    }
-}
-
-/// A slot or none. Unlike an `Option`'s, its parts have a value even where there is none: the compiler may keep them on
-/// the stack before it is asked, and verifiers before Linux 7 refuse to store what was never set.
-#[derive(Clone, Copy, Debug)]
-pub struct MaybeSlot {
-    brief: Brief,
-    table: *mut Table,
-    hash: u32,
-}
-
-impl MaybeSlot {
-    /// No slot.
-    pub const NONE: Self = Self { brief: Brief::UNUSED, table: null_mut(), hash: 0 };
-
-    /// This one.
-    #[inline(always)]
-    #[must_use]
-    pub const fn of(slot: SlotRef) -> Self {
-        Self { brief: slot.brief, table: slot.table.as_ptr(), hash: slot.hash }
-    }
-
-    /// None unless this holds.
-    #[inline(always)]
-    #[must_use]
-    pub const fn only_if(self, holds: bool) -> Self {
-        if holds { self } else { Self { table: null_mut(), ..self } }
-    }
-
-    /// None unless its exchange's data ends at the sequence number of its hash.
-    #[inline(always)]
-    #[must_use]
-    pub const fn of_its_hash(self) -> Self {
-        self.only_if(self.brief.is_of(self.hash))
-    }
-
-    /// The slot.
-    #[inline(always)]
-    #[must_use]
-    pub fn get(self) -> Option<SlotRef> {
-        let table = NonNull::new(self.table)?;
-        Some(SlotRef { brief: self.brief, table, hash: self.hash })
     }
 }
 

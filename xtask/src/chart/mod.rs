@@ -16,11 +16,9 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
-#[allow(unused_imports, reason = "tests with a real cluster use them")]
-pub(crate) use self::test::{cases, request};
 pub(crate) use self::{
     renderer::{GO_PATH, Renderer, Request},
-    test::run as test,
+    test::{cases, request, run as test},
 };
 use crate::{bpf, setup};
 
