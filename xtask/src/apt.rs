@@ -1,4 +1,4 @@
-//! Packages of other Debian releases, by an apt configuration of their own: nothing of this machine's packages changes.
+//! Packages of other Debian releases, by an apt configuration of their own: this machine's lists do not change.
 
 use std::{
     fs,
@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{command, setup::KEYRING};
+use crate::{
+    command,
+    setup::{INSTALL, KEYRING},
+};
 
 /// apt with a configuration of its own.
 #[derive(Debug)]
@@ -89,12 +92,23 @@ impl Apt {
         command::output(download.args(["-qq", "download"]).args(packages).current_dir(&archives))
             .with_context(|| format!("downloading packages{}", self.said))?;
         let archives = fs::read_dir(&archives)?.collect::<std::io::Result<Vec<_>>>()?;
-        for archive in archives.iter().map(fs::DirEntry::path).filter(|path| path.is_file()) {
+        let is_package = |path: &PathBuf| path.extension().is_some_and(|last| last == "deb");
+        for archive in archives.iter().map(fs::DirEntry::path).filter(is_package) {
             command::output(Command::new("dpkg").arg("-x").arg(&archive).arg(directory))?;
             fs::remove_file(&archive)?;
         }
         ensure!(directory.exists(), "apt-get download left no package");
         Ok(())
+    }
+
+    /// Installs packages of `suite` on this machine.
+    pub(crate) fn install(&self, suite: &str, packages: &[&str]) -> Result<()> {
+        eprintln!("xtask: installing {} from {suite}", packages.join(" "));
+        let mut install = self.command("apt-get");
+        install.env("DEBIAN_FRONTEND", "noninteractive");
+        install.args(["-qq", "-o", "Dir::State::status=/var/lib/dpkg/status", "-t", suite]);
+        command::watch(install.args(INSTALL).args(packages))
+            .with_context(|| format!("installing packages of {suite}{}", self.said))
     }
 
     /// Downloads a source package to `directory`, as it was uploaded.

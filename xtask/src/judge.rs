@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::scenario::{Move, PodsSeen, Scenario};
 
 /// The same run before and after the one that is looked at. What a figure differs by between the two is noise of this
-/// machine, and is allowed on top.
+/// machine, and is allowed on top; with one run as both, none is.
 pub(crate) struct Baselines {
     pub(crate) before: Value,
     pub(crate) after: Value,

@@ -17,8 +17,10 @@ use crate::{
 };
 
 mod collectors;
+mod guests;
 
 pub(crate) use collectors::collectors;
+pub(crate) use guests::{for_guests, virtiofsd};
 
 /// The LLVM that compiler and linker must share.
 const LLVM: &str = "22";
@@ -43,14 +45,6 @@ const TOOLS: [(&str, &str); 10] = [
 /// What load tests are tried against, in tests and benchmarks.
 const LOAD_TOOLS: [(&str, &str); 2] = [("nginx", NGINX), ("wrk", "wrk")];
 const NGINX: &str = "nginx-light";
-/// Programs that booting other kernels takes.
-const GUEST_TOOLS: [(&str, &str); 5] = [
-    ("qemu-system-x86_64", "qemu-system-x86"),
-    ("busybox", "busybox-static"),
-    ("modprobe", "kmod"),
-    ("cpio", "cpio"),
-    ("xz", "xz-utils"),
-];
 /// Programs that building and running a cluster takes.
 const CLUSTER_TOOLS: [(&str, &str); 5] = [
     ("openssl", "openssl"),
@@ -74,7 +68,8 @@ pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg
 /// A compiler with matching source, for kernels.
 const COMPILER: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 
-const INSTALL: [&str; 4] = ["install", "-y", "--no-remove", "--no-install-recommends"];
+/// What installing never does: remove or bring what nobody asked for.
+pub(crate) const INSTALL: [&str; 4] = ["install", "-y", "--no-remove", "--no-install-recommends"];
 
 /// Installs what is missing; does nothing when nothing is.
 pub(crate) fn run() -> Result<()> {
@@ -99,17 +94,6 @@ pub(crate) fn for_load() -> Result<()> {
         quiet("nginx");
     }
     Ok(())
-}
-
-/// Installs what booting other kernels takes, beyond [`run`].
-pub(crate) fn for_guests() -> Result<()> {
-    let mut packages = missing_tools(&GUEST_TOOLS);
-    if !Path::new(KEYRING).exists() {
-        packages.push("debian-archive-keyring");
-    }
-    install(&packages)?;
-    // It came with QEMU until Debian 12.
-    if virtiofsd().is_none() { install(&["virtiofsd"]) } else { Ok(()) }
 }
 
 /// Installs what a cluster takes, beyond [`run`].
@@ -143,12 +127,6 @@ fn missing_libraries(libraries: &[(&str, &'static str)]) -> Vec<&'static str> {
     let sources = Path::new(GO_PATH).join("src");
     let missing = libraries.iter().filter(|(library, _)| !sources.join(library).is_dir());
     missing.map(|(_, package)| *package).collect()
-}
-
-/// The daemon that shows a guest this machine's files.
-pub(crate) fn virtiofsd() -> Option<PathBuf> {
-    let places = ["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd"].map(PathBuf::from);
-    places.into_iter().find(|path| path.is_file())
 }
 
 /// Whether packages can be had at all.
