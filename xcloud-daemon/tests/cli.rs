@@ -53,6 +53,8 @@ fn wrong_usage_is_told_from_failure() {
     fails(&aggregator(&["--otlp-interval", "1ms"]), 2, "--otlp-interval is 1ms");
     fails(&aggregator(&["--metrics-max-series", "0"]), 2, "--metrics-max-series is 0");
     fails(&aggregator(&["--metrics-labels", "pod"]), 2, "possible values");
+    let nameless = ["--metrics-labels", "workload", "--names", "namespace"];
+    fails(&aggregator(&nameless), 2, "have --names workload, or --metrics-labels node");
     fails(&["load", "endpoint", "--address", "0.0.0.0"], 2, "address is none");
     fails(&["load", "run", "--from", "a", "--to", "a", "stamp"], 2, "same endpoint");
     fails(&["aggregator", "--interval", "1h", "--retention", "1m"], 2, "--retention is 1m");

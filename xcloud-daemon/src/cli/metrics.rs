@@ -59,4 +59,8 @@ pub enum LabelsArg {
     Zone,
     /// Nodes
     Node,
+    /// Workloads, whichever nodes of a cluster and region their pods are on; takes --names workload or pod
+    Workload,
+    /// Nodes and the workloads on them, and pods with --names pod; takes --names workload or pod
+    Pair,
 }

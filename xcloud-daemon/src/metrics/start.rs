@@ -15,7 +15,7 @@ use crate::{
     cli::metrics::{AgentMetricsArgs, AggregatorMetricsArgs, LabelsArg},
     kernel::cost,
     load::environment::hostname,
-    measure::{cumulative, tier::Tier},
+    measure::{cumulative, tier::Tier, workload::Keep},
     usage::usage,
     wire::server::Hub,
 };
@@ -43,6 +43,7 @@ pub async fn aggregator(
             args.otlp_interval
         )));
     }
+    let tier = tier(args.metrics_labels, hub.read(|state| state.store().workloads.keep()))?;
     if args.scrape.metrics_listen.is_none() && args.otlp_endpoint.is_none() {
         return Ok(());
     }
@@ -57,7 +58,7 @@ pub async fn aggregator(
         None => None,
     };
     hub.keep_cumulative(cumulative::Limits {
-        tier: tier(args.metrics_labels),
+        tier,
         most: args.metrics_max_series,
         idle_ns: u64::try_from(retention.as_nanos()).unwrap_or(u64::MAX),
     });
@@ -92,11 +93,22 @@ pub async fn agent(args: &AgentMetricsArgs, source: Agent) -> Result<Option<Owne
     args.bpf_stats.then(cost::keep_statistics).transpose()
 }
 
-const fn tier(labels: LabelsArg) -> Tier {
-    match labels {
+/// How finely paths are told apart, where names are kept as far as `names` says.
+fn tier(labels: LabelsArg, names: Keep) -> Result<Tier> {
+    let tier = match labels {
         LabelsArg::Cloud => Tier::Cloud,
         LabelsArg::Region => Tier::Region,
         LabelsArg::Zone => Tier::Zone,
         LabelsArg::Node => Tier::Node,
+        LabelsArg::Workload => Tier::Workload,
+        LabelsArg::Pair if names == Keep::Pod => Tier::Pod,
+        LabelsArg::Pair => Tier::Pair,
+    };
+    if names < tier.shown().names {
+        return Err(usage(
+            "--metrics-labels tells workloads apart, and --names keeps none: \
+             have --names workload, or --metrics-labels node",
+        ));
     }
+    Ok(tier)
 }

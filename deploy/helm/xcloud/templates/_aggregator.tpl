@@ -13,6 +13,9 @@
 {{- if .Values.metrics.enabled }}
 - --metrics-listen={{ $listen }}:{{ $aggregator.metricsPort }}
 {{- end }}
+{{- with .Values.metrics.labelTier }}
+- --metrics-labels={{ . }}
+{{- end }}
 {{- if .Values.site.table }}
 - --sites=/etc/xcloud/config/sites.csv
 {{- end }}

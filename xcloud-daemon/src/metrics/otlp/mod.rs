@@ -1,6 +1,7 @@
 //! Exports by OTLP over gRPC: what was measured since the start, every so often. All of it is cumulative, so an export
 //! that failed is made up for by the next.
 
+mod attributes;
 pub mod message;
 pub mod points;
 
