@@ -49,7 +49,15 @@ fn wrong_usage_is_told_from_failure() {
     fails(&["agent", "--load-tests"], 2, "--load-address");
     let listening = ["aggregator", "--listen", "127.0.0.1:0"];
     let aggregator = |more: &[&'static str]| [&listening, more].concat();
-    fails(&aggregator(&["--otlp-endpoint", "collector:4317"]), 2, "is not http://HOST:PORT");
+    fails(
+        &aggregator(&["--otlp-endpoint", "collector:4317"]),
+        2,
+        "neither http://HOST:PORT nor https://",
+    );
+    let plain = ["--otlp-endpoint", "http://127.0.0.1:9", "--otlp-ca", "a"];
+    fails(&aggregator(&plain), 2, "say https://");
+    let nobody = ["--otlp-endpoint", "https://127.0.0.1:9", "--otlp-show-cert"];
+    fails(&aggregator(&nobody), 2, "--otlp-show-cert is given without --tls-cert");
     fails(&aggregator(&["--otlp-interval", "1ms"]), 2, "--otlp-interval is 1ms");
     fails(&aggregator(&["--metrics-max-series", "0"]), 2, "--metrics-max-series is 0");
     fails(&aggregator(&["--metrics-labels", "pod"]), 2, "possible values");
