@@ -73,11 +73,12 @@ pub fn run(live: Live<AggregatorArgs>, tls: &TlsArgs) -> Result<()> {
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    runtime.block_on(aggregate(live, limits, &entrance))
+    runtime.block_on(aggregate(live, tls, limits, &entrance))
 }
 
 async fn aggregate(
     live: Live<AggregatorArgs>,
+    tls: &TlsArgs,
     limits: state::Limits,
     entrance: &Arc<Entrance>,
 ) -> Result<()> {
@@ -88,7 +89,7 @@ async fn aggregate(
     let tables = Tables::begin(&args.names, &hub)?;
     let mut sockets = Sockets::default();
     let director = leave::director(&args.load_tests, hub.stop.clone())?;
-    let mut servers = start(&args, &hub, &director, entrance, &mut sockets).await?;
+    let mut servers = start(&args, tls, &hub, &director, entrance, &mut sockets).await?;
     // It listens everywhere now.
     keep_only(&[])?;
     let changes = live.subscribe();
@@ -118,6 +119,7 @@ type Servers = JoinSet<Result<()>>;
 /// Listens on all addresses, or on none.
 async fn start(
     args: &AggregatorArgs,
+    tls: &TlsArgs,
     hub: &Arc<Hub>,
     director: &Arc<Director>,
     entrance: &Arc<Entrance>,
@@ -137,7 +139,7 @@ async fn start(
     );
     let mut servers = JoinSet::new();
     servers.spawn(health::serve(healthy, hub.stop.clone(), || true));
-    metrics::start::aggregator(&args.metrics, args.retention, hub, &mut servers).await?;
+    metrics::start::aggregator(&args.metrics, tls, args.retention, hub, &mut servers).await?;
     for (listener, _) in bound {
         servers.spawn(serve_at(Arc::clone(hub), routes.clone(), listener, Arc::clone(entrance)));
     }

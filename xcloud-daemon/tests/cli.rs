@@ -49,10 +49,20 @@ fn wrong_usage_is_told_from_failure() {
     fails(&["agent", "--load-tests"], 2, "--load-address");
     let listening = ["aggregator", "--listen", "127.0.0.1:0"];
     let aggregator = |more: &[&'static str]| [&listening, more].concat();
-    fails(&aggregator(&["--otlp-endpoint", "collector:4317"]), 2, "is not http://HOST:PORT");
+    fails(
+        &aggregator(&["--otlp-endpoint", "collector:4317"]),
+        2,
+        "neither http://HOST:PORT nor https://",
+    );
+    let plain = ["--otlp-endpoint", "http://127.0.0.1:9", "--otlp-ca", "a"];
+    fails(&aggregator(&plain), 2, "say https://");
+    let nobody = ["--otlp-endpoint", "https://127.0.0.1:9", "--otlp-show-cert"];
+    fails(&aggregator(&nobody), 2, "--otlp-show-cert is given without --tls-cert");
     fails(&aggregator(&["--otlp-interval", "1ms"]), 2, "--otlp-interval is 1ms");
     fails(&aggregator(&["--metrics-max-series", "0"]), 2, "--metrics-max-series is 0");
     fails(&aggregator(&["--metrics-labels", "pod"]), 2, "possible values");
+    let nameless = ["--metrics-labels", "workload", "--names", "namespace"];
+    fails(&aggregator(&nameless), 2, "have --names workload, or --metrics-labels node");
     fails(&["load", "endpoint", "--address", "0.0.0.0"], 2, "address is none");
     fails(&["load", "run", "--from", "a", "--to", "a", "stamp"], 2, "same endpoint");
     fails(&["aggregator", "--interval", "1h", "--retention", "1m"], 2, "--retention is 1m");

@@ -8,7 +8,7 @@ use landlock::{
     RulesetCreatedAttr as _, RulesetStatus, path_beneath_rules,
 };
 
-use crate::cli::{Address, AgentArgs, AggregatorArgs, access::TlsArgs};
+use crate::cli::{Address, AgentArgs, AggregatorArgs, access::TlsArgs, metrics::OtlpArgs};
 
 /// What is asked for; older kernels give less of it.
 const WANTED: ABI = ABI::V5;
@@ -25,6 +25,10 @@ const TO_FIND_HOSTS: [&str; 9] = [
     "/lib64",
     "/usr/lib",
 ];
+
+/// Where systems keep the authorities that they trust, and what lies there links to.
+const TRUSTED: [&str; 4] =
+    ["/etc/ssl", "/etc/pki", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates"];
 
 /// Files and directories that stay within reach. Those that are not there are not missed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,8 +49,8 @@ impl Reach {
         reach.read.extend(tables.map(PathBuf::as_path).chain(config).map(folder));
         reach.read.push("/proc/self".into());
         reach.read.push("/dev/urandom".into());
-        if args.metrics.otlp_endpoint.is_some() {
-            reach.read.extend(TO_FIND_HOSTS.map(PathBuf::from));
+        if args.metrics.otlp.otlp_endpoint.is_some() {
+            reach.read.extend(to_export(&args.metrics.otlp));
         }
         reach.write.extend(args.load_tests.load_results.clone());
         reach.write.extend(args.listen.iter().filter_map(|address| match address {
@@ -64,6 +68,18 @@ impl Reach {
         write.extend(args.ready_file.as_deref().map(folder));
         Self { read: vec!["/".into()], write }
     }
+}
+
+/// What exports by OTLP take: a host found, its certificate judged, headers read.
+fn to_export(args: &OtlpArgs) -> Vec<PathBuf> {
+    let files = [&args.otlp_ca, &args.otlp_headers_file].into_iter().flatten();
+    let mut read: Vec<_> = files.map(|file| folder(file)).collect();
+    read.extend(TO_FIND_HOSTS.map(PathBuf::from));
+    if args.otlp_ca.is_none() {
+        read.extend(TRUSTED.map(PathBuf::from));
+        read.extend(std::env::var_os("SSL_CERT_FILE").map(PathBuf::from));
+    }
+    read
 }
 
 /// Directories of certificates: a secret is replaced by another link in its directory.

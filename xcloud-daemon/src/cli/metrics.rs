@@ -1,8 +1,10 @@
 //! What people type about metrics.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
+
+use crate::metrics::otlp::headers::Written;
 
 /// Where metrics can be scraped.
 #[derive(Args, Clone, Debug, Default)]
@@ -35,7 +37,16 @@ pub struct AggregatorMetricsArgs {
     /// Most paths with series of their own; further ones are summed under labels that say other
     #[arg(long, env = "XCLOUD_METRICS_MAX_SERIES", default_value_t = 10_000, value_name = "PATHS")]
     pub metrics_max_series: usize,
-    /// Export metrics by OTLP over gRPC to this receiver, as http://HOST:PORT [default: off]
+    /// Where they are pushed
+    #[command(flatten)]
+    pub otlp: OtlpArgs,
+}
+
+/// Where metrics are pushed.
+#[derive(Args, Clone, Debug)]
+pub struct OtlpArgs {
+    /// Export metrics by OTLP over gRPC to this receiver, as http://HOST:PORT or, by TLS, https://HOST:PORT
+    /// [default: off]
     #[arg(long, env = "XCLOUD_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
     /// How often
@@ -46,6 +57,26 @@ pub struct AggregatorMetricsArgs {
         value_parser = humantime::parse_duration
     )]
     pub otlp_interval: Duration,
+    /// Certificates of the authorities that vouch for an https:// receiver, PEM; read again at each connection
+    /// [default: the system's]
+    #[arg(long, env = "XCLOUD_OTLP_CA", value_name = "FILE")]
+    pub otlp_ca: Option<PathBuf>,
+    /// Show an https:// receiver the certificate of --tls-cert
+    #[arg(long, env = "XCLOUD_OTLP_SHOW_CERT")]
+    pub otlp_show_cert: bool,
+    /// Headers of each export, such as an API token, as NAME=VALUE,NAME=VALUE with %20 for a space; the environment
+    /// variable hides them from who lists processes
+    #[arg(
+        long,
+        env = "XCLOUD_OTLP_HEADERS",
+        hide_env_values = true,
+        value_name = "HEADERS",
+        conflicts_with = "otlp_headers_file"
+    )]
+    pub otlp_headers: Option<Written>,
+    /// File of such headers; read again at each export
+    #[arg(long, env = "XCLOUD_OTLP_HEADERS_FILE", value_name = "FILE")]
+    pub otlp_headers_file: Option<PathBuf>,
 }
 
 /// What metrics tell apart.
@@ -59,4 +90,8 @@ pub enum LabelsArg {
     Zone,
     /// Nodes
     Node,
+    /// Workloads, whichever nodes of a cluster and region their pods are on; takes --names workload or pod
+    Workload,
+    /// Nodes and the workloads on them, and pods with --names pod; takes --names workload or pod
+    Pair,
 }

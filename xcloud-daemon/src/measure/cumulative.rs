@@ -11,10 +11,12 @@ use std::{
 use super::{
     Kind, SEGMENTS, Segment, Site,
     cell::Counts,
+    ends::{self, EndId, Ends},
     exponential::Exponential,
     split::Split,
     store::Path,
-    tier::{Tier, Tiers},
+    tier::Tier,
+    workload::Workloads,
 };
 
 /// How often paths that nobody uses any more are looked for when there is no room.
@@ -29,6 +31,26 @@ pub struct Limits {
     pub most: usize,
     /// Where there is no room, paths without exchanges for so long are forgotten.
     pub idle_ns: u64,
+}
+
+/// What tells sums apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Where the data was sent.
+    pub near: EndId,
+    /// Where it was answered.
+    pub far: EndId,
+    /// Kind of exchange.
+    pub kind: Kind,
+}
+
+/// What a path's numbers mean in the store.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Names<'a> {
+    /// Sites, by number.
+    pub(super) sites: &'a [Arc<Site>],
+    /// Names of workloads.
+    pub(super) workloads: &'a Workloads,
 }
 
 /// One path's sums.
@@ -64,8 +86,10 @@ impl Series {
 #[derive(Debug)]
 pub struct Cumulative {
     limits: Limits,
-    tiers: Tiers,
-    series: HashMap<Path, Box<Series>>,
+    ends: Ends,
+    /// What each of the store's paths is here.
+    keys: HashMap<Path, Key>,
+    series: HashMap<Key, Box<Series>>,
     /// By kind: exchanges on paths for which there was no room.
     other: [Series; Kind::ALL.len()],
     swept_ns: u64,
@@ -78,7 +102,8 @@ impl Cumulative {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            tiers: Tiers::new(limits.tier),
+            ends: Ends::new(limits.tier.shown()),
+            keys: HashMap::new(),
             series: HashMap::new(),
             other: Default::default(),
             swept_ns: 0,
@@ -91,11 +116,11 @@ impl Cumulative {
         &mut self,
         ended_ns: u64,
         path: Path,
-        sites: &[Arc<Site>],
+        names: Names<'_>,
         split: &Split,
         shift: u8,
     ) {
-        self.of(ended_ns, path, sites).record(split, shift);
+        self.of(ended_ns, path, names).record(split, shift);
     }
 
     /// Counts exchanges of a path that were not joined.
@@ -103,15 +128,16 @@ impl Cumulative {
         &mut self,
         ended_ns: u64,
         path: Path,
-        sites: &[Arc<Site>],
+        names: Names<'_>,
         count: impl FnOnce(&mut Counts),
     ) {
-        count(&mut self.of(ended_ns, path, sites).counts);
+        count(&mut self.of(ended_ns, path, names).counts);
     }
 
-    fn of(&mut self, ended_ns: u64, path: Path, sites: &[Arc<Site>]) -> &mut Series {
-        let key = self.key(path, sites);
-        if !self.series.contains_key(&key) && !self.has_room(ended_ns) {
+    fn of(&mut self, ended_ns: u64, path: Path, names: Names<'_>) -> &mut Series {
+        let key = self.key(path, names);
+        let is_other = (key.near, key.far) == (ends::OTHER, ends::OTHER);
+        if is_other || !self.series.contains_key(&key) && !self.has_room(ended_ns) {
             return &mut self.other[path.kind as usize];
         }
         // What counts anew after it was forgotten did not count all the time.
@@ -122,10 +148,21 @@ impl Cumulative {
         series
     }
 
-    /// A path as the tier tells it apart: by places, whoever's pods are there.
-    fn key(&mut self, path: Path, sites: &[Arc<Site>]) -> Path {
-        let mut coarse = |id| self.tiers.id(id, &sites[id as usize]);
-        Path::new(coarse(path.near), path.far.map(coarse), path.kind)
+    /// A path as the tier tells it apart.
+    fn key(&mut self, path: Path, names: Names<'_>) -> Key {
+        if let Some(key) = self.keys.get(&path) {
+            return *key;
+        }
+        let shown = self.ends.shown();
+        let mut end = |site, workload| {
+            let site: &Site = &names.sites[site as usize];
+            self.ends.id(shown.labels(site, names.workloads.get(workload)))
+        };
+        let near = end(path.near, path.near_workload);
+        let far = path.far.map_or(ends::UNKNOWN, |far| end(far, path.far_workload));
+        let key = Key { near, far, kind: path.kind };
+        self.keys.insert(path, key);
+        key
     }
 
     fn has_room(&mut self, now_ns: u64) -> bool {
@@ -140,18 +177,26 @@ impl Cumulative {
         !is_full(&self.series)
     }
 
-    /// The paths kept apart, in an order that stays.
-    #[must_use]
-    pub fn paths(&self) -> Vec<Path> {
-        let mut paths: Vec<_> = self.series.keys().copied().collect();
-        paths.sort_unstable();
-        paths
+    /// Forgets what the store's paths were here but for those that it keeps: it gives their numbers to others.
+    pub(super) fn retain(&mut self, kept: &HashSet<Path>) {
+        self.keys.retain(|path, _| kept.contains(path));
+        let keys = self.keys.values().chain(self.series.keys());
+        let borne = keys.flat_map(|key| [key.near, key.far]).collect();
+        self.ends.sweep(&borne);
     }
 
-    /// One of them.
+    /// What is kept apart, in an order that stays.
     #[must_use]
-    pub fn path(&self, path: &Path) -> Option<&Series> {
-        self.series.get(path).map(AsRef::as_ref)
+    pub fn keys(&self) -> Vec<Key> {
+        let mut keys: Vec<_> = self.series.keys().copied().collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// The sums of one of them.
+    #[must_use]
+    pub fn series(&self, key: &Key) -> Option<&Series> {
+        self.series.get(key).map(AsRef::as_ref)
     }
 
     /// What was summed, by kind.
@@ -159,10 +204,10 @@ impl Cumulative {
         Kind::ALL.iter().map(|(kind, ..)| *kind).zip(&self.other)
     }
 
-    /// What its labels are made of.
+    /// The ends of paths, with their labels.
     #[must_use]
-    pub const fn tiers(&self) -> &Tiers {
-        &self.tiers
+    pub const fn ends(&self) -> &Ends {
+        &self.ends
     }
 
     /// How finely, and how much.
@@ -183,17 +228,11 @@ impl Cumulative {
         self.series.is_empty()
     }
 
-    /// How many of these paths are summed for want of room.
-    pub(super) fn cut<'a>(&self, paths: impl Iterator<Item = &'a Path>) -> usize {
-        let key = |path: &Path| {
-            let near = self.tiers.known(path.near)?;
-            let far = path.far.map(|far| self.tiers.known(far));
-            let far = if let Some(far) = far { Some(far?) } else { None };
-            Some(Path::new(near, far, path.kind))
-        };
-        let cut: HashSet<_> =
-            paths.filter_map(key).filter(|key| !self.series.contains_key(key)).collect();
-        cut.len()
+    /// How many of the store's paths, as they are told apart here, are summed for want of room.
+    #[must_use]
+    pub fn cut(&self) -> usize {
+        let cut = self.keys.values().filter(|key| !self.series.contains_key(key));
+        cut.collect::<HashSet<_>>().len()
     }
 }
 

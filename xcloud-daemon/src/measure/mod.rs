@@ -3,12 +3,14 @@
 //! Observations come in ([`state`]), their agents are held to account ([`ledger`], [`account`]), near and far ends meet ([`join`], [`books`]),
 //! the difference of their stamps becomes segments ([`split`]), which are kept per path and interval ([`store`]) as
 //! distributions ([`histogram`]) that remember what their tail is made of ([`cell`], [`tail`]). Beside the store, what was
-//! measured since the start is summed for other systems ([`cumulative`], [`exponential`], [`tier`]).
+//! measured since the start is summed for other systems ([`cumulative`], [`exponential`]) as
+//! finely as they want it told apart ([`tier`], [`ends`]).
 
 pub mod account;
 pub mod books;
 pub mod cell;
 pub mod cumulative;
+pub mod ends;
 pub mod exponential;
 pub mod histogram;
 pub mod join;

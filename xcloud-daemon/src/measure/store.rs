@@ -9,7 +9,7 @@ use std::{
 use super::{
     Kind, Site,
     cell::{Cell, Counts},
-    cumulative::{self, Cumulative},
+    cumulative::{self, Cumulative, Names},
     split::Split,
     workload::{self, Keep, WorkloadId, Workloads},
 };
@@ -127,12 +127,6 @@ impl Store {
         self.cumulative.as_ref()
     }
 
-    /// How many of the paths kept apart here are summed there for want of room.
-    #[must_use]
-    pub fn cut(&self) -> usize {
-        self.cumulative.as_ref().map_or(0, |sums| sums.cut(self.paths.iter()))
-    }
-
     /// How many paths are kept apart now.
     #[must_use]
     pub fn paths(&self) -> usize {
@@ -185,7 +179,8 @@ impl Store {
         let Some(cell) = self.cell(ended_ns, path) else { return false };
         cell.record(split, shift);
         if let Some(sums) = &mut self.cumulative {
-            sums.record(ended_ns, path, &self.sites, split, shift);
+            let names = Names { sites: &self.sites, workloads: &self.workloads };
+            sums.record(ended_ns, path, names, split, shift);
         }
         true
     }
@@ -195,7 +190,8 @@ impl Store {
         let Some(cell) = self.cell(ended_ns, path) else { return };
         count(&mut cell.counts);
         if let Some(sums) = &mut self.cumulative {
-            sums.count(ended_ns, path, &self.sites, count);
+            let names = Names { sites: &self.sites, workloads: &self.workloads };
+            sums.count(ended_ns, path, names, count);
         }
     }
 
@@ -233,6 +229,9 @@ impl Store {
             let ends = |path: &Path| [path.near_workload, path.far_workload];
             let borne = self.paths.iter().flat_map(ends).collect();
             self.workloads.sweep(oldest_kept, &borne);
+            if let Some(sums) = &mut self.cumulative {
+                sums.retain(&self.paths);
+            }
         }
     }
 

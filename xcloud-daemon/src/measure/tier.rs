@@ -1,14 +1,25 @@
-//! How finely metrics tell places apart: a site with the labels a tier leaves out taken off.
+//! How finely metrics tell paths apart, and the labels of a path's end.
 
-use std::collections::HashMap;
+use std::array;
 
-use super::{Site, store::SiteId};
+use super::{
+    Site,
+    workload::{Keep, Workload},
+};
 
 /// How many labels a site has: cloud, region, zone, cluster and node.
-pub const LABELS: usize = 5;
+pub const SITE_LABELS: usize = 5;
+/// How many an end of a path has: those of its site, then namespace, kind of workload, workload and pod.
+pub const LABELS: usize = 9;
+
+/// What a label says that is not known.
+const UNKNOWN: &str = "unknown";
+
+/// An end's labels, in the order that [`LABELS`] says; one that is left out is empty.
+pub type Labels = [String; LABELS];
 
 /// How fine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tier {
     /// Pairs of clouds.
     Cloud,
@@ -18,103 +29,81 @@ pub enum Tier {
     Zone,
     /// Pairs of nodes.
     Node,
+    /// Pairs of workloads, on whichever nodes of a cluster and region their pods are.
+    Workload,
+    /// Pairs of workloads, on each pair of nodes.
+    Pair,
+    /// Pairs of pods.
+    Pod,
 }
 
 impl Tier {
-    /// From which tier on each of [`LABELS`] is shown.
-    const SHOWN: [Self; LABELS] = [Self::Cloud, Self::Region, Self::Zone, Self::Node, Self::Node];
-
-    /// A site as this tier tells it apart from others.
+    /// The labels that it shows.
     #[must_use]
-    pub fn of(self, site: &Site) -> Site {
-        let kept = |from: Self, label: &String| {
-            if self >= from { label.clone() } else { String::new() }
+    pub const fn shown(self) -> Shown {
+        let (site, names) = match self {
+            Self::Cloud => ([true, false, false, false, false], Keep::Nothing),
+            Self::Region => ([true, true, false, false, false], Keep::Nothing),
+            Self::Zone => ([true, true, true, false, false], Keep::Nothing),
+            Self::Node => ([true; SITE_LABELS], Keep::Nothing),
+            // As `xcloud split --group-by workload` does.
+            Self::Workload => ([true, true, false, true, false], Keep::Workload),
+            Self::Pair => ([true; SITE_LABELS], Keep::Workload),
+            Self::Pod => ([true; SITE_LABELS], Keep::Pod),
         };
-        Site {
-            cloud: site.cloud.clone(),
-            region: kept(Self::Region, &site.region),
-            zone: kept(Self::Zone, &site.zone),
-            node: kept(Self::Node, &site.node),
-            cluster: kept(Self::Node, &site.cluster),
-        }
-    }
-
-    /// The labels cloud, region, zone, cluster and node: `unknown` where the site lacks one, empty where the tier does.
-    #[must_use]
-    pub fn labels(self, site: &Site) -> [&str; LABELS] {
-        let labels = [&site.cloud, &site.region, &site.zone, &site.cluster, &site.node];
-        std::array::from_fn(|at| match &labels[at][..] {
-            _ if self < Self::SHOWN[at] => "",
-            "" => "unknown",
-            label => label,
-        })
-    }
-
-    /// One text for all of a tier's labels.
-    #[must_use]
-    pub fn all(self, text: &str) -> [&str; LABELS] {
-        Self::SHOWN.map(|from| if self >= from { text } else { "" })
+        Shown { site, names }
     }
 }
 
-/// The sites that a tier makes of a store's.
-#[derive(Debug)]
-pub struct Tiers {
-    tier: Tier,
-    /// By number in the store; none where it was not asked for yet.
-    of: Vec<Option<SiteId>>,
-    sites: Vec<Site>,
-    ids: HashMap<Site, SiteId>,
+/// Which labels of an end are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    site: [bool; SITE_LABELS],
+    /// The names that must be kept for that.
+    pub names: Keep,
 }
 
-impl Tiers {
-    /// None yet.
+impl Shown {
+    /// The same without names.
     #[must_use]
-    pub fn new(tier: Tier) -> Self {
-        Self { tier, of: Vec::new(), sites: Vec::new(), ids: HashMap::new() }
+    pub const fn sites(self) -> Self {
+        Self { names: Keep::Nothing, ..self }
     }
 
-    /// How fine they are.
+    /// Labels of an end: `unknown` where it lacks one that is shown.
     #[must_use]
-    pub const fn tier(&self) -> Tier {
-        self.tier
+    pub fn labels(self, site: &Site, workload: &Workload) -> Labels {
+        let all = [
+            &site.cloud,
+            &site.region,
+            &site.zone,
+            &site.cluster,
+            &site.node,
+            &workload.namespace,
+            &workload.kind,
+            &workload.name,
+            &workload.pod,
+        ];
+        self.each(|at| if all[at].is_empty() { UNKNOWN } else { &all[at][..] })
     }
 
-    /// What this tier makes of a store's site.
-    pub fn id(&mut self, id: SiteId, site: &Site) -> SiteId {
-        let place = id as usize;
-        if place >= self.of.len() {
-            self.of.resize(place + 1, None);
-        }
-        if let Some(known) = self.of[place] {
-            return known;
-        }
-        let coarse = self.tier.of(site);
-        let next = SiteId::try_from(self.sites.len()).unwrap_or(SiteId::MAX);
-        let coarse_id = *self.ids.entry(coarse.clone()).or_insert(next);
-        if coarse_id == next {
-            self.sites.push(coarse);
-        }
-        self.of[place] = Some(coarse_id);
-        coarse_id
+    /// Labels of an end of which nothing is known.
+    #[must_use]
+    pub fn unknown(self) -> Labels {
+        self.all(UNKNOWN)
     }
 
-    /// The same, if it was made before.
+    /// One text for all labels.
     #[must_use]
-    pub fn known(&self, id: SiteId) -> Option<SiteId> {
-        self.of.get(id as usize).copied().flatten()
+    pub fn all(self, text: &str) -> Labels {
+        self.each(|_| text)
     }
 
-    /// A site's labels by its number here, `unknown` without one.
-    ///
-    /// # Panics
-    /// The number was not given by these.
-    #[must_use]
-    pub fn labels(&self, id: Option<SiteId>) -> [&str; LABELS] {
-        match id {
-            Some(id) => self.tier.labels(&self.sites[id as usize]),
-            None => self.tier.all("unknown"),
-        }
+    fn each<'a>(self, text: impl Fn(usize) -> &'a str) -> Labels {
+        let Self { site, names } = self;
+        let (named, pods) = (names >= Keep::Workload, names >= Keep::Pod);
+        let shown = [site[0], site[1], site[2], site[3], site[4], named, named, named, pods];
+        array::from_fn(|at| if shown[at] { text(at).into() } else { String::new() })
     }
 }
 
@@ -122,31 +111,39 @@ impl Tiers {
 mod tests {
     use super::*;
 
-    fn site(zone: &str, node: &str) -> Site {
-        Site {
+    fn labels(tier: Tier) -> String {
+        let site = Site {
             cloud: "aws".into(),
             region: "r".into(),
-            zone: zone.into(),
-            node: node.into(),
+            zone: String::new(),
+            node: "n".into(),
             cluster: "c".into(),
-        }
+        };
+        let workload = Workload {
+            namespace: "shop".into(),
+            kind: String::new(),
+            name: "cart".into(),
+            pod: "cart-1".into(),
+        };
+        tier.shown().labels(&site, &workload).join(" ")
     }
 
     #[test]
-    fn a_tier_merges_what_it_cannot_tell_apart() {
-        let mut tiers = Tiers::new(Tier::Zone);
-        let ids = [site("a", "1"), site("a", "2"), site("b", "3"), site("", "4")];
-        let ids: Vec<_> = (0..).zip(&ids).map(|(id, site)| tiers.id(id, site)).collect();
-        assert_eq!(ids, [0, 0, 1, 2]);
-        assert_eq!(tiers.id(1, &site("a", "2")), 0);
-        assert_eq!(tiers.labels(Some(1)), ["aws", "r", "b", "", ""]);
-        assert_eq!(tiers.labels(Some(2)), ["aws", "r", "unknown", "", ""]);
-        assert_eq!(tiers.labels(None), ["unknown", "unknown", "unknown", "", ""]);
+    fn a_tier_shows_what_it_tells_apart_and_says_what_is_unknown() {
+        assert_eq!(labels(Tier::Cloud), "aws        ");
+        assert_eq!(labels(Tier::Region), "aws r       ");
+        assert_eq!(labels(Tier::Zone), "aws r unknown      ");
+        assert_eq!(labels(Tier::Node), "aws r unknown c n    ");
+        assert_eq!(labels(Tier::Workload), "aws r  c  shop unknown cart ");
+        assert_eq!(labels(Tier::Pair), "aws r unknown c n shop unknown cart ");
+        assert_eq!(labels(Tier::Pod), "aws r unknown c n shop unknown cart cart-1");
     }
 
     #[test]
-    fn the_finest_tier_leaves_no_label_out() {
-        assert_eq!(Tier::Node.labels(&site("", "1")), ["aws", "r", "unknown", "c", "1"]);
-        assert_eq!(Tier::Cloud.all("other"), ["other", "", "", "", ""]);
+    fn a_text_for_all_is_in_the_labels_shown_and_in_no_other() {
+        let texts = Tier::Workload.shown().all("other").join(" ");
+        assert_eq!(texts, "other other  other  other other other ");
+        let sites = Tier::Workload.shown().sites().unknown().join(" ");
+        assert_eq!(sites, "unknown unknown  unknown     ");
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use super::{Sink, Source, Value, family, process, write};
 use crate::{
-    measure::{account::Account, state::State},
+    measure::{account::Account, cumulative::Cumulative, state::State},
     wire::server::Hub,
 };
 
@@ -88,7 +88,8 @@ fn join_and_store(sink: &mut dyn Sink, state: &State) {
     ];
     write(sink, &family::JOIN, &outcomes.map(|(labels, count)| (labels, Value::Count(count))));
     let store = state.store();
-    let (kept, limit) = store.cumulative().map_or((0, 0), |sums| (sums.len(), sums.limits().most));
+    let sums = store.cumulative();
+    let (kept, limit) = sums.map_or((0, 0), |sums| (sums.len(), sums.limits().most));
     let gauges = [
         (&family::JOIN_WAITING, counts.waiting),
         (&family::JOIN_CAPACITY, state.join_limits().capacity as u64),
@@ -97,7 +98,7 @@ fn join_and_store(sink: &mut dyn Sink, state: &State) {
         (&family::REFUSED, state.refused()),
         (&family::SERIES, kept as u64),
         (&family::SERIES_LIMIT, limit as u64),
-        (&family::SERIES_CUT, store.cut() as u64),
+        (&family::SERIES_CUT, sums.map_or(0, Cumulative::cut) as u64),
     ];
     for (family, value) in gauges {
         write(sink, family, &[(&[], Value::Count(value))]);

@@ -42,7 +42,7 @@ pub struct Family {
 
 macro_rules! families {
     ($(#[$about:meta])* $list:ident: $(
-        $constant:ident = $kind:ident $name:literal $([$unit:literal])? $(as $otlp:literal)? {$($label:literal),*} $help:literal;
+        $constant:ident = $kind:ident $name:literal $([$unit:literal])? $(as $otlp:literal)? {$($of:ident:)? $($label:literal),*} $help:literal;
     )*) => {
         $(
             #[doc = $help]
@@ -51,12 +51,22 @@ macro_rules! families {
                 kind: Kind::$kind,
                 unit: concat!($($unit)?),
                 help: $help,
-                labels: &[$($label),*],
+                labels: families!(@labels $($of)? $($label)*),
                 otlp: families!(@otlp $($otlp)?),
             };
         )*
         $(#[$about])*
         pub static $list: &[&Family] = &[$(&$constant),*];
+    };
+    (@labels $($label:literal)*) => { &[$($label),*] };
+    (@labels path $($label:literal)*) => {
+        &[
+            "near_cloud", "near_region", "near_zone", "near_cluster", "near_node",
+            "near_namespace", "near_workload_kind", "near_workload", "near_pod",
+            "far_cloud", "far_region", "far_zone", "far_cluster", "far_node",
+            "far_namespace", "far_workload_kind", "far_workload", "far_pod",
+            $($label),*
+        ]
     };
     (@otlp) => { None };
     (@otlp $otlp:literal) => { Some($otlp) };
@@ -65,21 +75,16 @@ macro_rules! families {
 families! {
     /// What the aggregator tells of paths.
     PATHS:
-    DATAPATH = Histogram "xcloud_datapath_latency_seconds" ["seconds"] as "xcloud.datapath.latency" {
-        "near_cloud", "near_region", "near_zone", "near_cluster", "near_node", "far_cloud", "far_region", "far_zone", "far_cluster", "far_node", "kind", "segment"
-    } "Time exchanges spent in each segment of their path; segments add up to the whole.";
-    EXCHANGE = Histogram "xcloud_exchange_latency_seconds" ["seconds"] as "xcloud.exchange.latency" {
-        "near_cloud", "near_region", "near_zone", "near_cluster", "near_node", "far_cloud", "far_region", "far_zone", "far_cluster", "far_node", "kind"
-    } "Whole time of exchanges, from the data leaving the near pod to the answer entering it.";
-    PATH_EXCHANGES = Counter "xcloud_path_exchanges_total" as "xcloud.path.exchanges" {
-        "near_cloud", "near_region", "near_zone", "near_cluster", "near_node", "far_cloud", "far_region", "far_zone", "far_cluster", "far_node", "kind", "outcome"
-    } "Sampled exchanges by what became of them: recorded in the histograms, or seen by one end only (near_alone, far_alone, thinned where the far node selects fewer) or with other_answer at the far end.";
-    REPRESENTED = Counter "xcloud_path_represented_exchanges_total" as "xcloud.path.represented_exchanges" {
-        "near_cloud", "near_region", "near_zone", "near_cluster", "near_node", "far_cloud", "far_region", "far_zone", "far_cluster", "far_node", "kind"
-    } "Exchanges that the recorded ones stand for: recorded divided by this is the sampling share.";
-    NEGATIVE_WAN = Counter "xcloud_path_negative_wan_total" {
-        "near_cloud", "near_region", "near_zone", "near_cluster", "near_node", "far_cloud", "far_region", "far_zone", "far_cluster", "far_node", "kind"
-    } "Exchanges whose WAN time came out below zero by clock drift and is in the histogram as zero.";
+    DATAPATH = Histogram "xcloud_datapath_latency_seconds" ["seconds"] as "xcloud.datapath.latency" {path: "kind", "segment"}
+        "Time exchanges spent in each segment of their path; segments add up to the whole.";
+    EXCHANGE = Histogram "xcloud_exchange_latency_seconds" ["seconds"] as "xcloud.exchange.latency" {path: "kind"}
+        "Whole time of exchanges, from the data leaving the near pod to the answer entering it.";
+    PATH_EXCHANGES = Counter "xcloud_path_exchanges_total" as "xcloud.path.exchanges" {path: "kind", "outcome"}
+        "Sampled exchanges by what became of them: recorded in the histograms, or seen by one end only (near_alone, far_alone, thinned where the far node selects fewer) or with other_answer at the far end.";
+    REPRESENTED = Counter "xcloud_path_represented_exchanges_total" as "xcloud.path.represented_exchanges" {path: "kind"}
+        "Exchanges that the recorded ones stand for: recorded divided by this is the sampling share.";
+    NEGATIVE_WAN = Counter "xcloud_path_negative_wan_total" {path: "kind"}
+        "Exchanges whose WAN time came out below zero by clock drift and is in the histogram as zero.";
 }
 
 families! {
@@ -192,6 +197,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::measure::tier::Tier;
 
     fn all() -> impl Iterator<Item = &'static Family> {
         [PATHS, AGGREGATOR, AGENT, PROCESS].into_iter().flatten().copied()
@@ -212,10 +218,18 @@ mod tests {
         assert!(all().all(|family| family.help.ends_with('.') && !family.help.contains('\n')));
     }
 
+    /// A label; those of an end of a path, which another table has, under their beginning.
+    fn told(label: &str) -> String {
+        let ends = ["near_", "far_", "source_", "destination_"];
+        let end = ends.into_iter().find(|end| label.starts_with(end));
+        end.map_or_else(|| format!("`{label}`"), |end| format!("`{end}…`"))
+    }
+
     /// The tables of `docs/metrics.md`.
     fn table(families: &[&Family]) -> String {
         let row = |family: &&Family| {
-            let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+            let mut labels: Vec<_> = family.labels.iter().map(|label| told(label)).collect();
+            labels.dedup();
             let unit = if family.unit.is_empty() { "" } else { family.unit };
             format!(
                 "| `{}` | {} | {unit} | {} | {} |\n",
@@ -226,6 +240,29 @@ mod tests {
             )
         };
         families.iter().map(row).collect()
+    }
+
+    #[test]
+    fn the_documentation_has_every_tier_with_its_labels() {
+        let docs = include_str!("../../../docs/metrics.md");
+        let names = EXCHANGE.labels.iter().filter_map(|label| label.strip_prefix("near_"));
+        let names: Vec<_> = names.collect();
+        let tiers = [
+            ("cloud", Tier::Cloud),
+            ("region", Tier::Region),
+            ("zone", Tier::Zone),
+            ("node", Tier::Node),
+            ("workload", Tier::Workload),
+            ("pair", Tier::Pair),
+            ("pair` with `--names pod", Tier::Pod),
+        ];
+        for (name, tier) in tiers {
+            let shown = tier.shown().all("x");
+            let labels = names.iter().zip(&shown).filter(|(_, shown)| !shown.is_empty());
+            let labels: Vec<_> = labels.map(|(label, _)| format!("`{label}`")).collect();
+            let row = format!("| `{name}` | {} |", labels.join(" "));
+            assert!(docs.contains(&row), "docs/metrics.md lacks this row:\n{row}");
+        }
     }
 
     #[test]

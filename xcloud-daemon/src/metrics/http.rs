@@ -23,7 +23,7 @@ use super::{
     Source,
     negotiate::{Format, format},
     protobuf::Protobuf,
-    text::Text,
+    text::{Dialect, Text},
 };
 
 /// Connections open at once; further ones wait to be accepted.
@@ -138,18 +138,18 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
 
 /// All of a source's metrics in a format.
 fn body(source: &dyn Source, format: Format) -> Bytes {
-    match format {
-        Format::Text(dialect) => {
-            let mut text = Text::new(dialect);
-            source.tell(&mut text);
-            text.finish().into()
-        }
+    let dialect = match format {
+        Format::Text | Format::Text1 => Dialect::Prometheus,
+        Format::OpenMetrics => Dialect::OpenMetrics,
         Format::Protobuf => {
             let mut messages = Protobuf::default();
             source.tell(&mut messages);
-            messages.finish().into()
+            return messages.finish().into();
         }
-    }
+    };
+    let mut text = Text::new(dialect);
+    source.tell(&mut text);
+    text.finish().into()
 }
 
 #[cfg(test)]

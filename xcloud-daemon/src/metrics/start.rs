@@ -9,13 +9,17 @@ use super::{
     agent::Agent,
     aggregator::Aggregator,
     http::Endpoint,
-    otlp::{Exporter, Settings},
+    otlp::{Exporter, Settings, headers::Headers, is_secure, tls::Tls},
 };
 use crate::{
-    cli::metrics::{AgentMetricsArgs, AggregatorMetricsArgs, LabelsArg},
+    access::caller,
+    cli::{
+        access::TlsArgs,
+        metrics::{AgentMetricsArgs, AggregatorMetricsArgs, LabelsArg, OtlpArgs},
+    },
     kernel::cost,
     load::environment::hostname,
-    measure::{cumulative, tier::Tier},
+    measure::{cumulative, tier::Tier, workload::Keep},
     usage::usage,
     wire::server::Hub,
 };
@@ -30,6 +34,7 @@ const INTERVALS: std::ops::RangeInclusive<Duration> =
 /// A flag makes no sense or the address cannot be listened on.
 pub async fn aggregator(
     args: &AggregatorMetricsArgs,
+    tls: &TlsArgs,
     retention: Duration,
     hub: &Arc<Hub>,
     servers: &mut JoinSet<Result<()>>,
@@ -37,27 +42,18 @@ pub async fn aggregator(
     if args.metrics_max_series == 0 {
         return Err(usage("--metrics-max-series is 0, so no path would have series of its own"));
     }
-    if !INTERVALS.contains(&args.otlp_interval) {
-        return Err(usage(format!(
-            "--otlp-interval is {:?}, not from 1s to 1h",
-            args.otlp_interval
-        )));
-    }
-    if args.scrape.metrics_listen.is_none() && args.otlp_endpoint.is_none() {
+    let tier = tier(args.metrics_labels, hub.read(|state| state.store().workloads.keep()))?;
+    let source = Arc::new(Aggregator { hub: Arc::clone(hub), exports: Arc::default() });
+    let exporter = exporter(&args.otlp, tls, &source)?;
+    if args.scrape.metrics_listen.is_none() && exporter.is_none() {
         return Ok(());
     }
-    let source = Arc::new(Aggregator { hub: Arc::clone(hub), exports: Arc::default() });
-    let exporter = args.otlp_endpoint.as_ref().map(|endpoint| {
-        let (endpoint, interval) = (endpoint.clone(), args.otlp_interval);
-        Exporter::new(Settings { endpoint, interval, instance: hostname() }, Arc::clone(&source))
-    });
-    let exporter = exporter.transpose()?;
     let endpoint = match args.scrape.metrics_listen {
         Some(address) => Some(Endpoint::bind(address).await?),
         None => None,
     };
     hub.keep_cumulative(cumulative::Limits {
-        tier: tier(args.metrics_labels),
+        tier,
         most: args.metrics_max_series,
         idle_ns: u64::try_from(retention.as_nanos()).unwrap_or(u64::MAX),
     });
@@ -81,6 +77,34 @@ pub async fn aggregator(
     Ok(())
 }
 
+/// What exports, if anybody is to be told.
+fn exporter(args: &OtlpArgs, tls: &TlsArgs, source: &Arc<Aggregator>) -> Result<Option<Exporter>> {
+    let interval = args.otlp_interval;
+    if !INTERVALS.contains(&interval) {
+        return Err(usage(format!("--otlp-interval is {interval:?}, not from 1s to 1h")));
+    }
+    let Some(endpoint) = args.otlp_endpoint.clone() else { return Ok(None) };
+    let headers = Headers::of(args.otlp_headers.as_ref(), args.otlp_headers_file.clone())?;
+    let secure = is_secure(&endpoint)?;
+    if !secure && (args.otlp_ca.is_some() || args.otlp_show_cert) {
+        return Err(usage(format!(
+            "--otlp-ca and --otlp-show-cert are for TLS, and --otlp-endpoint {endpoint} is without: say https://"
+        )));
+    }
+    if !secure && !headers.is_empty() {
+        tracing::warn!(
+            "OTLP: headers go to {endpoint} unencrypted, for everybody on the way to read"
+        );
+    }
+    let own = if args.otlp_show_cert { caller::paths(tls)? } else { None };
+    if args.otlp_show_cert && own.as_ref().is_none_or(|own| own.own.is_none()) {
+        return Err(usage("--otlp-show-cert is given without --tls-cert, --tls-key and --tls-ca"));
+    }
+    let tls = secure.then(|| Tls::new(args.otlp_ca.clone(), own)).transpose()?;
+    let settings = Settings { endpoint, tls, headers, interval, instance: hostname() };
+    Exporter::new(settings, Arc::clone(source)).map(Some)
+}
+
 /// Serves for as long as the runtime is worked on; the kernel keeps statistics until what is returned is dropped.
 ///
 /// # Errors
@@ -92,11 +116,22 @@ pub async fn agent(args: &AgentMetricsArgs, source: Agent) -> Result<Option<Owne
     args.bpf_stats.then(cost::keep_statistics).transpose()
 }
 
-const fn tier(labels: LabelsArg) -> Tier {
-    match labels {
+/// How finely paths are told apart, where names are kept as far as `names` says.
+fn tier(labels: LabelsArg, names: Keep) -> Result<Tier> {
+    let tier = match labels {
         LabelsArg::Cloud => Tier::Cloud,
         LabelsArg::Region => Tier::Region,
         LabelsArg::Zone => Tier::Zone,
         LabelsArg::Node => Tier::Node,
+        LabelsArg::Workload => Tier::Workload,
+        LabelsArg::Pair if names == Keep::Pod => Tier::Pod,
+        LabelsArg::Pair => Tier::Pair,
+    };
+    if names < tier.shown().names {
+        return Err(usage(
+            "--metrics-labels tells workloads apart, and --names keeps none: \
+             have --names workload, or --metrics-labels node",
+        ));
     }
+    Ok(tier)
 }

@@ -130,7 +130,10 @@ mod tests {
         super::super::write(&mut text, &family::CPU, &[(&[], Value::Number(0.000_012_5))]);
         let mut times = Exponential::default();
         [0, 20_000_000, 20_000_000, 400_000_000_000].into_iter().for_each(|ns| times.record(ns));
-        let labels = ["aws", "", "", "", "a", "gcp", "", "", "", "b", "ack"];
+        let mut labels = [""; family::EXCHANGE.labels.len()];
+        for (at, value) in [(0, "aws"), (4, "a"), (9, "gcp"), (13, "b"), (18, "ack")] {
+            labels[at] = value;
+        }
         super::super::write(&mut text, &family::EXCHANGE, &[(&labels, Value::Times(&times))]);
         text.finish()
     }

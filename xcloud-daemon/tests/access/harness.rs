@@ -23,7 +23,7 @@ use xcloud_proto::observer::v1::{
 use crate::authority::{Authority, NOW, Secret};
 
 /// Longest wait for anything, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Who may do what here.
 pub(crate) const ROLES: &str = "--role agent=spiffe://test/agent --role endpoint=spiffe://test/endpoint \
     --role collector=dns:collector.test --role operator=spiffe://test/ops/*";
@@ -40,6 +40,11 @@ pub(crate) fn xcloud(words: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xcloud"));
     command.args(words.split_whitespace()).env("RUST_LOG", "info").stdin(Stdio::null());
     command
+}
+
+/// `xcloud aggregator` on a free port of this machine.
+pub(crate) fn aggregator(flags: &str) -> Command {
+    xcloud(&format!("aggregator --listen 127.0.0.1:0 {flags}"))
 }
 
 /// Runs `xcloud` to its end.
@@ -59,10 +64,12 @@ pub(crate) struct Aggregator {
 impl Aggregator {
     /// Starts one on a free port of this machine.
     pub(crate) fn start(flags: &str) -> Self {
-        let mut child = xcloud(&format!("aggregator --listen 127.0.0.1:0 {flags}"))
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary runs");
+        Self::of(&mut aggregator(flags))
+    }
+
+    /// Starts this one.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
         let said = Arc::new(Mutex::new(String::new()));
         let (lines, into) = (BufReader::new(child.stderr.take().expect("piped")), said.clone());
         thread::spawn(move || {

@@ -1,11 +1,13 @@
 //! Who may do what at the real aggregator: certificates, roles, renewal, and strangers who mean harm.
 
 mod authority;
+mod export;
 mod harness;
 mod health;
 mod hostile;
 mod names;
 mod raw;
+mod receiver;
 mod refused;
 mod roles;
 mod rotation;

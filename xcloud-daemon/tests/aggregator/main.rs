@@ -7,6 +7,7 @@ mod escape;
 mod harness;
 mod hostile;
 mod kubectl;
+mod metrics;
 mod names;
 mod services;
 mod top;

@@ -30,7 +30,7 @@ fn workload(name: &str) -> Workload {
 }
 
 /// A batch whose samples are of pods of these workloads; an empty name is not known.
-fn named(samples: &[(Sample, &str)]) -> SampleBatch {
+pub(crate) fn named(samples: &[(Sample, &str)]) -> SampleBatch {
     let all: Vec<_> = samples.iter().map(|(sample, _)| *sample).collect();
     let named: Vec<_> = samples
         .iter()
@@ -49,7 +49,7 @@ fn named(samples: &[(Sample, &str)]) -> SampleBatch {
 }
 
 /// Two agents, three exchanges of `cart` with `pay`, two of `cart` with `mail`, and one of which nothing is known.
-async fn shop(server: &Server) -> [Agent; 2] {
+pub(crate) async fn shop(server: &Server) -> [Agent; 2] {
     let mut aws = Agent::connect(server, hello("aws-a", 1, 1)).await;
     let mut gcp = Agent::connect(server, hello("gcp-b", 2, 1)).await;
     assert_eq!((aws.acked().await.ok(), gcp.acked().await.ok()), (Some(0), Some(0)));

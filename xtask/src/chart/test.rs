@@ -31,7 +31,8 @@ const OLD_APIS: [&str; 6] = [
     "monitoring.coreos.com/v1",
 ];
 /// Secrets that cases name and do not make.
-const GIVEN: [&str; 2] = ["agent-certificate", "aggregator-certificate"];
+const GIVEN: [&str; 4] =
+    ["agent-certificate", "aggregator-certificate", "otlp-authority", "otlp-token"];
 const LEAST: [&str; 3] = ["BPF", "PERFMON", "NET_ADMIN"];
 /// What an agent may in a case, and which directories of the node it sees.
 const RIGHTS: [(&str, &[&str], &[&str]); 4] = [
@@ -49,7 +50,7 @@ const RIGHTS: [(&str, &[&str], &[&str]); 4] = [
     ),
 ];
 /// Values that must be refused, and a part of the reason.
-const REFUSED: [(&[&str], &str); 9] = [
+const REFUSED: [(&[&str], &str); 10] = [
     (&["image.repository="], "image.repository: say where the image is"),
     (&["agent.securityMode=root"], "agent.securityMode"),
     (&["agents.enabled=true"], "agents"),
@@ -58,6 +59,7 @@ const REFUSED: [(&[&str], &str); 9] = [
     (&["aggregator.service.type=LoadBalancer"], "Set tls.method"),
     (&["aggregator.enabled=false"], "agent.aggregator: say where"),
     (&["tls.method=existingSecret"], "name the secret with the a"),
+    (&["otlp.endpoint=https://a:443"], "otlp.caSecret: name the secret"),
     (
         &["tls.method=helm", "aggregator.enabled=false", "agent.aggregator=a:1"],
         "the aggregator is elsewhere",

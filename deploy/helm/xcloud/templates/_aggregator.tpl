@@ -13,11 +13,23 @@
 {{- if .Values.metrics.enabled }}
 - --metrics-listen={{ $listen }}:{{ $aggregator.metricsPort }}
 {{- end }}
+{{- with .Values.metrics.labelTier }}
+- --metrics-labels={{ . }}
+{{- end }}
 {{- if .Values.site.table }}
 - --sites=/etc/xcloud/config/sites.csv
 {{- end }}
 {{- with .Values.otlp.endpoint }}
 - --otlp-endpoint={{ . }}
+{{- if and (hasPrefix "https://" .) (not $.Values.otlp.caSecret) }}
+{{- fail "otlp.caSecret: name the secret with the authorities that vouch for otlp.endpoint, as it is https://" }}
+{{- end }}
+{{- end }}
+{{- if .Values.otlp.caSecret }}
+- --otlp-ca=/etc/xcloud/otlp-ca/ca.crt
+{{- end }}
+{{- if .Values.otlp.headersSecret }}
+- --otlp-headers-file=/etc/xcloud/otlp-headers/headers
 {{- end }}
 {{- if eq .Values.tls.method "none" }}
 - --insecure

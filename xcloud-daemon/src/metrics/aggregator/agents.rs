@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::super::{Sample, Sink, Value, family, family::Family, write};
-use crate::measure::{ledger::Agent, state::State, tier::Tier};
+use crate::measure::{
+    ledger::Agent,
+    state::State,
+    tier::{Labels, SITE_LABELS, Tier},
+    workload::Workload,
+};
 
 /// What is known of all agents.
 #[derive(Debug)]
@@ -11,7 +16,7 @@ pub(super) struct Known {
     connected: u64,
     gone: u64,
     /// By site: two agents may say that they are at the same.
-    places: BTreeMap<Vec<String>, Place>,
+    places: BTreeMap<Labels, Place>,
 }
 
 /// Agents at one place.
@@ -42,13 +47,14 @@ impl Known {
     pub(super) fn read(state: &State) -> Self {
         let most = state.store().cumulative().map_or(0, |sums| sums.limits().most);
         let mut known = Self { connected: 0, gone: 0, places: BTreeMap::new() };
+        let shown = Tier::Node.shown();
         for agent in state.agents() {
             *(if agent.connected { &mut known.connected } else { &mut known.gone }) += 1;
             let site = state.store().site(agent.identity.site);
-            let own = Tier::Node.labels(site).map(String::from).to_vec();
+            let own = shown.labels(site, &Workload::default());
             let full = known.places.len() >= most && !known.places.contains_key(&own);
-            let other = || Tier::Node.all("other").map(String::from).to_vec();
-            known.places.entry(if full { other() } else { own }).or_default().add(agent);
+            let place = if full { shown.all("other") } else { own };
+            known.places.entry(place).or_default().add(agent);
         }
         known
     }
@@ -77,7 +83,7 @@ impl Known {
     ) {
         sink.family(family);
         for (labels, place) in &self.places {
-            let labels: Vec<_> = labels.iter().map(AsRef::as_ref).collect();
+            let labels: Vec<_> = labels[..SITE_LABELS].iter().map(AsRef::as_ref).collect();
             if let Some(value) = value(place) {
                 sink.sample(Sample { labels: &labels, since_ns: 0, value });
             }

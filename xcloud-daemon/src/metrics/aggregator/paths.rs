@@ -1,14 +1,15 @@
 //! Paths: their histograms and how many exchanges are in them.
 
-use std::iter;
+use std::{iter, sync::Arc};
 
 use super::super::{Sample, Sink, Value, family, family::Family};
 use crate::{
     measure::{
+        Kind,
         cell::Counts,
-        cumulative::{Cumulative, Series},
-        store::Path,
-        tier::LABELS,
+        cumulative::{Cumulative, Key, Series},
+        ends,
+        tier::Labels,
     },
     wire::server::Hub,
 };
@@ -16,13 +17,13 @@ use crate::{
 /// Paths copied in one go, so that nobody waits long for the lock.
 const AT_ONCE: usize = 200;
 
-/// Near and far place, and kind.
-type Labels = Vec<String>;
+/// Near and far end, and kind.
+type Place = (Arc<Labels>, Arc<Labels>, Kind);
 
 /// Tells of all paths that have series of their own, and of the rest in sum.
 pub(super) fn tell(hub: &Hub, sink: &mut dyn Sink) {
-    let paths = hub.read(|state| state.store().cumulative().map(Cumulative::paths));
-    let all = Paths { hub, paths: paths.unwrap_or_default() };
+    let keys = hub.read(|state| state.store().cumulative().map(Cumulative::keys));
+    let all = Paths { hub, keys: keys.unwrap_or_default() };
     let times = |series: &Series| series.total.clone();
     all.tell(sink, &family::EXCHANGE, times, |total, one| one(&[], Value::Times(&total)));
     let times = |series: &Series| -> Vec<_> {
@@ -59,7 +60,7 @@ const fn outcomes(counts: &Counts) -> [(&'static str, u64); 5] {
 
 struct Paths<'a> {
     hub: &'a Hub,
-    paths: Vec<Path>,
+    keys: Vec<Key>,
 }
 
 impl Paths<'_> {
@@ -72,45 +73,45 @@ impl Paths<'_> {
         give: impl Fn(T, &mut dyn FnMut(&[&str], Value<'_>)),
     ) {
         sink.family(family);
-        let own = self.paths.chunks(AT_ONCE).map(|chunk| self.copied(chunk, &pick));
+        let own = self.keys.chunks(AT_ONCE).map(|chunk| self.copied(chunk, &pick));
         let rest = iter::once_with(|| self.rest(&pick));
-        for (path, since_ns, picked) in own.chain(rest).flatten() {
+        for ((near, far, kind), since_ns, picked) in own.chain(rest).flatten() {
+            let path = near.iter().chain(far.iter()).map(String::as_str).chain([kind.name()]);
+            let path: Vec<_> = path.collect();
             give(picked, &mut |more, value| {
-                let labels: Vec<_> =
-                    path.iter().map(AsRef::as_ref).chain(more.iter().copied()).collect();
+                let labels = [&path[..], more].concat();
                 sink.sample(Sample { labels: &labels, since_ns, value });
             });
         }
     }
 
-    fn copied<T>(&self, chunk: &[Path], pick: &impl Fn(&Series) -> T) -> Vec<(Labels, u64, T)> {
+    fn copied<T>(&self, chunk: &[Key], pick: &impl Fn(&Series) -> T) -> Vec<(Place, u64, T)> {
         self.hub.read(|state| {
-            let sums = state.store().cumulative();
-            let one = |path: &Path| {
-                let sums = sums?;
-                let series = sums.path(path)?;
-                let (near, far) =
-                    (sums.tiers().labels(Some(path.near)), sums.tiers().labels(path.far));
-                Some((labels(near, far, path.kind.name()), series.since_ns, pick(series)))
-            };
+            let Some(sums) = state.store().cumulative() else { return Vec::new() };
+            let one = |key: &Key| Some(told(sums, key, sums.series(key)?, pick));
             chunk.iter().filter_map(one).collect()
         })
     }
 
     /// What there was no room for.
-    fn rest<T>(&self, pick: &impl Fn(&Series) -> T) -> Vec<(Labels, u64, T)> {
+    fn rest<T>(&self, pick: &impl Fn(&Series) -> T) -> Vec<(Place, u64, T)> {
         self.hub.read(|state| {
             let Some(sums) = state.store().cumulative() else { return Vec::new() };
-            let place = sums.tiers().tier().all("other");
             let used = sums.other().filter(|(_, series)| series.counts != Counts::default());
-            let one = |(kind, series): (crate::measure::Kind, &Series)| {
-                (labels(place, place, kind.name()), series.since_ns, pick(series))
+            let one = |(kind, series): (Kind, &Series)| {
+                told(sums, &Key { near: ends::OTHER, far: ends::OTHER, kind }, series, pick)
             };
             used.map(one).collect()
         })
     }
 }
 
-fn labels(near: [&str; LABELS], far: [&str; LABELS], kind: &str) -> Labels {
-    near.into_iter().chain(far).chain([kind]).map(String::from).collect()
+fn told<T>(
+    sums: &Cumulative,
+    key: &Key,
+    series: &Series,
+    pick: &impl Fn(&Series) -> T,
+) -> (Place, u64, T) {
+    let [near, far] = [key.near, key.far].map(|end| sums.ends().labels(end));
+    ((near, far, key.kind), series.since_ns, pick(series))
 }

@@ -1,8 +1,11 @@
 //! Exports by OTLP over gRPC: what was measured since the start, every so often. All of it is cumulative, so an export
 //! that failed is made up for by the next.
 
+mod attributes;
+pub mod headers;
 pub mod message;
 pub mod points;
+pub mod tls;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -10,7 +13,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use hyper::http::uri::PathAndQuery;
+use hyper::http::uri::{PathAndQuery, Scheme, Uri};
+use hyper_util::rt::TokioIo;
 use tokio::{
     sync::mpsc,
     task::spawn_blocking,
@@ -18,15 +22,19 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{
-    Code, Status,
+    Code, Extensions, Status,
     client::Grpc,
+    metadata::MetadataMap,
     transport::{Channel, Endpoint},
 };
 use tonic_prost::ProstCodec;
+use tower::service_fn;
 
 use self::{
+    headers::Headers,
     message::{Request, Response},
     points::{Frame, Points},
+    tls::Tls,
 };
 use super::{Source as _, aggregator::Aggregator};
 use crate::{
@@ -45,11 +53,15 @@ const AHEAD: usize = 1;
 /// How often failures are told.
 const FAILURES_EVERY: Duration = Duration::from_secs(60);
 
-/// Where to, and how often.
-#[derive(Clone, Debug)]
+/// Where to, how, and how often.
+#[derive(Debug)]
 pub struct Settings {
-    /// `http://HOST:PORT`.
+    /// `http://HOST:PORT` or `https://HOST:PORT`.
     pub endpoint: String,
+    /// For the latter.
+    pub tls: Option<Tls>,
+    /// Headers of each request.
+    pub headers: Headers,
     /// Time between exports.
     pub interval: Duration,
     /// `service.instance.id`.
@@ -70,18 +82,16 @@ impl Exporter {
     ///
     /// # Errors
     /// The endpoint is no address.
-    pub fn new(settings: Settings, source: Arc<Aggregator>) -> Result<Self> {
-        let endpoint = &settings.endpoint;
-        if !endpoint.starts_with("http://") {
-            return Err(usage(format!(
-                "--otlp-endpoint {endpoint:?} is not http://HOST:PORT, as in http://127.0.0.1:4317: exports go without TLS"
-            )));
-        }
-        let channel = Endpoint::from_shared(endpoint.clone())
-            .map_err(|error| usage(format!("--otlp-endpoint {endpoint:?}: {error}")))?
-            .connect_timeout(CONNECT_WITHIN)
-            .timeout(ANSWER_WITHIN)
-            .connect_lazy();
+    pub fn new(mut settings: Settings, source: Arc<Aggregator>) -> Result<Self> {
+        let (uri, host, port) = place(&settings.endpoint)?;
+        let endpoint = Endpoint::from(uri).connect_timeout(CONNECT_WITHIN).timeout(ANSWER_WITHIN);
+        let channel = match settings.tls.take().map(Arc::new) {
+            Some(tls) => endpoint.connect_with_connector_lazy(service_fn(move |_: Uri| {
+                let (tls, host) = (Arc::clone(&tls), host.clone());
+                async move { tls.connect(&host, port).await.map(TokioIo::new) }
+            })),
+            None => endpoint.connect_lazy(),
+        };
         Ok(Self { settings, channel, source, told: None })
     }
 
@@ -122,23 +132,30 @@ impl Exporter {
             source.tell(&mut points);
             points.finish();
         });
-        let mut result = Ok(());
-        while let Some(request) = requests.recv().await {
-            result = self.send(request, until).await;
-            if result.is_err() {
-                break;
-            }
-        }
+        let sent = self.send_all(&mut requests, until).await;
         drop(requests);
         let made = making.await.context("making the export");
-        let sent = result.map_err(|status| anyhow::anyhow!(describe(&status)));
         self.conclude(made.and(sent));
     }
 
+    async fn send_all(&self, requests: &mut mpsc::Receiver<Request>, until: Instant) -> Result<()> {
+        let headers = self.settings.headers.now()?;
+        while let Some(request) = requests.recv().await {
+            let sent = self.send(request, &headers, until).await;
+            sent.map_err(|status| anyhow::anyhow!(describe(&status)))?;
+        }
+        Ok(())
+    }
+
     /// Sends one request, again where that may help.
-    async fn send(&self, request: Request, until: Instant) -> Result<(), Status> {
+    async fn send(
+        &self,
+        request: Request,
+        headers: &MetadataMap,
+        until: Instant,
+    ) -> Result<(), Status> {
         for attempt in 0.. {
-            let status = match self.call(request.clone()).await {
+            let status = match self.call(request.clone(), headers.clone()).await {
                 Ok(response) => {
                     let rejected = response.partial_success.map_or(0, |it| it.rejected_data_points);
                     let rejected = u64::try_from(rejected).unwrap_or(0);
@@ -156,13 +173,14 @@ impl Exporter {
         Ok(())
     }
 
-    async fn call(&self, request: Request) -> Result<Response, Status> {
+    async fn call(&self, request: Request, headers: MetadataMap) -> Result<Response, Status> {
         let mut client = Grpc::new(self.channel.clone());
         let ready = client.ready().await;
         ready.map_err(|error| Status::from_error(Box::new(error)))?;
         let codec = ProstCodec::<Request, Response>::default();
         let path = PathAndQuery::from_static(EXPORT);
-        Ok(client.unary(tonic::Request::new(request), path, codec).await?.into_inner())
+        let request = tonic::Request::from_parts(headers, Extensions::default(), request);
+        Ok(client.unary(request, path, codec).await?.into_inner())
     }
 
     fn conclude(&mut self, result: Result<()>) {
@@ -183,6 +201,31 @@ impl Exporter {
             self.told = Some(Instant::now());
         }
     }
+}
+
+/// Where a receiver is.
+///
+/// # Errors
+/// The text is no such address.
+fn place(endpoint: &str) -> Result<(Uri, String, u16)> {
+    let parts = |uri: Uri| {
+        let known = [Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&uri.scheme());
+        let (host, port) = (uri.host()?.to_owned(), uri.port_u16()?);
+        (known && !host.is_empty()).then_some((uri, host, port))
+    };
+    endpoint.parse().ok().and_then(parts).ok_or_else(|| {
+        usage(format!(
+            "--otlp-endpoint {endpoint:?} is neither http://HOST:PORT nor https://HOST:PORT, as in http://127.0.0.1:4317"
+        ))
+    })
+}
+
+/// Whether a receiver is to be reached by TLS.
+///
+/// # Errors
+/// The text is no address of one.
+pub fn is_secure(endpoint: &str) -> Result<bool> {
+    Ok(place(endpoint)?.0.scheme() == Some(&Scheme::HTTPS))
 }
 
 /// Whether the same request may be taken later, by OTLP's list.
@@ -222,6 +265,8 @@ mod tests {
         let hub = Hub::new(limits, CancellationToken::new());
         let settings = Settings {
             endpoint: endpoint.into(),
+            tls: None,
+            headers: Headers::Fixed(MetadataMap::new()),
             interval: Duration::from_secs(1),
             instance: "test".into(),
         };
@@ -230,7 +275,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_endpoint_that_is_none_is_a_wrong_flag() {
-        for wrong in ["", "127.0.0.1:4317", "https://127.0.0.1:4317", "http://", "http://a b"] {
+        for wrong in ["", "127.0.0.1:4317", "http://", "http://a b", "https://a", "ftp://a:1"] {
             let error = exporter(wrong).expect_err(wrong);
             assert!(error.is::<UsageError>(), "{wrong}: {error:#}");
         }

@@ -9,18 +9,20 @@ use xcloud_proto::common::v1::{EgressKind, EgressSums};
 
 use super::{Accounts, Places, add, less};
 use crate::measure::{
+    ends::{self, EndId, Ends},
     state::State,
     store::SiteId,
-    tier::{LABELS, Tier, Tiers},
+    tier::{SITE_LABELS, Tier},
+    workload::Workload,
 };
 
 /// From where to where, and how.
-type Key = (SiteId, Option<SiteId>, EgressKind);
+type Key = (EndId, EndId, EgressKind);
 
 /// Sums by place.
 #[derive(Debug)]
 pub struct Sums {
-    tiers: Tiers,
+    ends: Ends,
     /// Most that are kept apart.
     most: usize,
     lines: HashMap<Key, EgressSums>,
@@ -44,7 +46,8 @@ impl Sums {
     #[must_use]
     pub fn new(tier: Tier, most: usize) -> Self {
         Self {
-            tiers: Tiers::new(tier),
+            // Agents do not account for bytes by pod.
+            ends: Ends::new(tier.shown().sites()),
             most,
             lines: HashMap::new(),
             order: Vec::new(),
@@ -54,7 +57,8 @@ impl Sums {
 
     fn place(&mut self, key: Key) -> &mut EgressSums {
         if !self.lines.contains_key(&key) {
-            if self.lines.len() >= self.most {
+            let is_other = (key.0, key.1) == (ends::OTHER, ends::OTHER);
+            if is_other || self.lines.len() >= self.most {
                 return self.other.entry(key.2).or_default();
             }
             self.order.push(key);
@@ -62,28 +66,33 @@ impl Sums {
         self.lines.entry(key).or_default()
     }
 
-    fn add(&mut self, state: &State, (from, to, kind): Key, more: &EgressSums) {
-        let mut coarse = |id: SiteId| self.tiers.id(id, state.store().site(id));
-        let key = (coarse(from), to.map(&mut coarse), kind);
+    fn add(
+        &mut self,
+        state: &State,
+        (from, to, kind): (SiteId, Option<SiteId>, EgressKind),
+        more: &EgressSums,
+    ) {
+        let shown = self.ends.shown();
+        let mut end = |id| self.ends.id(shown.labels(state.store().site(id), &Workload::default()));
+        let key = (end(from), to.map_or(ends::UNKNOWN, end), kind);
         add(self.place(key), more);
     }
 
     /// All of them.
     #[must_use]
     pub fn lines(&self) -> Vec<Line> {
-        let line =
-            |from: [&str; LABELS], to: [&str; LABELS], kind: EgressKind, sums: &EgressSums| Line {
-                labels: from.into_iter().chain(to).chain([name(kind)]).map(String::from).collect(),
-                sums: *sums,
-            };
+        let line = |from: EndId, to: EndId, kind: EgressKind, sums: &EgressSums| {
+            let [from, to] = [from, to].map(|end| self.ends.labels(end));
+            let ends = from[..SITE_LABELS].iter().chain(&to[..SITE_LABELS]).cloned();
+            Line { labels: ends.chain([name(kind).into()]).collect(), sums: *sums }
+        };
         let own = self.order.iter().filter_map(|key| Some((key, self.lines.get(key)?)));
-        let own = own.map(|((from, to, kind), sums)| {
-            line(self.tiers.labels(Some(*from)), self.tiers.labels(*to), *kind, sums)
-        });
-        let place = self.tiers.tier().all("other");
+        let own = own.map(|((from, to, kind), sums)| line(*from, *to, *kind, sums));
         let mut other: Vec<_> = self.other.iter().collect();
         other.sort_by_key(|(kind, _)| **kind);
-        own.chain(other.into_iter().map(|(kind, sums)| line(place, place, *kind, sums))).collect()
+        let other =
+            other.into_iter().map(|(kind, sums)| line(ends::OTHER, ends::OTHER, *kind, sums));
+        own.chain(other).collect()
     }
 }
 
