@@ -5,6 +5,7 @@ mod harness;
 mod health;
 mod hostile;
 mod names;
+mod nodes;
 mod raw;
 mod refused;
 mod roles;
