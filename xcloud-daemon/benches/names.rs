@@ -72,7 +72,7 @@ fn uid(number: u32) -> String {
 
 /// The address of a pod: of 65 536 the next one.
 fn address(number: u32) -> Ipv4Addr {
-    Ipv4Addr::from_bits(0x0a00_0000 | number % 0x1_0000)
+    Ipv4Addr::from_bits(0x0a00_0000 | (number % 0x1_0000))
 }
 
 fn begin(names: &Pods, number: u32) {
