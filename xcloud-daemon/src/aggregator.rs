@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     access::{
         confine::{Reach, confine},
+        door::Listener,
         entrance::Entrance,
         health,
         privileges::keep_only,
@@ -35,7 +36,7 @@ use crate::{
     metrics,
     sites::tables::Tables,
     usage::usage,
-    wire::server::{Hub, Listener, routes, serve_at},
+    wire::server::{Hub, routes, serve_at},
 };
 
 /// Most agents known at once.

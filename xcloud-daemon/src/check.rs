@@ -5,6 +5,7 @@ use serde::Serialize;
 use tokio::runtime;
 
 use crate::{
+    access::confine::landlock,
     agent::identity::kernel_release,
     cli::{CheckArgs, Output},
     escape::{self, clean},
@@ -17,11 +18,13 @@ use crate::{
 };
 
 pub mod cni;
+pub mod files;
 pub mod stages;
 #[cfg(test)]
 mod tests;
 
 use cni::{Cni, Traces, Visible};
+use files::Files;
 use stages::Probed;
 
 /// All that was found out. Serialised names are stable.
@@ -43,6 +46,8 @@ pub struct Check {
     pub interfaces: Vec<Watched>,
     /// What `xcloud agent --stages` could tell of what CNI segments are made of.
     pub stages: Vec<Probed>,
+    /// Whether an aggregator could put other files out of its reach.
+    pub files: Option<Files>,
     /// What stands against measuring, and what to do about it.
     pub missing: Vec<String>,
     /// What could not be found out.
@@ -89,6 +94,7 @@ fn look(args: &CheckArgs) -> Result<Check> {
     let decisions = ifaces::decide(&facts, wanted);
     let mut check = judge(kernel_release(), features, plan, decisions, &traces);
     check.stages = stages::look();
+    check.files = Some(files::judge(landlock()));
     for watched in &mut check.interfaces {
         if watched.decision.role == Some(Role::Pod) {
             let end = wanted.pod_namespaces.then(|| podns::find(watched.decision.index));
@@ -152,6 +158,7 @@ fn judge(
         cni,
         interfaces,
         stages: Vec::new(),
+        files: None,
         missing,
         unknown,
     }
@@ -222,6 +229,9 @@ fn rows(check: &Check) -> Vec<[String; 4]> {
         let detail = format!("{what}: {}", one.detail);
         ["stages".into(), one.function.into(), name(&one.answer), detail]
     });
+    let files = check.files.iter().map(|files| {
+        ["files".into(), "landlock".into(), name(&files.landlock), files.detail.clone()]
+    });
     let plan = check.plan.reasons.iter().map(|text| plain("plan", text));
     let missing = check.missing.iter().map(|text| plain("missing", text));
     features
@@ -229,6 +239,7 @@ fn rows(check: &Check) -> Vec<[String; 4]> {
         .chain([cni])
         .chain(visible)
         .chain(stages)
+        .chain(files)
         .chain(plan)
         .chain(missing)
         .collect()
@@ -276,6 +287,7 @@ fn heading(section: &str) -> &'static str {
         "cni" => "CNI and its mode",
         "visible" => "What hooks see of pods' traffic in that mode, when they come first",
         "stages" => "What CNI segments are made of, with --stages",
+        "files" => "Files out of reach of what speaks with other machines",
         "plan" => "What would be used",
         _ => "What is missing",
     }

@@ -1,17 +1,21 @@
 //! Files out of reach: what this process can open at all, whoever it runs as, by Landlock where the kernel has it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    thread,
+};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
+pub use landlock::LandlockStatus;
 use landlock::{
-    ABI, Access as _, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _, RulesetStatus, path_beneath_rules,
+    ABI, Access as _, AccessFs, CompatLevel, Compatible as _, RestrictionStatus, Ruleset,
+    RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, path_beneath_rules,
 };
 
 use crate::cli::{Address, AgentArgs, AggregatorArgs, access::TlsArgs, metrics::OtlpArgs};
 
 /// What is asked for; older kernels give less of it.
-const WANTED: ABI = ABI::V5;
+pub const WANTED: ABI = ABI::V5;
 
 /// What the C library reads to find a host by its name.
 const TO_FIND_HOSTS: [&str; 9] = [
@@ -95,20 +99,22 @@ fn folder(file: &Path) -> PathBuf {
     }
 }
 
+/// What Landlock this kernel has, by a thread that confines itself to everything there is, and ends.
+///
+/// # Errors
+/// The kernel refuses to.
+pub fn landlock() -> Result<LandlockStatus> {
+    let trial = thread::spawn(|| restrict(&Reach { read: vec![], write: vec!["/".into()] }));
+    let status = trial.join().map_err(|_| anyhow!("the thread that tries Landlock panicked"))??;
+    Ok(status.landlock)
+}
+
 /// Puts all other files out of reach, of this thread and of all that it starts from now on; returns whether the kernel can.
 ///
 /// # Errors
 /// The kernel refuses to.
 pub fn confine(reach: &Reach) -> Result<bool> {
-    let (read, all) = (AccessFs::from_read(WANTED), AccessFs::from_all(WANTED));
-    let status = Ruleset::default()
-        .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(all)
-        .and_then(Ruleset::create)
-        .and_then(|rules| rules.add_rules(path_beneath_rules(&reach.read, read)))
-        .and_then(|rules| rules.add_rules(path_beneath_rules(&reach.write, all)))
-        .and_then(landlock::RulesetCreated::restrict_self)
-        .context("putting files out of reach (Landlock)")?;
+    let status = restrict(reach)?;
     let done = match status.ruleset {
         RulesetStatus::FullyEnforced => "all other files are out of reach",
         RulesetStatus::PartiallyEnforced => {
@@ -122,9 +128,21 @@ pub fn confine(reach: &Reach) -> Result<bool> {
     Ok(status.ruleset != RulesetStatus::NotEnforced)
 }
 
+fn restrict(reach: &Reach) -> Result<RestrictionStatus> {
+    let (read, all) = (AccessFs::from_read(WANTED), AccessFs::from_all(WANTED));
+    Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(all)
+        .and_then(Ruleset::create)
+        .and_then(|rules| rules.add_rules(path_beneath_rules(&reach.read, read)))
+        .and_then(|rules| rules.add_rules(path_beneath_rules(&reach.write, all)))
+        .and_then(landlock::RulesetCreated::restrict_self)
+        .context("putting files out of reach (Landlock)")
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{fs, thread};
+    use std::fs;
 
     use super::*;
 

@@ -27,68 +27,65 @@ const BREATH: Duration = Duration::from_millis(100);
 
 /// Connections that were let in, in the order in which their handshakes end.
 pub type Guests = ReceiverStream<io::Result<Connection>>;
+type Arriving = mpsc::Sender<io::Result<Connection>>;
+
+/// A bound address.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// Unix socket: whoever can open it is let in.
+    Unix(UnixListener),
+}
 
 /// Lets connections in until `stop`.
 #[must_use]
-pub fn tcp(listener: TcpListener, entrance: Arc<Entrance>, stop: CancellationToken) -> Guests {
+pub fn open(listener: Listener, entrance: Arc<Entrance>, stop: CancellationToken) -> Guests {
     let (guests, receiver) = mpsc::channel(WAITING);
     tokio::spawn(async move {
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = stop.cancelled() => return,
-            };
-            match accepted {
-                Ok((stream, _)) => {
-                    let (entrance, guests) = (Arc::clone(&entrance), guests.clone());
-                    tokio::spawn(async move {
-                        if let Some(connection) = admit(&entrance, stream).await {
-                            // Nobody serves any more: then it is closed.
-                            let _ = guests.send(Ok(connection)).await;
-                        }
-                    });
-                }
-                Err(error) => {
-                    entrance.refuse("connections", &error.to_string());
-                    sleep(BREATH).await;
-                }
-            }
+        tokio::select! {
+            () = let_in(&listener, &entrance, &guests) => {}
+            () = stop.cancelled() => {}
         }
     });
     ReceiverStream::new(receiver)
 }
 
-/// Lets connections in until `stop`; whoever can open the socket is let in.
-#[must_use]
-pub fn unix(listener: UnixListener, entrance: Arc<Entrance>, stop: CancellationToken) -> Guests {
-    let (guests, receiver) = mpsc::channel(WAITING);
-    tokio::spawn(async move {
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = stop.cancelled() => return,
-            };
-            match accepted {
+/// Lets connections in until nobody serves any more.
+async fn let_in(listener: &Listener, entrance: &Arc<Entrance>, guests: &Arriving) {
+    while !guests.is_closed() {
+        let accepted = match listener {
+            Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
+                tokio::spawn(admit(Arc::clone(entrance), stream, guests.clone()));
+            }),
+            Listener::Unix(listener) => match listener.accept().await {
                 Ok((stream, _)) => {
                     let late = Instant::now() + PATIENCE;
                     let carrier = Carrier::Unix(stream);
-                    let one = Connection::new(carrier, Origin::Unix, None, late, &entrance);
-                    if guests.send(Ok(one)).await.is_err() {
-                        return;
-                    }
+                    let one = Connection::new(carrier, Origin::Unix, None, late, entrance);
+                    // Nobody serves any more: then it is closed.
+                    let _ = guests.send(Ok(one)).await;
+                    Ok(())
                 }
-                Err(error) => {
-                    entrance.refuse("connections", &error.to_string());
-                    sleep(BREATH).await;
-                }
-            }
+                Err(error) => Err(error),
+            },
+        };
+        if let Err(error) = accepted {
+            entrance.refuse("connections", &error.to_string());
+            sleep(BREATH).await;
         }
-    });
-    ReceiverStream::new(receiver)
+    }
 }
 
-/// Lets one in, or not.
-async fn admit(entrance: &Arc<Entrance>, stream: TcpStream) -> Option<Connection> {
+/// Lets one in, or not, once it has shown who it is.
+async fn admit(entrance: Arc<Entrance>, stream: TcpStream, guests: Arriving) {
+    if let Some(connection) = shake(&entrance, stream).await {
+        // Nobody serves any more: then it is closed.
+        let _ = guests.send(Ok(connection)).await;
+    }
+}
+
+async fn shake(entrance: &Arc<Entrance>, stream: TcpStream) -> Option<Connection> {
     let late = Instant::now() + PATIENCE;
     let address = stream.peer_addr().ok()?;
     let party = Party::of(address.ip());

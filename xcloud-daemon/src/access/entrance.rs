@@ -13,8 +13,8 @@ use tokio::time::{Instant, interval};
 use super::{
     bucket::Rate,
     credentials::Credentials,
+    grant::Grant,
     refusals::Refusals,
-    role::Grant,
     seats::{Full, Limits, Party, Seats},
     serving::{self, Serving},
 };

@@ -19,6 +19,7 @@ use super::{
     peer::{Call, Origin, Peer},
     role::Roles,
     rules::{Rule, rule},
+    speaker::Speaker,
 };
 
 /// Puts the gate before services.
@@ -62,10 +63,14 @@ where
         self.services.poll_ready(cx)
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let peer = request.extensions().get::<Peer>();
-        match judge(&self.entrance, peer, request.uri().path()) {
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        let peer = request.extensions().get::<Peer>().cloned();
+        match judge(&self.entrance, peer.as_ref(), request.uri().path()) {
             Ok(call) => {
+                if let Some(peer) = peer {
+                    let speaker = Speaker::new(peer, Arc::clone(&self.entrance));
+                    request.extensions_mut().insert(speaker);
+                }
                 let answer = self.services.call(request);
                 let held = async { Ok(answer.await?.map(|body| call.hold(body))) };
                 Either::Left(Box::pin(held))

@@ -11,7 +11,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::health_reporter};
 
-use super::{bucket::Rate, door, entrance::Entrance, seats::Limits};
+use super::{
+    bucket::Rate,
+    door::{self, Listener},
+    entrance::Entrance,
+    seats::Limits,
+};
 use crate::wire::server;
 
 /// How often a process is asked whether it is ready.
@@ -60,7 +65,7 @@ pub async fn serve(
     let (reporter, service) = health_reporter();
     reporter.set_service_status(LIVENESS, ServingStatus::Serving).await;
     let entrance = Arc::new(Entrance::new(LIMITS, CALLS_PER_SECOND));
-    let guests = door::tcp(listener, Arc::clone(&entrance), stop.clone());
+    let guests = door::open(Listener::Tcp(listener), Arc::clone(&entrance), stop.clone());
     let serving = server::limited(&entrance).add_service(service).serve_with_incoming(guests);
     let asking = async {
         let mut ticks = interval(ASK_EVERY);

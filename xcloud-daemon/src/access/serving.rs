@@ -14,8 +14,9 @@ use webpki::EndEntityCert;
 
 use super::{
     credentials::Credentials,
+    grant::{Grant, Granted},
     material::{End, Material, provider, vouched},
-    role::{Grant, Roles},
+    role::Roles,
 };
 use crate::{cli::access::TlsArgs, usage::usage};
 
@@ -34,6 +35,8 @@ pub struct Shown {
     pub name: String,
     /// What it may be.
     pub roles: Roles,
+    /// And for whom.
+    pub granted: Granted,
     /// Until when.
     pub not_after: UnixTime,
 }
@@ -87,9 +90,11 @@ impl Serving {
         let hosts: Vec<_> = leaf.valid_dns_names().collect();
         let name = uris.first().map(|uri| (*uri).to_owned());
         let host = || hosts.first().map(|host| format!("dns:{host}"));
+        let granted = Granted::to(grants, &uris, &hosts);
         Ok(Shown {
             name: name.or_else(host).unwrap_or_else(|| "a certificate without names".into()),
-            roles: Roles::granted(grants, &uris, &hosts),
+            roles: granted.roles(),
+            granted,
             not_after,
         })
     }

@@ -1,5 +1,5 @@
-//! Whose the pods of this node are: learnt from Kubernetes' API, else from the container runtime, and put to samples as
-//! they are taken out of the ring.
+//! Whose the pods of this node are: learnt from Kubernetes' API, while that does not answer from the container runtime, and
+//! put to samples as they are taken out of the ring.
 
 use std::{
     collections::HashSet,
@@ -12,7 +12,6 @@ use std::{
 };
 
 use anyhow::Result;
-use tracing::{info, warn};
 use xcloud_common::{
     sample::Sample,
     slot::{address, octets},
@@ -23,12 +22,14 @@ pub mod book;
 pub mod cri;
 pub mod kubernetes;
 pub mod object;
+pub mod sources;
 pub mod workload;
 
 use book::{Book, Event, Pod};
+use sources::Source;
 
 use super::clock::{self, Pretend};
-use crate::{cli::names::NamesArgs, kernel::ifaces, wire::outbox::Named};
+use crate::{kernel::ifaces, wire::outbox::Named};
 
 /// Most addresses of pods that the aggregator is told.
 const MOST_ADDRESSES: usize = 4_096;
@@ -57,10 +58,28 @@ pub enum Learnt {
     Only(HashSet<String>),
 }
 
+/// What each source told, and which of them counts. Two books, since what one tells of an address's time and of a
+/// container's start goes together and says nothing about what the other tells.
+#[derive(Debug)]
+struct Books {
+    api: Book,
+    runtime: Book,
+    counts: Source,
+}
+
+impl Books {
+    const fn of(&mut self, source: Source) -> &mut Book {
+        match source {
+            Source::Api => &mut self.api,
+            Source::Runtime => &mut self.runtime,
+        }
+    }
+}
+
 /// The names, shared between who learns them and who puts them to samples.
 #[derive(Debug)]
 pub struct Names {
-    book: Mutex<Book>,
+    books: Mutex<Books>,
     clock: Pretend,
     started_ns: u64,
     /// Whether all interfaces that were there at the start were told.
@@ -74,15 +93,19 @@ impl Names {
     /// The clock cannot be read.
     pub fn new(clock: Pretend) -> Result<Arc<Self>> {
         Ok(Arc::new(Self {
-            book: Mutex::new(Book::default()),
+            books: Mutex::new(Books {
+                api: Book::default(),
+                runtime: Book::default(),
+                counts: Source::Api,
+            }),
             clock,
             started_ns: clock.shown(clock::monotonic_ns()?),
             settled: AtomicBool::new(false),
         }))
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Now, by the clock of the samples. It was read at the start, so it can be read.
@@ -92,7 +115,9 @@ impl Names {
 
     /// Names samples, which leaves none of them behind.
     pub fn name(&self, samples: &mut Vec<Sample>) -> Vec<Named> {
-        let mut book = self.book();
+        let mut books = self.books();
+        let counts = books.counts;
+        let book = books.of(counts);
         let mut owner =
             |sample: &Sample| book.owner(sample.pod_ifindex, sample.tuple.local, sample.first_ns);
         samples.drain(..).map(|sample| Named { workload: owner(&sample), sample }).collect()
@@ -100,7 +125,11 @@ impl Names {
 
     /// Takes in what became of an interface; before hooks are put on it, so that no packet is seen there earlier.
     pub fn heed(&self, event: &ifaces::Event) {
-        let learn = |at_ns, event| self.book().learn(at_ns, event);
+        let learn = |at_ns, event: Event| {
+            let mut books = self.books();
+            books.api.learn(at_ns, event.clone());
+            books.runtime.learn(at_ns, event);
+        };
         match event {
             ifaces::Event::Added(interface) if interface.role == ifaces::Role::Pod => {
                 // Those told first were there before.
@@ -115,7 +144,7 @@ impl Names {
     }
 
     /// Takes in what a source learnt.
-    pub fn learn(&self, learnt: Learnt) {
+    pub fn learn(&self, source: Source, learnt: Learnt) {
         let now_ns = self.now_ns();
         let event = match learnt {
             Learnt::Pod { uid, created, addresses, ending, ran_ago, workload } => Event::Pod(Pod {
@@ -131,19 +160,31 @@ impl Names {
             Learnt::Gone(uid) => Event::Gone(uid),
             Learnt::Only(uids) => Event::Only(uids),
         };
-        self.book().learn(now_ns, event);
+        self.books().of(source).learn(now_ns, event);
     }
 
-    /// Whose a pod is, if it was learnt already: that does not change.
+    /// Names come from this source from now on: it has told all pods there are. Returns whether they came from another.
+    pub fn rely_on(&self, source: Source) -> bool {
+        let mut books = self.books();
+        if source == Source::Api {
+            books.runtime.learn(0, Event::Only(HashSet::new()));
+        }
+        std::mem::replace(&mut books.counts, source) != source
+    }
+
+    /// Whose a pod is, if the API told it already: that does not change.
     #[must_use]
     pub fn workload(&self, uid: &str) -> Option<Arc<Workload>> {
-        self.book().workload(uid)
+        self.books().api.workload(uid)
     }
 
     /// The addresses that are pods' now, as the aggregator is told them.
     #[must_use]
     pub fn addresses(&self) -> Vec<Vec<u8>> {
-        let mut addresses = self.book().addresses();
+        let mut books = self.books();
+        let counts = books.counts;
+        let mut addresses = books.of(counts).addresses();
+        drop(books);
         addresses.truncate(MOST_ADDRESSES);
         let bytes = |address| {
             let octets = octets(address);
@@ -167,23 +208,5 @@ fn mapped(ip: IpAddr) -> book::Address {
     })
 }
 
-/// Learns names for ever, from the best source there is. Trouble with it is told and does not end the agent.
-pub async fn follow(names: Arc<Names>, args: NamesArgs, node: String) {
-    let api = match kubernetes::config(&args).await {
-        Ok(config) => config.map(kubernetes::client).transpose(),
-        Err(error) => Err(error),
-    };
-    match api {
-        Ok(Some(client)) => {
-            info!("names: pods of node {node:?} as Kubernetes' API tells them");
-            kubernetes::follow(client, &node, &names).await;
-        }
-        Ok(None) => cri::follow(&args, &names).await,
-        Err(error) => {
-            warn!("names: {error:#}; asking the container runtime instead");
-            cri::follow(&args, &names).await;
-        }
-    }
-    // There is nothing to learn names from; connections are told by interface and address alone.
-    std::future::pending().await
-}
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,13 @@
 use std::io;
 
 use insta::assert_snapshot;
+use landlock::ABI;
 
 use super::*;
-use crate::kernel::{self, ifaces::LinkLayer, probe::Feature};
+use crate::{
+    access::confine::LandlockStatus,
+    kernel::{self, ifaces::LinkLayer, probe::Feature},
+};
 
 fn finding(feature: Feature, answer: Answer, detail: &str) -> Finding {
     Finding { feature, answer, detail: detail.into() }
@@ -61,6 +65,8 @@ fn able() -> Check {
     };
     let mut check = judge("6.18.44".into(), features, plan, decisions, &traces);
     check.stages = probes().map(|probe| stages::judge(probe, Ok(()))).collect();
+    let status = LandlockStatus::Available { effective_abi: ABI::V7, kernel_abi: None };
+    check.files = Some(files::judge(Ok(status)));
     check
 }
 
@@ -83,6 +89,7 @@ fn unable() -> Check {
     let refusals = [libc::EACCES, libc::EOPNOTSUPP, libc::ENOENT].map(io::Error::from_raw_os_error);
     let judged = probes().zip(refusals).map(|(probe, error)| stages::judge(probe, Err(error)));
     check.stages = judged.collect();
+    check.files = Some(files::judge(Ok(LandlockStatus::NotEnabled)));
     check
 }
 
@@ -104,4 +111,20 @@ fn table_of_a_node_that_cannot() {
 #[test]
 fn csv_of_a_node_that_cannot() {
     assert_snapshot!(render(&unable(), Output::Csv).expect("renders"));
+}
+
+#[test]
+fn each_landlock_says_what_it_confines_and_none_what_to_do() {
+    let of = |abi| LandlockStatus::Available { effective_abi: abi, kernel_abi: None };
+    let newer = LandlockStatus::Available { effective_abi: ABI::V10, kernel_abi: Some(12) };
+    let said = [of(ABI::V2), of(ABI::V4), newer, LandlockStatus::NotImplemented];
+    let said = said.map(|status| files::judge(Ok(status)).detail);
+    assert_snapshot!(said.join("\n"), @"
+    ABI 2: an aggregator here opens nothing but its certificates, configuration, tables of sites, sockets and results of load tests, but can still cut other files short, which ABI 3 (Linux 6.2) forbids
+    ABI 4: an aggregator here opens nothing but its certificates, configuration, tables of sites, sockets and results of load tests, but can still control devices, which ABI 5 (Linux 6.10) forbids
+    ABI 12: an aggregator here opens nothing but its certificates, configuration, tables of sites, sockets and results of load tests
+    this kernel does not have it (Linux 5.13 and newer do, with CONFIG_SECURITY_LANDLOCK), or a filter of system calls hides it, so an aggregator here may open whatever its user may: run it as a user of its own, with a root file system that is only to be read, as the chart does
+    ");
+    let refused = files::judge(Err(anyhow::anyhow!("refused")));
+    assert_eq!((refused.landlock, &refused.detail[..]), (Answer::Unknown, "refused"));
 }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use crate::access::role::Grant;
+use crate::access::grant::Grant;
 
 /// Certificates of this process, for every gRPC connection by TCP that it takes or makes.
 #[derive(Args, Clone, Debug, Default)]
@@ -46,7 +46,8 @@ pub struct TlsArgs {
 #[command(next_help_heading = "Access")]
 pub struct AccessArgs {
     /// Who may do what, as ROLE=NAME: ROLE is agent, endpoint, collector or operator, NAME a URI or dns:NAME of the
-    /// certificate, with * at its end for any ending; may be repeated
+    /// certificate, with * at its end for any ending, or with {node} where the name of the one node stands that an agent
+    /// or endpoint may speak for; may be repeated
     #[arg(long = "role", env = "XCLOUD_ROLES", value_name = "ROLE=NAME", value_delimiter = ',')]
     pub roles: Vec<Grant>,
     /// Listen without TLS beyond this machine: whoever reaches the port may do everything

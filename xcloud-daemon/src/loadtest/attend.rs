@@ -12,6 +12,10 @@ use xcloud_proto::loadtest::v1::{
 };
 
 use super::{attendee::Attendee, cast::Ticket, director::Director, registry::ORDERS};
+use crate::{
+    access::{role::Role, speaker::Speaker},
+    wire::answer,
+};
 
 /// How long a new stream may be silent.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -45,10 +49,13 @@ impl EndpointService for Attendance {
         request: Request<Streaming<AttendRequest>>,
     ) -> Result<Response<Self::AttendStream>, Status> {
         self.director.allowed()?;
+        let speaker = Speaker::of(&request)?;
         let (answers, receiver) = mpsc::channel(ANSWERS);
         let director = Arc::clone(&self.director);
         tokio::spawn(async move {
-            if let Err(status) = converse(&director, request.into_inner(), &answers).await {
+            let requests = request.into_inner();
+            if let Err(status) = converse(&director, &speaker, requests, &answers).await {
+                speaker.tell(&status);
                 // Whoever hung up does not want to know.
                 let _ = answers.send(Err(status)).await;
             }
@@ -72,10 +79,13 @@ impl Drop for Seated<'_> {
 
 async fn converse(
     director: &Director,
+    speaker: &Speaker,
     mut requests: Streaming<AttendRequest>,
     answers: &Answers,
 ) -> Result<(), Status> {
     let Some(attendee) = greeting(director, &mut requests).await? else { return Ok(()) };
+    let site = answer::site(&attendee.site);
+    speaker.may_be(&[Role::Agent, Role::Endpoint], &site, &attendee.name)?;
     let (name, address) = (attendee.name.clone(), attendee.address);
     let (sender, orders) = mpsc::channel(ORDERS);
     let ticket = director.join(attendee, sender)?;

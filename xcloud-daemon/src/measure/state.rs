@@ -98,6 +98,8 @@ pub enum Refusal {
     Superseded(String),
     /// No room.
     Full(String),
+    /// Somebody else has its name just now.
+    Taken(String),
 }
 
 /// The memory. All times given to it are of one clock that never goes back, in nanoseconds since 1970.
@@ -154,7 +156,7 @@ impl State {
         if !(1..=MAX_COUNT).contains(&opening.first_sequence) {
             return Err(Refusal::Invalid(format!("first_sequence is not in 1..={MAX_COUNT}")));
         }
-        let known = self.names.get(&opening.name).copied();
+        let known = self.named(&opening.name);
         if known.is_none() && self.agents.len() >= self.max_agents {
             self.make_room(now_ns)?;
         }
@@ -186,6 +188,12 @@ impl State {
         self.next_stream += 1;
         (agent.stream, agent.connected) = (self.next_stream, true);
         Ok((Stream { agent: id, number: self.next_stream }, agent.acked()))
+    }
+
+    /// The agent of a name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<AgentId> {
+        self.names.get(name).copied()
     }
 
     /// Forgets one agent that has long been silent, but for its account.

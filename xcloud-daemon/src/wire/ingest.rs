@@ -26,6 +26,7 @@ use super::{
 use xcloud_common::stage::STAGES;
 
 use crate::{
+    access::{role::Role, speaker::Speaker},
     escape::is_harmful,
     measure::{
         Site,
@@ -81,13 +82,16 @@ impl IngestService for Ingest {
         &self,
         request: Request<Streaming<StreamBatchesRequest>>,
     ) -> Result<Response<Self::StreamBatchesStream>, Status> {
+        let speaker = Speaker::of(&request)?;
         let (answers, receiver) = mpsc::channel(CREDIT as usize);
         let hub = Arc::clone(&self.hub);
         tokio::spawn(async move {
             let mut agent = String::from("an agent that has not said who it is");
             let requests = request.into_inner();
-            if let Err(status) = converse(&hub, requests, &answers, &mut agent).await {
-                if !matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown) {
+            if let Err(status) = converse(&hub, &speaker, requests, &answers, &mut agent).await {
+                let left =
+                    matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown);
+                if !left && !speaker.tell(&status) {
                     hub.refused(&agent, &status);
                 }
                 // Whoever hung up does not want to know.
@@ -113,15 +117,18 @@ impl Drop for Open<'_> {
 
 async fn converse(
     hub: &Hub,
+    speaker: &Speaker,
     mut requests: Requests,
     answers: &Answers,
     name: &mut String,
 ) -> Result<(), Status> {
     let Some(hello) = greeting(&mut requests).await? else { return Ok(()) };
+    let site = hello.site.clone().unwrap_or_default();
     let opening = opening(hello).map_err(Status::invalid_argument)?;
+    speaker.may_be(&[Role::Agent], &site, &opening.name)?;
     let boot = opening.boot;
     name.clone_from(&opening.name);
-    let (stream, acked, replaced) = hub.open(opening).map_err(refusal)?;
+    let (stream, acked, replaced) = hub.open(opening, speaker.identity()).map_err(refusal)?;
     let open = Open { hub, stream, replaced };
     tracing::info!(agent = name, "agent {name:?} connected");
     let mut acked = acked;
@@ -217,6 +224,7 @@ fn refusal(refusal: Refusal) -> Status {
         Refusal::OutOfTurn(why) => Status::failed_precondition(why),
         Refusal::Superseded(why) => Status::aborted(why),
         Refusal::Full(why) => Status::resource_exhausted(why),
+        Refusal::Taken(why) => Status::permission_denied(why),
     }
 }
 

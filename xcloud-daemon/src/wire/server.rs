@@ -7,10 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tokio::{
-    net::{TcpListener, UnixListener},
-    sync::broadcast,
-};
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, service::Routes, transport::Server};
 use tower::layer::util::{Identity, Stack};
@@ -37,7 +34,11 @@ use super::{
     observer::Observer,
 };
 use crate::{
-    access::{door, entrance::Entrance, gate::Gate},
+    access::{
+        door::{self, Listener},
+        entrance::Entrance,
+        gate::Gate,
+    },
     loadtest::{attend::Attendance, director::Director, service::LoadTests},
     measure::{
         AgentId, Site, cumulative,
@@ -82,14 +83,23 @@ pub struct Hub {
 #[derive(Debug)]
 struct Inner {
     state: State,
-    /// Cancelled when a newer stream of the agent takes over.
-    streams: HashMap<AgentId, CancellationToken>,
+    /// Those that are open.
+    streams: HashMap<AgentId, Open>,
     /// The latest of each agent that keeps one.
     stage_profiles: BTreeMap<AgentId, StageProfile>,
     egress: Accounts,
     /// What left, summed by place since the start, where anybody wants that.
     egress_sums: Option<Sums>,
     refusals: Refusals,
+}
+
+/// An agent's stream.
+#[derive(Debug)]
+struct Open {
+    /// Cancelled when a newer one takes over.
+    replaced: CancellationToken,
+    /// Who opened it, where callers are told apart.
+    by: Option<String>,
 }
 
 /// Refusals not told yet.
@@ -154,18 +164,30 @@ impl Hub {
         self.lock().state.tick(now_ns);
     }
 
-    /// Opens an agent's stream. Returns the highest sequence that needs not be sent, and what is cancelled when a newer
-    /// stream takes over.
+    /// Opens an agent's stream, `by` whom where callers are told apart. Returns the highest sequence that needs not be
+    /// sent, and what is cancelled when a newer stream takes over.
     ///
     /// # Errors
-    /// The opening is refused.
-    pub fn open(&self, opening: Opening) -> Result<(Stream, u64, CancellationToken), Refusal> {
+    /// The opening is refused, or the agent's stream is open and somebody else's.
+    pub fn open(
+        &self,
+        opening: Opening,
+        by: Option<String>,
+    ) -> Result<(Stream, u64, CancellationToken), Refusal> {
         let now_ns = self.now_ns();
         let mut inner = self.lock();
+        let older = inner.state.named(&opening.name).and_then(|agent| inner.streams.get(&agent));
+        if let Some(Open { by: Some(holder), .. }) = older.filter(|older| older.by != by) {
+            let (name, by) = (&opening.name, by.as_deref().unwrap_or("somebody without one"));
+            return Err(Refusal::Taken(format!(
+                "agent {name:?} streams with the certificate of {holder}, and {by} may not take over while it does"
+            )));
+        }
         let (stream, acked) = inner.state.open(now_ns, opening)?;
         let replaced = CancellationToken::new();
-        if let Some(older) = inner.streams.insert(stream.agent, replaced.clone()) {
-            older.cancel();
+        let open = Open { replaced: replaced.clone(), by };
+        if let Some(older) = inner.streams.insert(stream.agent, open) {
+            older.replaced.cancel();
         }
         Ok((stream, acked, replaced))
     }
@@ -288,15 +310,6 @@ impl Hub {
     }
 }
 
-/// A bound address.
-#[derive(Debug)]
-pub enum Listener {
-    /// TCP.
-    Tcp(TcpListener),
-    /// Unix socket.
-    Unix(UnixListener),
-}
-
 /// All services: of measurements over one memory, of load tests by one director.
 ///
 /// # Errors
@@ -351,10 +364,7 @@ pub async fn serve_at(
     entrance: Arc<Entrance>,
 ) -> Result<()> {
     let router = limited(&entrance).add_routes(routes);
-    let guests = match listener {
-        Listener::Tcp(listener) => door::tcp(listener, entrance, hub.stop.clone()),
-        Listener::Unix(listener) => door::unix(listener, entrance, hub.stop.clone()),
-    };
+    let guests = door::open(listener, entrance, hub.stop.clone());
     router.serve_with_incoming_shutdown(guests, hub.stop.clone().cancelled_owned()).await?;
     Ok(())
 }

@@ -6,6 +6,7 @@ mod harness;
 mod health;
 mod hostile;
 mod names;
+mod nodes;
 mod raw;
 mod receiver;
 mod refused;

@@ -1,6 +1,8 @@
 //! The aggregator's server as agents and users meet it, on a loopback port.
 
 mod accounts;
+#[path = "../common/agent.rs"]
+mod agent;
 mod client;
 mod egress;
 mod escape;

@@ -88,6 +88,11 @@ impl Node {
     }
 
     pub(crate) fn start_agent(&self, backend: Backend, more: &[&str]) -> Agent {
+        self.start_agent_at(backend, &[&["--uplink", UPLINK], more].concat())
+    }
+
+    /// Starts the agent, which finds its uplink itself if none is among the flags.
+    pub(crate) fn start_agent_at(&self, backend: Backend, more: &[&str]) -> Agent {
         let _ = fs::remove_file(self.path("ready"));
         let log = self.path("log");
         let file = File::options().create(true).append(true).open(&log).expect("a log");
@@ -96,7 +101,7 @@ impl Node {
             .env("XCLOUD_AGGREGATOR", "unix:/nonexistent")
             .args(["agent", "--node", "coexist"])
             .args(["--metadata", "off", "--kubernetes", "off", "--cri-socket", "off"])
-            .args(["--uplink", UPLINK, "--tc-backend"])
+            .arg("--tc-backend")
             .arg(match backend {
                 Backend::Tcx => "tcx",
                 Backend::Clsact => "clsact",

@@ -4,6 +4,7 @@ use std::{
     cell::Cell,
     fs,
     io::{BufRead as _, BufReader},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -128,6 +129,14 @@ impl Daemon {
             assert!(Instant::now() < late, "in vain: {word:?} in\n{}", self.said());
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Where an aggregator that said so listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.await_word("listening on ");
+        let said = self.said();
+        let rest = said.split("listening on ").nth(1).and_then(|rest| rest.split(';').next());
+        rest.expect("an address").parse().expect("an address")
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

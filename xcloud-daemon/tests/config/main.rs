@@ -1,6 +1,9 @@
 //! The configuration of the real binary: which value counts, what is refused and how that is told, changes while it runs.
 
+#[path = "../common/agent.rs"]
+mod agent;
 mod harness;
+mod hot;
 mod logs;
 mod reload;
 

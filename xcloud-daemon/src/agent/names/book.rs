@@ -5,7 +5,8 @@
 //! pod's:
 //! - an address is a pod's from when that was learnt until the pod is gone or the address went to another one, and no
 //!   packet from before counts;
-//! - a pod's interface is there before its containers start, so one that came later than they did is another pod's;
+//! - a pod's interface is there before its containers start, so one that came later than they did is another pod's, unless
+//!   it was there when the pod's address was told, and had that not been true any more it would have been told by now;
 //! - an interface through which the packets of two pods came names none by itself.
 
 use std::{
@@ -20,6 +21,8 @@ pub type Address = [u32; 4];
 
 /// An interface is noticed a little after it came, and Kubernetes tells times in whole seconds, rounded down.
 const SLACK_NS: u64 = 1_500_000_000;
+/// How late at most it is told that a pod is gone, or that its address is another's.
+const TOLD_WITHIN_NS: u64 = 10_000_000_000;
 /// Interfaces that are gone are remembered for their last packets, up to this many interfaces in all.
 const MOST_INTERFACES: usize = 4_096;
 
@@ -179,7 +182,10 @@ impl Book {
             return Self::through(&self.pods, interface, first_ns);
         };
         let Known { pod, .. } = self.pods.get(&claim.uid)?;
-        if first_ns < claim.since_ns || interface.came_ns > pod.ran_ns.saturating_add(SLACK_NS) {
+        let came_first = interface.came_ns <= pod.ran_ns.saturating_add(SLACK_NS);
+        let stood = first_ns >= claim.since_ns.saturating_add(TOLD_WITHIN_NS);
+        let may_be = came_first || stood && interface.came_ns <= claim.since_ns;
+        if first_ns < claim.since_ns || !may_be {
             return None;
         }
         match &interface.through {

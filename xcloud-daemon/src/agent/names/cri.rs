@@ -5,7 +5,7 @@ use std::{
     collections::HashSet,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tonic::{Request, client::Grpc, transport::Channel};
 use tonic_prost::ProstCodec;
 use tracing::{debug, info, warn};
+use xcloud_proto::common::v1::Workload;
 
 pub mod messages;
 
@@ -22,7 +23,7 @@ use messages::{
     PodSandboxStatusRequest, PodSandboxStatusResponse, READY,
 };
 
-use super::{Learnt, Names, ago, workload};
+use super::{Learnt, Names, Source, workload};
 use crate::{
     cli::{Address, names::NamesArgs},
     wire::connect,
@@ -52,7 +53,7 @@ pub async fn follow(args: &NamesArgs, names: &Names) {
     let found = SOCKETS.iter().map(Path::new).find(|path| path.exists());
     let Some(socket) = given.or(found) else {
         info!(
-            "names: neither Kubernetes' API nor a container runtime is known, so pods have no names"
+            "names: neither Kubernetes' API answers nor is there a container runtime (--cri-socket), so new pods have no names"
         );
         return;
     };
@@ -64,7 +65,7 @@ pub async fn follow(args: &NamesArgs, names: &Names) {
         };
         // A runtime that was found and is not Kubernetes', such as Docker's, does not know the question.
         if given.is_none() && error.downcast_ref().is_some_and(unknown_there) {
-            info!("names: {} knows no pods, so pods have no names", socket.display());
+            info!("names: {} knows no pods, so new ones have no names", socket.display());
             return;
         }
         if !std::mem::replace(&mut told, true) {
@@ -86,11 +87,12 @@ async fn ask_for_ever(socket: &Path, names: &Names) -> Result<std::convert::Infa
     let mut first = true;
     loop {
         ticks.tick().await;
-        for pod in runtime.look(&mut known).await? {
-            names.learn(pod);
+        for pod in runtime.look(&mut known, names).await? {
+            names.learn(Source::Runtime, pod);
         }
-        names.learn(Learnt::Only(known.clone()));
+        names.learn(Source::Runtime, Learnt::Only(known.clone()));
         if std::mem::take(&mut first) {
+            names.rely_on(Source::Runtime);
             info!("names: {} pods as the runtime at {} tells them", known.len(), socket.display());
         }
     }
@@ -114,7 +116,8 @@ impl Runtime {
     }
 
     /// Brings the ids of sandboxes that are known and ready up to date; returns what is new.
-    async fn look(&mut self, known: &mut HashSet<String>) -> Result<Vec<Learnt>> {
+    async fn look(&mut self, known: &mut HashSet<String>, names: &Names) -> Result<Vec<Learnt>> {
+        let asked = Instant::now();
         let listed: ListPodSandboxResponse =
             self.call("ListPodSandbox", ListPodSandboxRequest::default()).await?;
         let ready: Vec<PodSandbox> =
@@ -129,7 +132,9 @@ impl Runtime {
             match self.call("PodSandboxStatus", question).await {
                 Ok(PodSandboxStatusResponse { status }) => {
                     known.insert(sandbox.id.clone());
-                    new.push(read(sandbox, &status.unwrap_or_default()));
+                    let pod = sandbox.metadata.as_ref();
+                    let told = pod.and_then(|pod| names.workload(&pod.uid));
+                    new.push(read(sandbox, &status.unwrap_or_default(), asked, told));
                 }
                 // It may have gone meanwhile.
                 Err(error) => debug!("sandbox {}: {error:#}", sandbox.id),
@@ -157,7 +162,14 @@ impl Runtime {
     }
 }
 
-fn read(sandbox: PodSandbox, status: &PodSandboxStatus) -> Learnt {
+/// What is learnt of a sandbox that was ready when it was `asked` about, or soon after. Who owns its pod the API may have
+/// `told` before.
+fn read(
+    sandbox: PodSandbox,
+    status: &PodSandboxStatus,
+    asked: Instant,
+    told: Option<Arc<Workload>>,
+) -> Learnt {
     let metadata = sandbox.metadata.unwrap_or_default();
     let network = status.network.as_ref();
     let texts = network.into_iter().flat_map(|network| {
@@ -168,17 +180,17 @@ fn read(sandbox: PodSandbox, status: &PodSandboxStatus) -> Learnt {
     let own = options.is_none_or(|options| options.network != NODE_NETWORK);
     let addresses = texts.filter(|_| own).filter_map(|text| text.parse().ok()).collect();
     let labels = sandbox.labels.into_iter().collect();
-    let made = Duration::from_nanos(u64::try_from(sandbox.created_at).unwrap_or(0));
+    let by_labels = || Arc::new(workload::by_labels(&metadata.namespace, &metadata.name, &labels));
     Learnt::Pod {
         uid: sandbox.id,
         created: sandbox.created_at,
         addresses,
         ending: false,
-        // Its network is set up before the runtime calls it made.
-        ran_ago: Some(ago(made)),
-        workload: Arc::new(workload::by_labels(&metadata.namespace, &metadata.name, &labels)),
+        // Another pod with its addresses comes after it has ended, and it had not then.
+        ran_ago: Some(asked.elapsed()),
+        workload: told.unwrap_or_else(by_labels),
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

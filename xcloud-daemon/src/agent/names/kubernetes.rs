@@ -9,24 +9,34 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use kube::{
     Api, Client, Config,
     api::{ApiResource, DynamicObject},
     config::{KubeConfigOptions, Kubeconfig},
-    runtime::{WatchStreamExt as _, watcher},
+    runtime::watcher,
 };
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
 use tracing::{info, warn};
 use xcloud_proto::common::v1::Workload;
 
 use super::{
-    Learnt, Names, ago,
+    Learnt, Names, Source, ago,
     object::{self, ApiPod},
     workload::{self, Above, Owner},
 };
 use crate::cli::names::{Auto, NamesArgs};
 
+/// How long it may take to connect.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long a watch goes on before the API ends it and the next one begins, in seconds. One that says nothing for longer
+/// is of an API that is gone.
+const WATCH_SECONDS: u32 = 60;
+/// How long the API may be silent on a connection while it is to say something.
+const SILENT: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
 /// How long the API may take to say who owns an object.
 const OWNER_WITHIN: Duration = Duration::from_secs(1);
 /// Most owners remembered.
@@ -62,28 +72,37 @@ pub async fn config(args: &NamesArgs) -> Result<Option<Config>> {
 ///
 /// # Errors
 /// Certificates or keys cannot be used.
-pub fn client(config: Config) -> Result<Client> {
+pub fn client(mut config: Config) -> Result<Client> {
+    config.connect_timeout = Some(CONNECT_WITHIN);
+    config.read_timeout = Some(SILENT);
+    config.reset_reader_on_write = true;
     Client::try_from(config).context("preparing to speak to Kubernetes' API")
 }
 
-/// Learns the pods of a node for ever.
-pub async fn follow(client: Client, node: &str, names: &Names) {
+/// Learns the pods of a node for ever, and says whether the API is `answering`: whether it has listed all of them and told
+/// of no trouble since.
+pub async fn follow(client: Client, node: &str, names: &Names, answering: &watch::Sender<bool>) {
     let pods: Api<ApiPod> = Api::all_with(client.clone(), &resource("", "Pod", "pods"));
     // From the server's cache: a thousand agents that start at once must not all read the store.
-    let wanted = watcher::Config::default().fields(&format!("spec.nodeName={node}")).any_semantic();
-    let mut events = pin!(watcher(pods, wanted).default_backoff());
-    let mut reader = Reader { client, names, owners: Owners::default(), listed: HashSet::new() };
+    let wanted = watcher::Config::default()
+        .fields(&format!("spec.nodeName={node}"))
+        .timeout(WATCH_SECONDS)
+        .any_semantic();
+    let mut reader =
+        Reader { client, names, answering, owners: Owners::default(), listed: HashSet::new() };
     let mut trouble = Trouble::default();
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => reader.take(event).await,
-            Err(error) => trouble.tell(|| {
-                format!(
-                    "Kubernetes' API does not tell the pods of node {node:?}, so new ones are not named: {}",
-                    causes(&error)
-                )
-            }),
+    let mut pauses = watcher::DefaultBackoff::default();
+    loop {
+        let read = reader.read(watcher(pods.clone(), wanted.clone())).await;
+        answering.send_replace(false);
+        if let Err(error) = read {
+            trouble.tell(|| {
+                let why = causes(&error);
+                format!("names: Kubernetes' API does not tell the pods of node {node:?}: {why}")
+            });
         }
+        // It has no end.
+        sleep(pauses.next().unwrap_or(SILENT)).await;
     }
 }
 
@@ -129,49 +148,72 @@ impl Trouble {
 struct Reader<'a> {
     client: Client,
     names: &'a Names,
+    answering: &'a watch::Sender<bool>,
     owners: Owners,
     /// Uids of a list that is under way.
     listed: HashSet<String>,
 }
 
 impl Reader<'_> {
+    /// Takes in a list and the changes that follow it.
+    ///
+    /// # Errors
+    /// One of them cannot be had: what was missed then only another list tells.
+    async fn read(
+        &mut self,
+        events: impl Stream<Item = watcher::Result<watcher::Event<ApiPod>>>,
+    ) -> watcher::Result<()> {
+        let mut events = pin!(events);
+        while let Some(event) = events.next().await {
+            self.take(event?).await;
+        }
+        Ok(())
+    }
+
     async fn take(&mut self, event: watcher::Event<ApiPod>) {
         match event {
             watcher::Event::Init => self.listed.clear(),
             watcher::Event::InitApply(pod) => {
-                self.listed.extend(pod.metadata.uid.clone());
+                self.listed.extend(object::uid(&pod));
                 self.learn(&pod).await;
             }
             watcher::Event::InitDone => {
                 let listed = std::mem::take(&mut self.listed);
-                info!("names: Kubernetes' API tells {} pods of this node", listed.len());
-                self.names.learn(Learnt::Only(listed));
+                let count = listed.len();
+                self.names.learn(Source::Api, Learnt::Only(listed));
+                self.names.rely_on(Source::Api);
+                if !self.answering.send_replace(true) {
+                    info!("names: Kubernetes' API tells {count} pods of this node");
+                }
             }
             watcher::Event::Apply(pod) => self.learn(&pod).await,
             watcher::Event::Delete(pod) => {
-                if let Some(uid) = pod.metadata.uid {
-                    self.names.learn(Learnt::Gone(uid));
+                if let Some(uid) = object::uid(&pod) {
+                    self.names.learn(Source::Api, Learnt::Gone(uid));
                 }
             }
         }
     }
 
     async fn learn(&mut self, pod: &ApiPod) {
-        let Some(uid) = pod.metadata.uid.clone() else { return };
+        let Some(uid) = object::uid(pod) else { return };
         // Asked before the clock is read: what the API told is older than that.
         let workload = match self.names.workload(&uid) {
             Some(known) => known,
             None => Arc::new(self.workload(pod).await),
         };
         let created = pod.metadata.creation_timestamp.as_ref();
-        self.names.learn(Learnt::Pod {
-            uid,
-            created: created.map_or(0, |time| time.0.as_second()),
-            addresses: object::addresses(pod),
-            ending: pod.metadata.deletion_timestamp.is_some(),
-            ran_ago: object::ran(pod).map(ago),
-            workload,
-        });
+        self.names.learn(
+            Source::Api,
+            Learnt::Pod {
+                uid,
+                created: created.map_or(0, |time| time.0.as_second()),
+                addresses: object::addresses(pod),
+                ending: pod.metadata.deletion_timestamp.is_some(),
+                ran_ago: object::ran(pod).map(ago),
+                workload,
+            },
+        );
     }
 
     async fn workload(&mut self, pod: &ApiPod) -> Workload {
@@ -250,4 +292,4 @@ async fn ask(client: &Client, namespace: &str, of: &Owner) -> Result<Above> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -75,6 +75,16 @@ pub struct Started {
     pub started_at: Option<String>,
 }
 
+/// Where the API keeps a kubelet's own name for a pod of a file on its node.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// What names this life of it, as the node calls it.
+#[must_use]
+pub fn uid(pod: &ApiPod) -> Option<String> {
+    let own = pod.metadata.annotations.as_ref().and_then(|all| all.get(MIRROR));
+    own.or(pod.metadata.uid.as_ref()).cloned()
+}
+
 /// Its addresses; none when it is on the node's own network or has ended, since its addresses may be another's by then.
 #[must_use]
 pub fn addresses(pod: &ApiPod) -> Vec<IpAddr> {

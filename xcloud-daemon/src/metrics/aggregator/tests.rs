@@ -57,7 +57,7 @@ fn agent(hub: &Hub, cloud: &str, node: &str) -> Stream {
         first_sequence: 1,
         predecessor: None,
     };
-    hub.open(opening).expect("room").0
+    hub.open(opening, None).expect("room").0
 }
 
 /// One end of an exchange of 10 ms, of which 2 ms were spent at the far node.

@@ -70,6 +70,18 @@ fn a_pod_none_of_whose_containers_ran_is_not_named() {
 }
 
 #[test]
+fn a_pod_older_than_the_agent_is_named_once_its_end_would_have_been_told() {
+    let mut book = Book::default();
+    book.learn(10 * SECOND, interface(7));
+    book.learn(12 * SECOND, Event::Pod(pod("a", 1, 1, SECOND)));
+    book.learn(12 * SECOND + 1, interface(8));
+    let known_ns = 12 * SECOND + TOLD_WITHIN_NS;
+    assert_eq!(named(&mut book, 7, 1, known_ns - 1), None);
+    assert_eq!(named(&mut book, 7, 1, known_ns).as_deref(), Some("a"));
+    assert_eq!(named(&mut book, 8, 1, known_ns), None, "that came after a was told");
+}
+
+#[test]
 fn an_address_goes_to_the_next_pod_and_does_not_come_back() {
     let mut book = book();
     book.learn(13 * SECOND, interface(8));
@@ -154,6 +166,8 @@ struct Node {
     taken: HashMap<u32, u64>,
     /// What will be told, by time.
     told: BTreeMap<(u64, u64), Event>,
+    /// What was told.
+    listed: BTreeMap<String, Pod>,
     serial: u64,
     named: u64,
     packets: u64,
@@ -186,7 +200,23 @@ impl Node {
                 return;
             }
             let ((at_ns, _), event) = entry.remove_entry();
+            match &event {
+                Event::Pod(pod) => drop(self.listed.insert(pod.uid.clone(), pod.clone())),
+                Event::Gone(uid) => drop(self.listed.remove(uid)),
+                _ => {}
+            }
             self.book.learn(at_ns, event);
+        }
+    }
+
+    /// The agent starts again: it sees the interfaces there are, and is told all that was told so far.
+    fn restart(&mut self, now_ns: u64) {
+        self.book = Book::default();
+        for pod in &self.running {
+            self.book.learn(now_ns, interface(pod.interface));
+        }
+        for pod in self.listed.values() {
+            self.book.learn(now_ns, Event::Pod(pod.clone()));
         }
     }
 
@@ -237,10 +267,11 @@ impl Node {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Begin, end and send in any order, with few addresses, told as late as may be and in any order.
+    /// Begin, end, start the agent again and send in any order, with few addresses, told as late as may be and in any
+    /// order.
     #[test]
     fn no_pod_is_named_as_another(
-        steps in prop::collection::vec((0u8..4, any::<usize>(), 0u32..4, 1u64..9_000), 1..200),
+        steps in prop::collection::vec((0u8..8, any::<usize>(), 0u32..4, 1u64..9_000), 1..200),
     ) {
         let mut node = Node::default();
         let mut now_ns = 10 * SECOND;
@@ -248,8 +279,9 @@ proptest! {
             now_ns += delay_ms * MS / 10;
             node.listen(now_ns);
             match what {
-                0 => { node.begin(now_ns, last, delay_ms * MS); }
-                1 => node.end(now_ns, at, delay_ms * MS),
+                0 | 1 => { node.begin(now_ns, last, delay_ms * MS); }
+                2 | 3 => node.end(now_ns, at, delay_ms * MS),
+                4 => node.restart(now_ns),
                 _ => node.send(now_ns),
             }
         }

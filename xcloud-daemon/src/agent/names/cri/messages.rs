@@ -47,6 +47,9 @@ pub struct Metadata {
     /// Its name.
     #[prost(string, tag = "1")]
     pub name: String,
+    /// What Kubernetes calls this life of it.
+    #[prost(string, tag = "2")]
+    pub uid: String,
     /// Its namespace.
     #[prost(string, tag = "3")]
     pub namespace: String,

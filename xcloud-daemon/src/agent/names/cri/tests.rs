@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     net::IpAddr,
-    sync::Mutex,
+    sync::{Mutex, MutexGuard},
     task::{Context as TaskContext, Poll},
 };
 
@@ -25,11 +25,12 @@ use super::{
 };
 use crate::agent::clock::Pretend;
 
-fn sandbox(id: &str, pod: &str, labels: &[(&str, &str)]) -> PodSandbox {
+pub(in crate::agent::names) fn sandbox(id: &str, pod: &str, labels: &[(&str, &str)]) -> PodSandbox {
     let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let uid = format!("uid of {pod}");
     PodSandbox {
         id: id.into(),
-        metadata: Some(Metadata { name: pod.into(), namespace: "shop".into() }),
+        metadata: Some(Metadata { name: pod.into(), uid, namespace: "shop".into() }),
         labels: labels.collect::<HashMap<_, _>>(),
         ..PodSandbox::default()
     }
@@ -47,6 +48,7 @@ fn a_sandbox_has_all_its_addresses_unless_they_are_the_nodes() {
         Learnt::Pod { addresses, workload, .. } => (addresses, workload),
         other => panic!("{other:?}"),
     };
+    let read = |sandbox, status: &_| read(sandbox, status, Instant::now(), None);
     let (addresses, workload) = of(read(sandbox.clone(), &status));
     assert_eq!(addresses.len(), 2);
     assert_eq!((&workload.kind[..], &workload.name[..]), ("StatefulSet", "db"));
@@ -57,14 +59,27 @@ fn a_sandbox_has_all_its_addresses_unless_they_are_the_nodes() {
 
 /// A runtime with these sandboxes, each at an address.
 #[derive(Clone, Default)]
-struct Sandboxes(Arc<Mutex<Vec<(PodSandbox, String)>>>);
+pub(in crate::agent::names) struct Sandboxes(Arc<Mutex<Vec<(PodSandbox, String)>>>);
+
+impl Sandboxes {
+    /// Answers at a socket for as long as what is returned lives.
+    pub(in crate::agent::names) fn serve(&self, socket: &Path) -> AbortOnDropHandle<()> {
+        let incoming = UnixListenerStream::new(UnixListener::bind(socket).expect("bound"));
+        let serving = Server::builder().add_service(self.clone()).serve_with_incoming(incoming);
+        AbortOnDropHandle::new(tokio::spawn(async { serving.await.expect("serves") }))
+    }
+
+    pub(in crate::agent::names) fn all(&self) -> MutexGuard<'_, Vec<(PodSandbox, String)>> {
+        self.0.lock().expect("sound")
+    }
+}
 
 impl UnaryService<ListPodSandboxRequest> for Sandboxes {
     type Response = ListPodSandboxResponse;
     type Future = BoxFuture<'static, Result<Response<Self::Response>, Status>>;
 
     fn call(&mut self, _: Request<ListPodSandboxRequest>) -> Self::Future {
-        let items = self.0.lock().expect("sound").iter().map(|(one, _)| one.clone()).collect();
+        let items = self.all().iter().map(|(one, _)| one.clone()).collect();
         Box::pin(async { Ok(Response::new(ListPodSandboxResponse { items })) })
     }
 }
@@ -75,7 +90,7 @@ impl UnaryService<PodSandboxStatusRequest> for Sandboxes {
 
     fn call(&mut self, request: Request<PodSandboxStatusRequest>) -> Self::Future {
         let id = request.into_inner().pod_sandbox_id;
-        let all = self.0.lock().expect("sound");
+        let all = self.all();
         let found = all.iter().find(|(one, _)| one.id == id).map(|(_, ip)| ip.clone());
         Box::pin(async {
             let ip = found.ok_or_else(|| Status::not_found("no such sandbox"))?;
@@ -122,13 +137,11 @@ async fn sandboxes_are_learnt_as_they_come_and_go() {
     let sandboxes = Sandboxes::default();
     let deployment = [("pod-template-hash", "5f6d8c")];
     let gone = PodSandbox { state: 1, ..sandbox("2", "old", &[]) };
-    sandboxes.0.lock().expect("sound").extend([
+    sandboxes.all().extend([
         (sandbox("1", "cart-5f6d8c-a", &deployment), "10.0.0.1".to_owned()),
         (gone, "10.0.0.2".to_owned()),
     ]);
-    let incoming = UnixListenerStream::new(UnixListener::bind(&socket).expect("bound"));
-    let serving = Server::builder().add_service(sandboxes.clone()).serve_with_incoming(incoming);
-    let _serving = AbortOnDropHandle::new(tokio::spawn(serving));
+    let _serving = sandboxes.serve(&socket);
     let names = Names::new(Pretend::new(0, 0.0, 0)).expect("a clock");
     let of = Arc::clone(&names);
     let asking = async move { ask_for_ever(&socket, &of).await.map(|_| ()) };
@@ -144,11 +157,9 @@ async fn sandboxes_are_learnt_as_they_come_and_go() {
             .unwrap_or_else(|_| panic!("{:?}, not {wanted:?}", names.addresses()));
     };
     told(&[&[10, 0, 0, 1]]).await;
-    let workload = names.workload("1").expect("learnt");
-    assert_eq!((&workload.kind[..], &workload.name[..]), ("Deployment", "cart"));
     let new = (sandbox("3", "debug", &[]), "10.0.0.3".to_owned());
-    sandboxes.0.lock().expect("sound").push(new);
+    sandboxes.all().push(new);
     told(&[&[10, 0, 0, 1], &[10, 0, 0, 3]]).await;
-    sandboxes.0.lock().expect("sound").remove(0);
+    sandboxes.all().remove(0);
     told(&[&[10, 0, 0, 3]]).await;
 }

@@ -1,45 +1,49 @@
 //! The watch against a server that speaks as much of the API as the agent asks for, on loopback.
 
-use std::{net::Ipv4Addr, sync::Mutex, time::SystemTime};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Mutex,
+    time::SystemTime,
+};
 
+use super::{
+    super::tests::{SOON, named, with_interfaces},
+    *,
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::broadcast,
+    task::JoinSet,
     time::sleep,
 };
 use tokio_util::task::AbortOnDropHandle;
-use xcloud_common::{
-    sample::{Sample, kind},
-    slot::Tuple,
-};
-
-use super::{
-    super::{book, mapped},
-    *,
-};
-use crate::{
-    agent::clock::{self, Pretend},
-    kernel::ifaces::{Event, Interface, LinkLayer, Role},
-};
-
-/// How long a test waits for what has to come.
-const SOON: Duration = Duration::from_secs(20);
 
 /// The API: pods, a stream of changes, and what owns ReplicaSets.
 #[derive(Clone)]
-struct Server {
-    pods: Arc<Mutex<Vec<Value>>>,
+pub(in crate::agent::names) struct Server {
+    pub(in crate::agent::names) pods: Arc<Mutex<Vec<Value>>>,
     owner: Option<Value>,
     changes: broadcast::Sender<String>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    async fn serve(self, listener: TcpListener) {
+    pub(in crate::agent::names) fn new(pods: Vec<Value>, owner: Option<Value>) -> Self {
+        Self {
+            pods: Arc::new(Mutex::new(pods)),
+            owner,
+            changes: broadcast::Sender::new(64),
+            asked: Arc::default(),
+        }
+    }
+
+    /// Answers until it is dropped, and hangs up on everybody then.
+    pub(in crate::agent::names) async fn serve(self, listener: TcpListener) {
+        let mut answering = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(self.clone().answer(stream));
+            answering.spawn(self.clone().answer(stream));
         }
     }
 
@@ -91,7 +95,23 @@ impl Server {
     }
 }
 
-fn pod(name: &str, ip: &str) -> Value {
+/// A client of the API at an address.
+pub(in crate::agent::names) fn client_of(address: SocketAddr) -> Client {
+    let config = Config::new(format!("http://{address}").parse().expect("an address"));
+    client(config).expect("a client")
+}
+
+/// What owns the ReplicaSet of [`pod`].
+pub(in crate::agent::names) fn rollout() -> Value {
+    json!({
+        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+        "metadata": {"name": "cart-5f6d8c", "namespace": "shop", "ownerReferences": [{
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "cart", "uid": "r", "controller": true,
+        }]},
+    })
+}
+
+pub(in crate::agent::names) fn pod(name: &str, ip: &str) -> Value {
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -121,36 +141,19 @@ impl Scene {
     async fn begin(pods: Vec<Value>, owner: Option<Value>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let server = Server {
-            pods: Arc::new(Mutex::new(pods)),
-            owner,
-            changes: broadcast::Sender::new(64),
-            asked: Arc::default(),
-        };
+        let server = Server::new(pods, owner);
         let serving = tokio::spawn(server.clone().serve(listener));
-        let pretend = Pretend::new(0, 0.0, 0);
-        let names = Names::new(pretend).expect("a clock");
-        for index in [7, 8] {
-            names.heed(&Event::Added(interface(index)));
-        }
-        names.heed(&Event::Changed);
-        let config = Config::new(format!("http://{address}").parse().expect("an address"));
-        let client = client(config).expect("a client");
-        let of = Arc::clone(&names);
-        let following = tokio::spawn(async move { follow(client, "n1", &of).await });
+        let names = with_interfaces(&[7, 8]);
+        let (of, client) = (Arc::clone(&names), client_of(address));
+        let answering = watch::Sender::new(false);
+        let following = tokio::spawn(async move { follow(client, "n1", &of, &answering).await });
         let tasks = [serving, following].map(AbortOnDropHandle::new);
         Self { names, server, _tasks: tasks }
     }
 
     /// Waits until a packet of now is named so.
     async fn named(&self, index: u32, ip: &str, wanted: Option<&str>) {
-        let waited = async {
-            while name(&self.names, index, ip).as_deref() != wanted {
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let last = || name(&self.names, index, ip);
-        timeout(SOON, waited).await.unwrap_or_else(|_| panic!("{ip} is named {:?}", last()));
+        named(&self.names, index, ip, wanted).await;
     }
 
     /// Waits until the watch is open.
@@ -164,50 +167,9 @@ impl Scene {
     }
 }
 
-fn interface(index: u32) -> Interface {
-    Interface {
-        index,
-        name: format!("veth{index}"),
-        role: Role::Pod,
-        link_layer: LinkLayer::Ethernet,
-        kind: "veth".into(),
-        leaves_by: vec![index],
-    }
-}
-
-fn name(names: &Names, index: u32, ip: &str) -> Option<String> {
-    let first_ns = clock::monotonic_ns().expect("a clock");
-    let local: book::Address = mapped(ip.parse().expect(ip));
-    let sample = Sample {
-        first_ns,
-        second_ns: 0,
-        third_ns: 0,
-        last_ns: first_ns,
-        queue_ns: 0,
-        end_seq: 1,
-        tsval: 1,
-        answer: 1,
-        pod_ifindex: index,
-        uplink_ifindex: 2,
-        tuple: Tuple { local, ..Tuple::default() },
-        kinds: kind::ACK,
-        flags: 0,
-        shift: 0,
-    };
-    let named = names.name(&mut vec![sample]);
-    let workload = named[0].workload.as_ref()?;
-    Some(format!("{}/{}/{}/{}", workload.namespace, workload.kind, workload.name, workload.pod))
-}
-
 #[tokio::test]
 async fn pods_are_named_as_they_come_and_go() {
-    let owner = json!({
-        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
-        "metadata": {"name": "cart-5f6d8c", "namespace": "shop", "ownerReferences": [{
-            "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "cart", "uid": "r", "controller": true,
-        }]},
-    });
-    let scene = Scene::begin(vec![pod("cart-5f6d8c-a", "10.0.0.1")], Some(owner)).await;
+    let scene = Scene::begin(vec![pod("cart-5f6d8c-a", "10.0.0.1")], Some(rollout())).await;
     scene.named(7, "10.0.0.1", Some("shop/Rollout/cart/cart-5f6d8c-a")).await;
     scene.watched().await;
     scene.server.tell("ADDED", pod("cart-5f6d8c-b", "10.0.0.2"));
