@@ -5,6 +5,7 @@ use std::{
     fmt::Write as _,
     fs,
     path::Path,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -25,16 +26,18 @@ use crate::{
         handle::pids_of,
         plan::{API_PORT, NODES, PLANE_IPV4, state},
     },
-    command,
+    command, signals,
 };
 
 const NAMESPACE: &str = "churn";
-/// Pods in one round, which takes about a second.
+/// Pods in one round.
 const ROUND: usize = 100;
-/// For how long.
-const LONG: Duration = Duration::from_secs(10);
+/// From the start of one round to the next.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Rounds: for a minute.
+const ROUNDS: u32 = 60;
 /// What is slower than this was no churn.
-const LEAST_PER_SECOND: f64 = 20.0;
+const LEAST_PER_SECOND: f64 = 50.0;
 /// Whose exchanges there may be.
 const KNOWN: [&str; 5] = ["front", "cart", "xcloud-agent", "xcloud-aggregator", "unknown"];
 
@@ -79,11 +82,13 @@ pub(super) fn mislabels_nothing(trial: &mut Trial) -> Result<Vec<String>> {
 /// Returns how many pods came and went, and how long that took.
 fn churn(trial: &Trial, taken: &str) -> Result<(usize, Duration)> {
     let (start, mut count) = (Instant::now(), 0);
-    while start.elapsed() < LONG {
+    for round in 1..=ROUNDS {
         for requests in [made(count), addressed(count, taken), gone(count)] {
             send(trial, &requests)?;
         }
         count += ROUND;
+        ensure!(!signals::stopped(), "interrupted");
+        thread::sleep((PERIOD * round).saturating_sub(start.elapsed()));
     }
     Ok((count, start.elapsed()))
 }
