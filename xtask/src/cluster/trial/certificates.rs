@@ -40,10 +40,10 @@ fn refused(trial: &Trial, operator: &Path) -> Result<Vec<String>> {
     let stranger = flags(&stranger(operator)?);
     let elsewhere: Vec<_> = flags(operator).into_iter().filter(|flag| flag != NAME).collect();
     let cases: [(&str, &[String], &str); 4] = [
-        ("without a certificate", &[], "TLS"),
-        ("with an agent's certificate", &agent, "collector"),
-        ("with a certificate of another authority", &stranger, "certificate"),
-        ("without the aggregator's name", &elsewhere, "--tls-server-name"),
+        ("without a certificate", &[], "name yours with --tls-ca"),
+        ("with an agent's certificate", &agent, "takes the role collector"),
+        ("with a certificate of another authority", &stranger, "refuses this certificate"),
+        ("without the aggregator's name", &elsewhere, "--tls-server-name says"),
     ];
     let mut wrong = Vec::new();
     for (how, caller, reason) in cases {
