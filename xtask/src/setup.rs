@@ -52,11 +52,13 @@ const GUEST_TOOLS: [(&str, &str); 5] = [
     ("xz", "xz-utils"),
 ];
 /// Programs that building and running a cluster takes.
-const CLUSTER_TOOLS: [(&str, &str); 5] = [
+const CLUSTER_TOOLS: [(&str, &str); 6] = [
     ("openssl", "openssl"),
     ("iptables", "iptables"),
     ("busybox", "busybox-static"),
     ("make", "build-essential"),
+    // Kubernetes' own build calls it.
+    ("rsync", "rsync"),
     ("nsenter", "util-linux"),
 ];
 /// What renders and checks manifests.
