@@ -53,11 +53,6 @@ const TESTS: [(&str, &str, Test); 10] = [
     ("rights", "agents may read names in the API, and nothing more", rights::exact),
     ("names", "a new pod's exchanges have its name from 2 s on", shop::named),
     ("split", "the split between two clouds' pods, by workload", shop::split),
-    (
-        "churn",
-        "100 pods a second that come and go for a minute give nobody's name away",
-        churn::mislabels_nothing,
-    ),
     ("upgrade", "other values over what runs: agents roll, no hook is there twice", upgrade::rolls),
     (
         "certificates",
@@ -65,6 +60,11 @@ const TESTS: [(&str, &str, Test); 10] = [
         certificates::are_wanted,
     ),
     ("refused", "without their rights agents warn, and go on", rights::refused),
+    (
+        "churn",
+        "100 pods a second that come and go for a minute give nobody's name away",
+        churn::mislabels_nothing,
+    ),
     ("uninstall", "nothing is left on the nodes", leftovers::none),
 ];
 

@@ -17,7 +17,7 @@ use nix::{
 use serde_json::json;
 
 use super::{
-    Trial,
+    RELEASE, Trial,
     shop::{ask, exchanges, names, near},
 };
 use crate::{
@@ -57,13 +57,18 @@ pub(super) fn mislabels_nothing(trial: &mut Trial) -> Result<Vec<String>> {
     let kubelet = pids_of("kubelet", NODES[0])?;
     let signal = |signal| kubelet.iter().try_for_each(|pid| kill(Pid::from_raw(*pid), signal));
     signal(Signal::SIGSTOP).context("putting a kubelet to sleep")?;
+    let start = Instant::now();
     let churned = churn(trial, taken.trim());
     signal(Signal::SIGCONT).context("waking a kubelet")?;
     let (count, took) = churned?;
     let rate = count as f64 / took.as_secs_f64();
     eprintln!("churn: {count} pods, {rate:.0} a second");
     ensure!(rate > LEAST_PER_SECOND, "the API server took only {rate:.0} pods a second");
-    let since = format!("{}s", took.as_secs());
+    // A node whose kubelet slept for so long is not ready, and neither are its pods, until it has said more.
+    for object in ["daemonset/xcloud-agent", "deployment/xcloud-aggregator"] {
+        trial.ready(RELEASE, object)?;
+    }
+    let since = format!("{}s", start.elapsed().as_secs());
     let split = ask(trial, &["--since", &since])?;
     let strangers: BTreeSet<_> =
         names(&split).into_iter().filter(|name| !KNOWN.contains(&&**name)).collect();
@@ -109,6 +114,7 @@ fn made(first: usize) -> String {
                 "metadata": {"name": name(number)},
                 "spec": {
                     "nodeName": NODES[0].name(),
+                    "automountServiceAccountToken": false,
                     "containers": [{"name": "c", "image": "none"}],
                     "tolerations": [{"operator": "Exists"}],
                 },
