@@ -46,11 +46,13 @@ const TOOLS: [(&str, &str); 10] = [
 const LOAD_TOOLS: [(&str, &str); 2] = [("nginx", NGINX), ("wrk", "wrk")];
 const NGINX: &str = "nginx-light";
 /// Programs that building and running a cluster takes.
-const CLUSTER_TOOLS: [(&str, &str); 5] = [
+const CLUSTER_TOOLS: [(&str, &str); 6] = [
     ("openssl", "openssl"),
     ("iptables", "iptables"),
     ("busybox", "busybox-static"),
     ("make", "build-essential"),
+    // Kubernetes' own build calls it.
+    ("rsync", "rsync"),
     ("nsenter", "util-linux"),
 ];
 /// What renders and checks manifests.

@@ -17,8 +17,12 @@ func (c *chart) render(o options, values table) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	there, err := readCluster(o.cluster)
+	if err != nil {
+		return nil, err
+	}
 	all := template.New(c.name).Option("missingkey=zero")
-	all.Funcs(functions(all))
+	all.Funcs(functions(all, there))
 	for name, text := range c.templates {
 		if _, err := all.New(path.Join(c.name, name)).Parse(text); err != nil {
 			return nil, err
@@ -101,7 +105,7 @@ func kubernetesApis(kube *semver.Version) apis {
 }
 
 // Helm's functions: sprig's, less those that read the environment, and its own.
-func functions(all *template.Template) template.FuncMap {
+func functions(all *template.Template, there cluster) template.FuncMap {
 	known := sprig.TxtFuncMap()
 	delete(known, "env")
 	delete(known, "expandenv")
@@ -133,7 +137,6 @@ func functions(all *template.Template) template.FuncMap {
 		}
 		return value, nil
 	}
-	// As `helm template` has it, which asks no cluster.
-	known["lookup"] = func(_, _, _, _ string) table { return table{} }
+	known["lookup"] = there.lookup
 	return known
 }

@@ -1,5 +1,5 @@
 // Renders a Helm chart without Helm, by the libraries that Helm itself is built on: text/template, sprig, sigs.k8s.io/yaml
-// and gojsonschema. It knows what charts in this repository use, no subcharts, hooks or cluster look-ups, and prints what
+// and gojsonschema. It knows what charts in this repository use, no subcharts or hooks, and prints what
 // `helm template` would print, as YAML or as a JSON array for tests.
 package main
 
@@ -23,7 +23,7 @@ type options struct {
 	files, sets, apis                   list
 	name, namespace, kube, service, out string
 	notes                               bool
-	asJSON                              string
+	asJSON, cluster                     string
 }
 
 func main() {
@@ -37,6 +37,7 @@ func main() {
 	flag.StringVar(&o.service, "service", "Helm", "what manages the objects")
 	flag.StringVar(&o.out, "o", "yaml", "yaml or json")
 	flag.BoolVar(&o.notes, "notes", false, "print NOTES.txt instead of the objects")
+	flag.StringVar(&o.cluster, "cluster", "", "file with the objects that look-ups find, as `kubectl get -o json` prints them")
 	flag.StringVar(&o.asJSON, "json", "", "print this YAML file as JSON instead")
 	flag.Parse()
 	if err := run(o, flag.Args()); err != nil {

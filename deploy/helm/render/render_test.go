@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -67,6 +69,28 @@ func TestHelmsOwnFunctions(t *testing.T) {
 		if got, err := rendered(t, text, o); err != nil || got != wanted {
 			t.Errorf("%s gave %q, %v, not %q", text, got, err, wanted)
 		}
+	}
+}
+
+func TestLookUpsFindWhatTheClusterHas(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secrets.json")
+	secret := `{"items": [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "n"}, "data": {"k": "v"}}]}`
+	if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := options{kube: "1.33.0", cluster: file}
+	for text, wanted := range map[string]string{
+		`{{(lookup "v1" "Secret" "n" "s").data.k}}`:       "v",
+		`{{len (lookup "v1" "Secret" "n" "other")}}`:      "0",
+		`{{len (lookup "v1" "Secret" "elsewhere" "s")}}`:  "0",
+		`{{len (lookup "apps/v1" "Deployment" "n" "s")}}`: "0",
+	} {
+		if got, err := rendered(t, text, o); err != nil || got != wanted {
+			t.Errorf("%s gave %q, %v, not %q", text, got, err, wanted)
+		}
+	}
+	if _, err := rendered(t, `{{lookup "v1" "Secret" "n" ""}}`, o); err == nil {
+		t.Error("a list was looked up")
 	}
 }
 

@@ -1,6 +1,6 @@
 //! How agents, endpoints and commands reach the aggregator.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use anyhow::{Context as _, Result};
 use hyper_util::rt::TokioIo;
@@ -47,11 +47,29 @@ pub async fn load_tests(address: &Address) -> Result<LoadTestServiceClient<Chann
 
 async fn asking(address: &Address) -> Result<Channel> {
     let channel = channel(address, |endpoint| endpoint).await;
-    channel.map_err(|error| innermost(&error)).map_err(|cause| {
+    channel.map_err(|error| {
+        let cause = innermost(&error);
+        if is_disbelief(&error) {
+            return anyhow::anyhow!(
+                "the aggregator at {address} is not believed: {cause}; --tls-server-name says what its certificate \
+                 names, --tls-ca who vouches for it"
+            );
+        }
         anyhow::anyhow!(
             "no aggregator answers at {address}: {cause}; start one with `xcloud aggregator`, or name it with \
              --aggregator"
         )
+    })
+}
+
+/// Whether somebody answers, with a certificate that is not right.
+fn is_disbelief(error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |cause| cause.source());
+    let mut wrapped = causes.filter_map(|cause| cause.downcast_ref::<io::Error>()?.get_ref());
+    wrapped.any(|inner| {
+        use rustls::Error::{General, InvalidCertificate};
+        // The second is our own verifier of URIs.
+        matches!(inner.downcast_ref(), Some(InvalidCertificate(_) | General(_)))
     })
 }
 
@@ -143,9 +161,22 @@ pub fn describe(status: &Status) -> String {
 /// # Errors
 /// Always when the call failed.
 pub fn answered<T>(call: Result<T, Status>, address: &Address) -> Result<T> {
-    call.map_err(|status| match status.message() {
-        "" => anyhow::anyhow!("{}", innermost(&status)),
-        message => anyhow::anyhow!("{}", clean(message)),
-    })
-    .with_context(|| format!("asking the aggregator at {address}"))
+    call.map_err(|status| anyhow::anyhow!("{}", said(&status)))
+        .with_context(|| format!("asking the aggregator at {address}"))
+}
+
+/// What the aggregator said, or how the connection ended: whoever is refused at the door learns no more.
+fn said(status: &Status) -> String {
+    let broken = std::error::Error::source(status).is_some();
+    match status.message() {
+        _ if broken && caller::own().has_tls() => {
+            format!("{}; if it refuses this certificate, its log says why", innermost(status))
+        }
+        _ if broken => format!(
+            "{}; if it wants certificates, name yours with --tls-ca, --tls-cert and --tls-key",
+            innermost(status)
+        ),
+        "" => innermost(status),
+        message => clean(message),
+    }
 }

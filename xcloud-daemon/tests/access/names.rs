@@ -29,7 +29,7 @@ fn a_user_reaches_the_aggregator_by_each_of_its_names_and_no_other() {
     for (how, why) in [
         (
             format!("--aggregator 127.0.0.1:{port} --tls-server-name other.test"),
-            "not valid for name",
+            "--tls-server-name says",
         ),
         (
             format!("--aggregator 127.0.0.1:{port} --tls-server-name spiffe://test/agent"),
@@ -49,7 +49,23 @@ fn an_aggregator_that_another_authority_vouches_for_is_not_believed() {
     let (code, said) =
         split(&format!("{} --aggregator 127.0.0.1:{}", mine.flags(), aggregator.address.port()));
     assert_eq!(code, Some(1));
-    assert!(said.contains("UnknownIssuer"), "{said}");
+    assert!(said.contains("is not believed") && said.contains("UnknownIssuer"), "{said}");
+}
+
+#[test]
+fn who_is_refused_at_the_door_is_told_what_may_be_wrong() {
+    let (authority, aggregator) = secured("");
+    let at = format!("--aggregator 127.0.0.1:{}", aggregator.address.port());
+    let (code, said) = split(&at);
+    assert!(code == Some(1) && said.contains("--tls-cert"), "in plaintext: {said}");
+    let other = Authority::new();
+    let both = format!("{}{}", other.pem(), authority.pem());
+    let stranger = Secret::new(&other.issue(&[OPERATOR], NOW), &both);
+    let (code, said) = split(&format!("{} {at}", stranger.flags()));
+    assert!(code == Some(1) && said.contains("refuses this certificate"), "as a stranger: {said}");
+    for said in [said, split(&at).1] {
+        assert!(!said.contains("transport error"), "{said}");
+    }
 }
 
 #[test]

@@ -34,7 +34,7 @@ const HEADER: &str = "\
 #[derive(Args, Debug)]
 pub(crate) struct ChartArgs {
     /// Only say whether what is committed is what would be written
-    #[arg(long, conflicts_with_all = ["values", "set"])]
+    #[arg(long, conflicts_with_all = ["values", "set", "cluster"])]
     check: bool,
     /// Print the manifest with this values file instead; may be repeated
     #[arg(short = 'f', long, value_name = "FILE")]
@@ -42,6 +42,10 @@ pub(crate) struct ChartArgs {
     /// Print the manifest with this value instead, as a.b=c; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// What the chart finds in the cluster, as `kubectl get secrets -o json` prints it: certificates of `tls.method=helm`
+    /// that are there stay
+    #[arg(long, value_name = "FILE")]
+    cluster: Option<PathBuf>,
     /// Kubernetes version to render for
     #[arg(long, default_value = KUBERNETES, value_name = "VERSION")]
     kube_version: String,
@@ -55,6 +59,7 @@ pub(crate) fn run(args: &ChartArgs) -> Result<()> {
         let request = Request {
             values: args.values.clone(),
             sets: args.set.clone(),
+            cluster: args.cluster.clone(),
             kube: &args.kube_version,
             ..Request::default()
         };

@@ -23,6 +23,8 @@ pub(crate) struct Request<'a> {
     pub(crate) values: Vec<PathBuf>,
     /// Values over those, as `a.b=c`.
     pub(crate) sets: Vec<String>,
+    /// A file with the objects that look-ups find, as `kubectl get -o json` prints them.
+    pub(crate) cluster: Option<PathBuf>,
     /// Version of Kubernetes.
     pub(crate) kube: &'a str,
     /// Namespace that the objects are in.
@@ -36,6 +38,7 @@ impl Default for Request<'_> {
         Self {
             values: vec![],
             sets: vec![],
+            cluster: None,
             kube: KUBERNETES,
             namespace: "xcloud",
             service: "Helm",
@@ -83,6 +86,9 @@ fn arguments(command: &mut Command, request: &Request<'_>) {
     }
     for set in &request.sets {
         command.args(["-set", set]);
+    }
+    if let Some(file) = &request.cluster {
+        command.arg("-cluster").arg(file);
     }
     command.args(["-kube-version", request.kube, "-service", request.service]);
     command.args(["-namespace", request.namespace]);

@@ -164,12 +164,23 @@ impl Cluster {
 
     /// Puts an image into every node.
     pub(super) fn import(&self, image: &Path) -> Result<()> {
+        let image = image.to_str().context("the image's path is no text")?;
+        self.runtimes(&["images", "import", image])
+    }
+
+    /// Gives an image that is there another name too.
+    pub(super) fn tag(&self, image: &str, other: &str) -> Result<()> {
+        self.runtimes(&["images", "tag", image, other])
+    }
+
+    /// Has every node's container runtime do something.
+    fn runtimes(&self, words: &[&str]) -> Result<()> {
         for node in NODES {
             let socket = files_of(node)?.join(CONTAINERD.trim_start_matches('/'));
             let mut command = Command::new(self.parts.program("ctr"));
-            command.arg("-a").arg(socket).args(["-n", "k8s.io", "images", "import"]).arg(image);
+            command.arg("-a").arg(socket).args(["-n", "k8s.io"]).args(words);
             command::output(&mut command)
-                .with_context(|| format!("importing {} on {}", image.display(), node.name()))?;
+                .with_context(|| format!("{} on {}", words.join(" "), node.name()))?;
         }
         Ok(())
     }

@@ -142,6 +142,9 @@ fn kubelet_config(node: Node) -> serde_json::Value {
         "imageGCHighThresholdPercent": 100,
         "volumePluginDir": "/var/lib/kubelet/plugins",
         "healthzPort": 0,
+        // By default it asks five times a second, and after thousands of pods it is late by minutes.
+        "kubeAPIQPS": 500,
+        "kubeAPIBurst": 1000,
     })
 }
 

@@ -72,7 +72,7 @@ impl Parts {
     }
 
     fn build(&self) -> Result<()> {
-        eprintln!("xtask: building Kubernetes {KUBERNETES}: five minutes on two processors");
+        eprintln!("xtask: building Kubernetes {KUBERNETES}: eight minutes of one processor");
         let work = self.home.join("build");
         let _ = fs::remove_dir_all(&work);
         let source = work.join("source");

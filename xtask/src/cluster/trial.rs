@@ -1,10 +1,13 @@
 //! What a cluster must show, one thing after the other: each goes on from where the one before left it.
 
+mod certificates;
 mod churn;
+mod hooks;
 mod leftovers;
 mod manifests;
 mod rights;
 mod shop;
+mod upgrade;
 
 use std::{env, fs, os::unix::fs::symlink, path::Path, process::Command, time::Duration};
 
@@ -30,6 +33,12 @@ const PATIENCE: Duration = Duration::from_secs(90);
 struct Trial {
     cluster: Cluster,
     renderer: Renderer,
+    /// Values of the chart that were set since it was installed.
+    values: Vec<String>,
+    /// The manifest that was applied last.
+    installed: String,
+    /// Flags by which the plugin shows who calls.
+    caller: Vec<String>,
 }
 
 /// What is called for each test: with its name, what it is about, and itself, which returns what is wrong.
@@ -38,18 +47,24 @@ pub(crate) type Passes<'a> =
 
 type Test = fn(&mut Trial) -> Result<Vec<String>>;
 
-const TESTS: [(&str, &str, Test); 8] = [
+const TESTS: [(&str, &str, Test); 10] = [
     ("manifests", "every values file's manifest is taken by the API server", manifests::apply),
     ("install", "agents are ready on both nodes, and an aggregator", manifests::install),
     ("rights", "agents may read names in the API, and nothing more", rights::exact),
     ("names", "a new pod's exchanges have its name from 2 s on", shop::named),
     ("split", "the split between two clouds' pods, by workload", shop::split),
+    ("upgrade", "other values over what runs: agents roll, no hook is there twice", upgrade::rolls),
     (
-        "churn",
-        "100 pods a second that come and go give nobody's name away",
-        churn::mislabels_nothing,
+        "certificates",
+        "kubectl xcloud shows a certificate, or is refused; an upgrade keeps them",
+        certificates::are_wanted,
     ),
     ("refused", "without their rights agents warn, and go on", rights::refused),
+    (
+        "churn",
+        "100 pods a second that come and go for a minute give nobody's name away",
+        churn::mislabels_nothing,
+    ),
     ("uninstall", "nothing is left on the nodes", leftovers::none),
 ];
 
@@ -78,15 +93,20 @@ impl Trial {
         let plugins = state().join("plugins");
         fs::create_dir_all(&plugins)?;
         symlink(xcloud, plugins.join("kubectl-xcloud")).context("making a plugin of kubectl")?;
-        Ok(Self { cluster, renderer })
+        Ok(Self { cluster, renderer, values: vec![], installed: String::new(), caller: vec![] })
     }
 
     /// kubectl with its plugin.
     fn plugin(&self, words: &[&str]) -> Result<Command> {
+        self.plugin_as(words, &self.caller)
+    }
+
+    /// The same for whoever these flags say.
+    fn plugin_as(&self, words: &[&str], caller: &[String]) -> Result<Command> {
         let mut kubectl = self.cluster.inside("kubectl", &["xcloud"])?;
         let own = self.cluster.path()?;
         let all = std::iter::once(state().join("plugins")).chain(env::split_paths(&own));
-        kubectl.args(words).env("PATH", env::join_paths(all)?);
+        kubectl.args(words).args(caller).env("PATH", env::join_paths(all)?);
         Ok(kubectl)
     }
 

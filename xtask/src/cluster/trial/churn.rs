@@ -5,6 +5,7 @@ use std::{
     fmt::Write as _,
     fs,
     path::Path,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -16,7 +17,7 @@ use nix::{
 use serde_json::json;
 
 use super::{
-    Trial,
+    RELEASE, Trial,
     shop::{ask, exchanges, names, near},
 };
 use crate::{
@@ -25,16 +26,18 @@ use crate::{
         handle::pids_of,
         plan::{API_PORT, NODES, PLANE_IPV4, state},
     },
-    command,
+    command, signals,
 };
 
 const NAMESPACE: &str = "churn";
-/// Pods in one round, which takes about a second.
+/// Pods in one round.
 const ROUND: usize = 100;
-/// For how long.
-const LONG: Duration = Duration::from_secs(10);
+/// From the start of one round to the next.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Rounds: for a minute.
+const ROUNDS: u32 = 60;
 /// What is slower than this was no churn.
-const LEAST_PER_SECOND: f64 = 20.0;
+const LEAST_PER_SECOND: f64 = 50.0;
 /// Whose exchanges there may be.
 const KNOWN: [&str; 5] = ["front", "cart", "xcloud-agent", "xcloud-aggregator", "unknown"];
 
@@ -54,13 +57,18 @@ pub(super) fn mislabels_nothing(trial: &mut Trial) -> Result<Vec<String>> {
     let kubelet = pids_of("kubelet", NODES[0])?;
     let signal = |signal| kubelet.iter().try_for_each(|pid| kill(Pid::from_raw(*pid), signal));
     signal(Signal::SIGSTOP).context("putting a kubelet to sleep")?;
+    let start = Instant::now();
     let churned = churn(trial, taken.trim());
     signal(Signal::SIGCONT).context("waking a kubelet")?;
     let (count, took) = churned?;
     let rate = count as f64 / took.as_secs_f64();
     eprintln!("churn: {count} pods, {rate:.0} a second");
     ensure!(rate > LEAST_PER_SECOND, "the API server took only {rate:.0} pods a second");
-    let since = format!("{}s", took.as_secs());
+    // A node whose kubelet slept for so long is not ready, and neither are its pods, until it has said more.
+    for object in ["daemonset/xcloud-agent", "deployment/xcloud-aggregator"] {
+        trial.ready(RELEASE, object)?;
+    }
+    let since = format!("{}s", start.elapsed().as_secs());
     let split = ask(trial, &["--since", &since])?;
     let strangers: BTreeSet<_> =
         names(&split).into_iter().filter(|name| !KNOWN.contains(&&**name)).collect();
@@ -79,11 +87,13 @@ pub(super) fn mislabels_nothing(trial: &mut Trial) -> Result<Vec<String>> {
 /// Returns how many pods came and went, and how long that took.
 fn churn(trial: &Trial, taken: &str) -> Result<(usize, Duration)> {
     let (start, mut count) = (Instant::now(), 0);
-    while start.elapsed() < LONG {
+    for round in 1..=ROUNDS {
         for requests in [made(count), addressed(count, taken), gone(count)] {
             send(trial, &requests)?;
         }
         count += ROUND;
+        ensure!(!signals::stopped(), "interrupted");
+        thread::sleep((PERIOD * round).saturating_sub(start.elapsed()));
     }
     Ok((count, start.elapsed()))
 }
@@ -104,6 +114,7 @@ fn made(first: usize) -> String {
                 "metadata": {"name": name(number)},
                 "spec": {
                     "nodeName": NODES[0].name(),
+                    "automountServiceAccountToken": false,
                     "containers": [{"name": "c", "image": "none"}],
                     "tolerations": [{"operator": "Exists"}],
                 },

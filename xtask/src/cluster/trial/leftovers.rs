@@ -1,38 +1,25 @@
 //! What is left once xcloud is uninstalled.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{fs, path::Path};
 
 use anyhow::Result;
-use aya::programs::loaded_programs;
 
-use super::{RELEASE, Trial, manifests};
+use super::{Trial, hooks};
 use crate::{
-    cluster::{
-        handle::{files_of, pids_of},
-        plan::NODES,
-    },
+    cluster::{handle::files_of, plan::NODES},
     command,
 };
 
 /// Uninstalls, and looks for programs, filters and pinned maps.
 pub(super) fn none(trial: &mut Trial) -> Result<Vec<String>> {
-    let mut agents = Vec::new();
-    for node in NODES {
-        agents.extend(pids_of(RELEASE, node)?);
-    }
-    let programs: BTreeSet<_> = agents.iter().flat_map(|pid| programs_of(*pid)).collect();
+    let programs = hooks::programs()?;
     let mut wrong = Vec::new();
     if programs.is_empty() {
         wrong.push("the agents hold no program, so nothing is shown".into());
     }
-    let manifest = manifests::manifest(trial)?;
     let mut delete = trial.cluster.kubectl(&["delete", "--timeout=90s", "-f", "-"])?;
-    command::feed(&mut delete, &manifest)?;
-    let left: Vec<_> = loaded_programs()
-        .filter_map(Result::ok)
-        .map(|program| program.id())
-        .filter(|id| programs.contains(id))
-        .collect();
+    command::feed(&mut delete, &trial.installed)?;
+    let left = hooks::loaded(&programs);
     if !left.is_empty() {
         wrong.push(format!("programs {left:?} are still loaded"));
     }
@@ -48,17 +35,6 @@ pub(super) fn none(trial: &mut Trial) -> Result<Vec<String>> {
         }
     }
     Ok(wrong)
-}
-
-/// Numbers of the programs that a process holds.
-fn programs_of(pid: i32) -> Vec<u32> {
-    let entries = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten();
-    let texts = entries.filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok());
-    let numbers = |text: String| {
-        let lines = text.lines().filter_map(|line| line.strip_prefix("prog_id:"));
-        lines.filter_map(|id| id.trim().parse().ok()).collect::<Vec<u32>>()
-    };
-    texts.flat_map(numbers).collect()
 }
 
 fn below(directory: &Path) -> Vec<String> {

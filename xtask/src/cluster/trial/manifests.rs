@@ -1,13 +1,13 @@
 //! The chart's objects, given to the API server.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
 
 use super::{IMAGE, RELEASE, Trial};
 use crate::{
     chart::{self, Request},
-    cluster::parts::KUBERNETES,
+    cluster::{parts::KUBERNETES, plan::state},
     command,
 };
 
@@ -64,17 +64,25 @@ fn still(namespace: &str) -> String {
 
 /// Installs the chart for the other tests.
 pub(super) fn install(trial: &mut Trial) -> Result<Vec<String>> {
-    let manifest = manifest(trial)?;
-    trial.cluster.apply(&manifest)?;
-    trial.ready(RELEASE, "daemonset/xcloud-agent")?;
-    trial.ready(RELEASE, "deployment/xcloud-aggregator")?;
-    Ok(vec![])
+    put(trial, &[]).map(|()| vec![])
 }
 
-/// What is installed.
-pub(super) fn manifest(trial: &Trial) -> Result<String> {
+/// Applies the chart with further values over what runs, as `helm upgrade --reset-then-reuse-values` would, and waits
+/// until all of it is new.
+pub(super) fn put(trial: &mut Trial, values: &[&str]) -> Result<()> {
+    trial.values.extend(values.iter().map(|&value| value.to_owned()));
+    let there = state().join("secrets.json");
+    fs::write(&there, trial.cluster.ask(&["-n", RELEASE, "get", "secrets", "-o", "json"])?)?;
     let image = IMAGE.rsplit_once(':').context("the image has no tag")?;
     let image = [format!("image.repository={}", image.0), format!("image.tag={}", image.1)];
-    let sets = SETS.map(String::from).into_iter().chain(image).collect();
-    trial.renderer.manifest(&Request { sets, kube: KUBERNETES, ..Request::default() })
+    let sets = SETS.map(String::from).into_iter().chain(image).chain(trial.values.clone());
+    trial.installed = trial.renderer.manifest(&Request {
+        sets: sets.collect(),
+        cluster: Some(there),
+        kube: KUBERNETES,
+        ..Request::default()
+    })?;
+    trial.cluster.apply(&trial.installed)?;
+    trial.ready(RELEASE, "daemonset/xcloud-agent")?;
+    trial.ready(RELEASE, "deployment/xcloud-aggregator")
 }

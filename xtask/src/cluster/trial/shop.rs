@@ -44,8 +44,7 @@ pub(super) fn named(trial: &mut Trial) -> Result<Vec<String>> {
 
 /// Asks as a user of kubectl would.
 pub(super) fn split(trial: &mut Trial) -> Result<Vec<String>> {
-    let last =
-        wait(trial, |split| path(split).and_then(|path| path["joined"].as_u64()).unwrap_or(0))?;
+    let last = joined(trial)?;
     let path = path(&last).context("no path from front to cart")?;
     let mut wrong = Vec::new();
     let far = &path["far"];
@@ -59,6 +58,11 @@ pub(super) fn split(trial: &mut Trial) -> Result<Vec<String>> {
     let words = ["split", "--group-by", "workload", "--near", "cloud=aws"];
     println!("{}", command::output(&mut trial.plugin(&words)?)?);
     Ok(wrong)
+}
+
+/// Waits until both ends were seen of enough exchanges of the two.
+pub(super) fn joined(trial: &Trial) -> Result<Value> {
+    wait(trial, |split| path(split).and_then(|path| path["joined"].as_u64()).unwrap_or(0))
 }
 
 /// Whether a path is of requests from the first cloud, of which there is one kind.
