@@ -91,8 +91,6 @@ async fn aggregate(
     let mut sockets = Sockets::default();
     let director = leave::director(&args.load_tests, hub.stop.clone())?;
     let mut servers = start(&args, tls, &hub, &director, entrance, &mut sockets).await?;
-    // It listens everywhere now.
-    keep_only(&[])?;
     let changes = live.subscribe();
     let ended = tokio::select! {
         () = tick(&hub, tables) => Ok(()),
@@ -117,7 +115,7 @@ async fn aggregate(
 
 type Servers = JoinSet<Result<()>>;
 
-/// Listens on all addresses, or on none.
+/// Listens on all addresses, or on none, and gives up the rights that it took.
 async fn start(
     args: &AggregatorArgs,
     tls: &TlsArgs,
@@ -132,15 +130,17 @@ async fn start(
         bound.push(listen(address, sockets).await?);
     }
     let healthy = health::listen(args.access.health.health_listen).await?;
+    let mut servers = JoinSet::new();
+    servers.spawn(health::serve(healthy, hub.stop.clone(), || true));
+    metrics::start::aggregator(&args.metrics, tls, args.retention, hub, &mut servers).await?;
+    // It listens everywhere now, and says so only once it has no rights any more.
+    keep_only(&[])?;
     let names: Vec<_> = bound.iter().map(|(_, name)| &name[..]).collect();
     tracing::info!(
         "aggregator {}: {}",
         env!("CARGO_PKG_VERSION"),
         describe(args, &names.join(", "))
     );
-    let mut servers = JoinSet::new();
-    servers.spawn(health::serve(healthy, hub.stop.clone(), || true));
-    metrics::start::aggregator(&args.metrics, tls, args.retention, hub, &mut servers).await?;
     for (listener, _) in bound {
         servers.spawn(serve_at(Arc::clone(hub), routes.clone(), listener, Arc::clone(entrance)));
     }
