@@ -34,7 +34,7 @@ pub(crate) fn throughput(iperf3: &Path) -> Result<()> {
         format!("{} does not run: cargo xtask setup installs iperf3", iperf3.display())
     })?;
     // No kernel program takes part.
-    command::watch(Command::new("cargo").args([
+    command::watch(bpf::host_cargo().args([
         "build",
         "--release",
         "-p",

@@ -36,9 +36,21 @@ pub(crate) fn build_all() -> Result<PathBuf> {
 pub(crate) fn cargo() -> Result<Command> {
     setup::run()?;
     let object = build_bpf(&setup::bpf_toolchain()?)?;
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(root()).env("XCLOUD_EBPF_OBJECT", object);
+    let mut cargo = host_cargo();
+    cargo.env("XCLOUD_EBPF_OBJECT", object);
     Ok(cargo)
+}
+
+/// The cargo that runs this program, as if it were called by hand. What it told this program about its own package
+/// would have crates whose build looks at such variables built anew each time, and half of all others with them.
+pub(crate) fn host_cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    let told = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(told)) {
+        cargo.env_remove(name);
+    }
+    cargo
 }
 
 /// Builds the kernel programs; returns the object.

@@ -1,7 +1,7 @@
 //! What goes into the image: the static binary, and what cargo knows of its parts.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -49,8 +49,7 @@ fn flags() -> String {
 
 /// What cargo says of all packages.
 pub(super) fn metadata() -> Result<Value> {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(bpf::root());
+    let mut cargo = bpf::host_cargo();
     cargo.args(["metadata", "--format-version=1", "--locked", "--filter-platform", TARGET]);
     let text = command::output(&mut cargo).context("asking cargo for the dependencies")?;
     serde_json::from_str(&text).context("understanding `cargo metadata`")
