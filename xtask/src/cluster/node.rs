@@ -142,6 +142,8 @@ fn kubelet_config(node: Node) -> serde_json::Value {
         "imageGCHighThresholdPercent": 100,
         "volumePluginDir": "/var/lib/kubelet/plugins",
         "healthzPort": 0,
+        // By default it may look at a pod whose containers have ended once a minute, and the pod is there until then.
+        "syncFrequency": "5s",
         // By default it asks five times a second, and after thousands of pods it is late by minutes.
         "kubeAPIQPS": 500,
         "kubeAPIBurst": 1000,

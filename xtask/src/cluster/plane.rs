@@ -165,6 +165,8 @@ fn start_controllers(
         .arg("--root-ca-file")
         .arg(credentials.file("ca.crt"))
         .args(["--use-service-account-credentials", "--leader-elect=false"])
+        // A test puts a kubelet to sleep for a minute, and its node and the pods there are to stay ready meanwhile.
+        .args(["--node-monitor-grace-period", "150s"])
         // By default it asks 20 times a second, and namespaces take a minute to go.
         .args(["--kube-api-qps", "200", "--kube-api-burst", "400"]);
     running.start("kube-controller-manager", Some(PLANE), controllers)?;

@@ -17,7 +17,8 @@ pub(super) fn none(trial: &mut Trial) -> Result<Vec<String>> {
     if programs.is_empty() {
         wrong.push("the agents hold no program, so nothing is shown".into());
     }
-    let mut delete = trial.cluster.kubectl(&["delete", "--timeout=90s", "-f", "-"])?;
+    // The kubelet that slept during the churn still hears of its pods, one by one, and of this after them.
+    let mut delete = trial.cluster.kubectl(&["delete", "--timeout=300s", "-f", "-"])?;
     command::feed(&mut delete, &trial.installed)?;
     let left = hooks::loaded(&programs);
     if !left.is_empty() {

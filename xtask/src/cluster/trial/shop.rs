@@ -32,7 +32,7 @@ pub(super) fn named(trial: &mut Trial) -> Result<Vec<String>> {
     }
     let asked =
         |split: &Value, by: &str| exchanges(split, |path| is_asking(path) && near(path) == by);
-    let last = wait(trial, |split| asked(split, "front"))?;
+    let last = wait(trial, &[], |split| asked(split, "front"))?;
     let nameless = asked(&last, "unknown");
     let most = RATE * NAMELESS.as_secs();
     let mut wrong = Vec::new();
@@ -62,7 +62,7 @@ pub(super) fn split(trial: &mut Trial) -> Result<Vec<String>> {
 
 /// Waits until both ends were seen of enough exchanges of the two.
 pub(super) fn joined(trial: &Trial) -> Result<Value> {
-    wait(trial, |split| path(split).and_then(|path| path["joined"].as_u64()).unwrap_or(0))
+    wait(trial, &[], |split| path(split).and_then(|path| path["joined"].as_u64()).unwrap_or(0))
 }
 
 /// Whether a path is of requests from the first cloud, of which there is one kind.
@@ -75,11 +75,20 @@ fn path(split: &Value) -> Option<&Value> {
     paths.find(|path| is_asking(path) && near(path) == "front" && far(path) == "cart")
 }
 
+/// Waits until all exchanges of some seconds have a name.
+pub(super) fn all_named(trial: &Trial) -> Result<()> {
+    let count = |split: &Value| match exchanges(split, |path| near(path) == "unknown") {
+        0 => exchanges(split, |path| near(path) == "front"),
+        _ => 0,
+    };
+    wait(trial, &["--since", "1s"], count).map(|_| ())
+}
+
 /// Asks until enough is counted.
-fn wait(trial: &Trial, count: impl Fn(&Value) -> u64) -> Result<Value> {
+fn wait(trial: &Trial, more: &[&str], count: impl Fn(&Value) -> u64) -> Result<Value> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let split = ask(trial, &[])?;
+        let split = ask(trial, more)?;
         let counted = count(&split);
         if counted >= ENOUGH {
             return Ok(split);
