@@ -71,10 +71,12 @@ fn every_key_that_can_change_is_tried() {
 #[test]
 fn another_uplink_is_hooked_instead() {
     let node = node_or_return!();
-    node.inside("ip link add other0 type dummy; ip link set other0 up");
+    node.inside("ip link add other0 type veth peer name other1; ip link set other0 up; ip link set other1 up");
     let file = node.path("xcloud.yaml");
     let write = |uplink: &str| {
-        fs::write(&file, format!("agent:\n  uplink: [{uplink}]\n")).expect("writable");
+        // Otherwise what is no uplink any more would be taken for a pod's.
+        let text = format!("agent:\n  uplink: [{uplink}]\n  pod-interface: [{POD}]\n");
+        fs::write(&file, text).expect("writable");
     };
     write(UPLINK);
     let config = ["--config", file.to_str().expect("UTF-8")];

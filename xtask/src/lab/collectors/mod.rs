@@ -32,8 +32,8 @@ const ARRIVE: Duration = Duration::from_secs(20);
 /// A lab with traffic and with all who read its metrics; returns what is wrong.
 pub(crate) fn check(xcloud: &Path) -> Result<Vec<String>> {
     signals::stop_flag()?;
-    prometheus::check_rules()?;
     let python = setup::collectors()?;
+    prometheus::check_rules()?;
     let args = args(xcloud)?;
     let progress = Progress::new();
     progress.say("bringing the clouds up");
