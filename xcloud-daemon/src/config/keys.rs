@@ -90,7 +90,8 @@ fn key(section: Section, arg: &Arg) -> Option<Key> {
         env: arg.get_env().map(|name| name.to_string_lossy().into()),
         help: arg.get_help().map(|help| help.to_string()).unwrap_or_default(),
         hot: section.hot().contains(&name),
-        secret: SECRET.iter().any(|word| name.contains(word)),
+        // Where a file with secrets is may be known.
+        secret: !name.ends_with("-file") && SECRET.iter().any(|word| name.contains(word)),
     })
 }
 
