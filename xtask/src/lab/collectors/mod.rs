@@ -9,7 +9,7 @@ use std::{
     fs,
     path::Path,
     process::Command,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context as _, Result};
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{bpf, command, netns, progress::Progress, setup, signals, test::Flags};
 
-/// How long the last export may take to come: some intervals of the lab's.
+/// How long the last export and scrape may take to come: some intervals of the lab's.
 const ARRIVE: Duration = Duration::from_secs(20);
 
 /// A lab with traffic and with all who read its metrics; returns what is wrong.
@@ -67,8 +67,10 @@ impl Lab {
         self.load(args, progress)?;
         progress.say("waiting for the last export");
         let split = self.split_json()?;
+        let told = SystemTime::now();
         let export = wait_for_export(&received, &split)?;
         let prometheus = Prometheus { netns: self.plan().mgmt.clone() };
+        prometheus.wait_for_scrape(told, ARRIVE)?;
         let mut wrong = judge::export(&export, &split);
         wrong.extend(judge::scraped(&prometheus, &split)?);
         wrong.extend(judge::reflected(&self.reflected(python)?, &split));

@@ -1,11 +1,18 @@
 //! The distribution's Prometheus, and promtool.
 
-use std::{fmt::Write as _, process::Command};
+use std::{
+    fmt::Write as _,
+    process::Command,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use super::super::plan::{AGGREGATOR, METRICS_PORT, Plan};
+use super::super::{
+    plan::{AGGREGATOR, METRICS_PORT, Plan},
+    run::pause,
+};
 use crate::{bpf, command, netns};
 
 /// Where Prometheus answers, in the management namespace.
@@ -44,6 +51,19 @@ impl Prometheus {
         };
         let text = one["value"][1].as_str().with_context(|| format!("{query} has no number"))?;
         text.parse().with_context(|| format!("{query} is {text:?}"))
+    }
+
+    /// Waits until each target was scraped after a moment: what is asked before may be of the scrape before it.
+    pub(super) fn wait_for_scrape(&self, moment: SystemTime, at_most: Duration) -> Result<()> {
+        let moment = moment.duration_since(UNIX_EPOCH).context("the clock")?.as_secs_f64();
+        let deadline = Instant::now() + at_most;
+        while self.number("min(timestamp(up))")? <= moment {
+            if Instant::now() > deadline {
+                bail!("Prometheus did not scrape every target within {at_most:?}");
+            }
+            pause()?;
+        }
+        Ok(())
     }
 }
 
