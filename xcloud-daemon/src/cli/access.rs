@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
+use super::address::socket_address;
 use crate::access::grant::Grant;
 
 /// Certificates of this process, for every gRPC connection by TCP that it takes or makes.
@@ -76,6 +77,6 @@ pub struct AccessArgs {
 #[derive(Args, Clone, Debug, Default)]
 pub struct HealthArgs {
     /// Answer grpc.health.v1 in plaintext at this address, and nothing else there: `liveness` and `readiness`
-    #[arg(long, env = "XCLOUD_HEALTH_LISTEN", value_name = "IP:PORT", help_heading = "Access")]
+    #[arg(long, env = "XCLOUD_HEALTH_LISTEN", value_name = "IP:PORT", value_parser = socket_address, help_heading = "Access")]
     pub health_listen: Option<std::net::SocketAddr>,
 }

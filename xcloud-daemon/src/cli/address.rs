@@ -1,6 +1,11 @@
 //! Where an aggregator listens or is found.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
 
 /// `IP:PORT`, `[http://|https://]HOST:PORT` or `unix:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +79,19 @@ impl FromStr for Address {
     }
 }
 
+/// `IP:PORT`; brackets are taken round an IPv4 address too, as whoever fills in a pod's address may not know its family.
+///
+/// # Errors
+/// It is neither.
+pub fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    let bracketed = || {
+        let (ip, port) = text.strip_prefix('[')?.split_once("]:")?;
+        Some(SocketAddr::from((ip.parse::<Ipv4Addr>().ok()?, port.parse().ok()?)))
+    };
+    let wrong = || format!("{text:?} is not IP:PORT, as in 127.0.0.1:7173 or [::1]:7173");
+    text.parse().ok().or_else(bracketed).ok_or_else(wrong)
+}
+
 /// A name or an address, and its port.
 fn host(text: &str) -> Option<(String, u16)> {
     if let Ok(address) = text.parse::<SocketAddr>() {
@@ -120,6 +138,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn an_address_may_stand_in_brackets_whatever_its_family() {
+        for (text, is) in [
+            ("192.0.2.1:7173", Some("192.0.2.1:7173")),
+            ("[192.0.2.1]:7173", Some("192.0.2.1:7173")),
+            ("[2001:db8::1]:7173", Some("[2001:db8::1]:7173")),
+            ("2001:db8::1:7173", None),
+            ("[]:7173", None),
+            ("[192.0.2.1]", None),
+            ("[localhost]:1", None),
+        ] {
+            assert_eq!(socket_address(text).ok(), is.map(|is| is.parse().expect(is)), "{text}");
+        }
+    }
 
     #[test]
     fn an_address_is_shown_as_it_is_typed() {

@@ -4,13 +4,14 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
+use super::address::socket_address;
 use crate::metrics::otlp::headers::Written;
 
 /// Where metrics can be scraped.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ScrapeArgs {
     /// Serve Prometheus metrics by HTTP at this address, under /metrics [default: off]
-    #[arg(long, env = "XCLOUD_METRICS_LISTEN", value_name = "IP:PORT")]
+    #[arg(long, env = "XCLOUD_METRICS_LISTEN", value_name = "IP:PORT", value_parser = socket_address)]
     pub metrics_listen: Option<SocketAddr>,
 }
 

@@ -5,14 +5,50 @@ use std::{fs, path::Path, process::Command};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::judge::{containers, list, pod, text};
+use super::judge::{containers, list, name, pod, text};
 use crate::{bpf, command};
 
-/// What a container is started with, with addresses in place of what Kubernetes fills in.
-pub(super) fn commands(objects: &[Value]) -> Vec<Vec<String>> {
+/// Addresses of either family that Kubernetes may fill in.
+pub(super) const POD_IPS: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
+
+/// What containers are started with, with an address in place of what Kubernetes fills in.
+pub(super) fn commands(objects: &[Value], pod_ip: &str) -> Vec<Vec<String>> {
     let containers = objects.iter().filter_map(pod).flat_map(containers);
-    let filled = |argument: &Value| text(argument).replace("$(POD_IP)", "192.0.2.1");
+    let filled = |argument: &Value| text(argument).replace("$(POD_IP)", pod_ip);
     containers.map(|one| list(&one["args"]).iter().map(filled).collect()).collect()
+}
+
+/// Containers that play parts in load tests write a result, and cannot write to their root.
+pub(super) fn nowhere_to_write(objects: &[Value]) -> Vec<String> {
+    let plays = |one: &Value| {
+        let mut arguments = list(&one["args"]).iter().map(text);
+        arguments.any(|argument| ["--load-tests", "endpoint"].contains(&argument))
+    };
+    let writes = |one: &Value| list(&one["volumeMounts"]).iter().any(|m| m["mountPath"] == "/tmp");
+    let stuck = |object: &&Value| {
+        let parts = pod(object).map(containers).unwrap_or_default();
+        parts.into_iter().any(|one| plays(one) && !writes(one))
+    };
+    let stuck = objects.iter().filter(stuck);
+    stuck.map(|object| format!("{} has no /tmp for results of load tests", name(object))).collect()
+}
+
+/// Whether the chart restarts pods for those keys of the configuration, and only those, that take a restart.
+pub(super) fn restarts(xcloud: &Path, helpers: &str) -> Result<Vec<String>> {
+    let reference = command::output(Command::new(xcloud).args(["config", "reference"]))?;
+    let mut wrong = Vec::new();
+    for (section, define) in [("agent", "hotAgentKeys"), ("aggregator", "hotAggregatorKeys")] {
+        let page = reference.split(&format!("### `{section}:`")).nth(1).unwrap_or_default();
+        let page = page.split("\n### ").next().unwrap_or_default();
+        let hot = page.lines().filter(|line| line.contains("| at once |"));
+        let hot: Vec<_> = hot.filter_map(|line| line.split('`').nth(1)).collect();
+        let listed = helpers.split(&format!("define \"xcloud.{define}\" -}}}}\n")).nth(1);
+        let listed = listed.and_then(|rest| rest.lines().next()).unwrap_or_default();
+        if hot.is_empty() || hot.join(" ") != listed {
+            wrong.push(format!("{section}: {hot:?} need no restart, the chart has {listed:?}"));
+        }
+    }
+    Ok(wrong)
 }
 
 /// Asks the binary for help behind all arguments: it parses what comes before, and refuses what it does not know or

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::{
-    judge,
+    flags, judge,
     renderer::{Renderer, Request, build_go},
 };
 use crate::{bpf, command};
@@ -104,6 +104,8 @@ pub(super) fn xcloud(renderer: &Renderer) -> Result<Vec<String>> {
         let objects = renderer.objects(&Request { values, sets, ..Request::default() })?;
         wrong.extend(judge::wrong(&objects, given));
     }
+    let endpoint = yaml_to_json(&directory().join("endpoint.yaml"))?;
+    wrong.extend(flags::nowhere_to_write(&[endpoint]));
     Ok(wrong)
 }
 

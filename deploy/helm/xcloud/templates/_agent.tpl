@@ -23,9 +23,9 @@
 - --bpffs=/run/bpffs
 - --kill-switch=/run/xcloud/off
 - --pod-namespaces={{ or $agent.podNamespaces $agent.hostPID }}
-- --health-listen=$(POD_IP):{{ $agent.healthPort }}
+- --health-listen=[$(POD_IP)]:{{ $agent.healthPort }}
 {{- if .Values.metrics.enabled }}
-- --metrics-listen=$(POD_IP):{{ $agent.metricsPort }}
+- --metrics-listen=[$(POD_IP)]:{{ $agent.metricsPort }}
 {{- end }}
 {{- include "xcloud.tlsArgs" . }}
 {{- if .Values.loadTests.agents }}

@@ -42,6 +42,9 @@
 {{- end }}
 {{- end }}
 {{- if $aggregator.loadTests }}
+{{- if eq .Values.tls.method "none" }}
+{{- fail "aggregator.loadTests is on, but tls.method is none: whoever reaches the port could have load sent. Set tls.method" }}
+{{- end }}
 - --allow-load-tests
 - --load-max-rate={{ .Values.loadTests.maxRate }}
 - --load-max-bytes={{ .Values.loadTests.maxBytes }}

@@ -68,6 +68,33 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- end -}}
 {{- end -}}
 
+{{/* Keys of the configuration that take effect without a restart. */}}
+{{- define "xcloud.hotAgentKeys" -}}
+log-level pod-interface queue rate uplink
+{{- end -}}
+{{- define "xcloud.hotAggregatorKeys" -}}
+join-capacity join-window load-max-bytes load-max-duration load-max-rate load-max-usd log-level max-paths retention
+{{- end -}}
+
+{{/* A digest of all others: pods are restarted when it changes. */}}
+{{- define "xcloud.coldConfig" -}}
+{{- $cold := deepCopy .config -}}
+{{- range splitList " " .hot -}}
+{{- $_ := unset $cold . -}}
+{{- end -}}
+{{- toYaml $cold | sha256sum -}}
+{{- end -}}
+
+{{/* What containers are started with; a flag counts before the file, so that what is in both would be lost on the file. */}}
+{{- define "xcloud.args" -}}
+{{- range $key, $_ := .config -}}
+{{- if regexMatch (printf "(?m)^- --%s(=|$)" $key) $.args -}}
+{{- fail (printf "%s.config.%s would have no effect beside the flag --%s, which is set by another value, or by extraArgs" $.component $key $key) -}}
+{{- end -}}
+{{- end -}}
+{{- .args -}}
+{{- end -}}
+
 {{/* Flags that name the certificate's files; the directory follows what the secret holds. */}}
 {{- define "xcloud.tlsArgs" -}}
 {{- if ne .Values.tls.method "none" }}
