@@ -4,6 +4,7 @@ mod certificates;
 mod churn;
 mod hooks;
 mod leftovers;
+mod loads;
 mod manifests;
 mod rights;
 mod shop;
@@ -47,7 +48,7 @@ pub(crate) type Passes<'a> =
 
 type Test = fn(&mut Trial) -> Result<Vec<String>>;
 
-const TESTS: [(&str, &str, Test); 10] = [
+const TESTS: [(&str, &str, Test); 11] = [
     ("manifests", "every values file's manifest is taken by the API server", manifests::apply),
     ("install", "agents are ready on both nodes, and an aggregator", manifests::install),
     ("rights", "agents may read names in the API, and nothing more", rights::exact),
@@ -59,6 +60,7 @@ const TESTS: [(&str, &str, Test); 10] = [
         "kubectl xcloud shows a certificate, or is refused; an upgrade keeps them",
         certificates::are_wanted,
     ),
+    ("loads", "load tests between pods and between nodes, split", loads::are_made),
     ("refused", "without their rights agents warn, and go on", rights::refused),
     (
         "churn",

@@ -58,9 +58,10 @@ impl Scene {
     }
 }
 
-/// Changes the agents' settings, then the image.
+/// Changes the agents' settings, then some that are hot, then the image.
 pub(super) fn rolls(trial: &mut Trial) -> Result<Vec<String>> {
     let mut wrong = settings(trial)?;
+    wrong.extend(hot_settings(trial)?);
     wrong.extend(image(trial)?);
     Ok(wrong)
 }
@@ -68,7 +69,7 @@ pub(super) fn rolls(trial: &mut Trial) -> Result<Vec<String>> {
 /// The aggregator is none of what changed, so it goes on with what it has.
 fn settings(trial: &mut Trial) -> Result<Vec<String>> {
     let before = Scene::now(trial)?;
-    manifests::put(trial, &["agent.config.rate=5000"])?;
+    manifests::put(trial, &["agent.config.flush=300ms"])?;
     trial.cluster.until(Instant::now() + PATIENCE, "hooks as before the upgrade", |_| {
         let places: Vec<_> = NODES.map(hooks::places).into_iter().collect::<Result<_>>()?;
         Ok(places == before.places)
@@ -82,6 +83,17 @@ fn settings(trial: &mut Trial) -> Result<Vec<String>> {
         wrong.push(format!("the aggregator forgot something: {after:?}, after {before:?}"));
     }
     Ok(wrong)
+}
+
+/// Nothing is restarted for what takes effect without.
+fn hot_settings(trial: &mut Trial) -> Result<Vec<String>> {
+    let pods =
+        |trial: &Trial| Ok::<_, anyhow::Error>([pods(trial, "agent")?, pods(trial, "aggregator")?]);
+    let before = pods(trial)?;
+    manifests::put(trial, &["agent.config.rate=5000", "aggregator.config.retention=2h"])?;
+    let after = pods(trial)?;
+    let same = after == before;
+    Ok((!same).then(|| format!("pods are {after:?}, after {before:?}")).into_iter().collect())
 }
 
 /// The aggregator starts anew, and says since when it knows anything.
