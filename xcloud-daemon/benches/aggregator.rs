@@ -4,6 +4,9 @@
 //! Both ends of exchanges between four pairs of nodes, 100 000 samples a second for an hour of stamps, go the whole way
 //! from wire bytes to the store on one core; then the last hour is asked for.
 
+#[path = "common/limits.rs"]
+mod limits;
+
 use std::{hint::black_box, sync::Arc, time::Instant};
 
 use prost::Message as _;
@@ -11,9 +14,8 @@ use xcloud::{
     measure::{
         Site,
         account::Totals,
-        join,
-        state::{Batch, Limits, Names, Opening, State, Stream},
-        store::{self, Range},
+        state::{Batch, Names, Opening, State, Stream},
+        store::Range,
         workload::{Keep, Workload},
     },
     wire::{
@@ -44,16 +46,7 @@ const SECONDS: u64 = 3_600;
 const EVERY: u64 = 5;
 
 fn main() {
-    let mut state = State::new(Limits {
-        join: join::Limits { window_ns: 10 * SECOND_NS, capacity: 1_000_000 },
-        store: store::Limits {
-            interval_ns: 10 * SECOND_NS,
-            retention_ns: 3_600 * SECOND_NS,
-            max_paths: 100_000,
-            keep: Keep::Workload,
-        },
-        max_agents: 10_000,
-    });
+    let mut state = State::new(limits::limits());
     let named = std::env::args().any(|argument| argument == "names");
     let workloads: Vec<_> = (0..if named { CONNECTIONS } else { 0 }).map(workload).collect();
     let mut random = Random(1);

@@ -3,6 +3,9 @@
 //! At an agent, 250 pods on the node, as many as a kubelet runs at most, and then 10 000 that come and go one after the
 //! other; at the aggregator, as many paths between nodes as between named workloads.
 
+#[path = "common/limits.rs"]
+mod limits;
+
 use std::{net::Ipv4Addr, ops::Range, sync::Arc, time::Duration};
 
 use xcloud::{
@@ -14,10 +17,8 @@ use xcloud::{
     measure::{
         Site,
         account::Totals,
-        join,
-        state::{Batch, Limits, Names, Opening, State, Stream},
-        store,
-        workload::{Keep, Workload},
+        state::{Batch, Names, Opening, State, Stream},
+        workload::Workload,
     },
 };
 use xcloud_common::{
@@ -146,16 +147,7 @@ fn sample(end_seq: u32) -> Sample {
 /// Bytes of a path, of as many as there are pairs of ends; these are nodes, or workloads on two nodes.
 fn aggregator(named: bool) -> u64 {
     let before = resident();
-    let mut state = State::new(Limits {
-        join: join::Limits { window_ns: 10 * SECOND_NS, capacity: 1_000_000 },
-        store: store::Limits {
-            interval_ns: 10 * SECOND_NS,
-            retention_ns: 3_600 * SECOND_NS,
-            max_paths: 100_000,
-            keep: Keep::Workload,
-        },
-        max_agents: 10_000,
-    });
+    let mut state = State::new(limits::limits());
     let nodes = if named { 1 } else { ENDS };
     let mut side = |side: &str| -> Vec<Sender> {
         (0..nodes).map(|node| Sender::new(&mut state, format!("{side}-{node}"))).collect()

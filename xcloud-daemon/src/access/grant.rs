@@ -152,32 +152,42 @@ impl FromStr for Grant {
             Some(host) => (Kind::Dns, host),
             None => (Kind::Uri, name),
         };
-        let (head, rest) = match (name.split_once(NODE), name.strip_suffix('*')) {
-            (Some((head, end)), _) => (head, Rest::Node(end.into())),
-            (None, Some(head)) => (head, Rest::Anything),
-            (None, None) => (name, Rest::Nothing),
+        let (head, rest) = match pattern(name) {
+            Ok(parts) => parts,
+            Err(why) => return wrong(why),
         };
         if kind == Kind::Uri && !head.contains("://") {
             return wrong("the name is neither a URI nor dns:NAME");
         }
-        let end = if let Rest::Node(end) = &rest { end } else { "" };
-        if head.contains('*') || end.contains('*') {
-            return wrong("* stands at the end only, and not beside {node}");
-        }
-        if [head, end].iter().any(|part| part.contains(['{', '}'])) {
-            return wrong("{node} is the only placeholder, and stands once");
-        }
         if matches!(rest, Rest::Node(_)) && !matches!(role, Role::Agent | Role::Endpoint) {
             return wrong("{node} is for agent and endpoint");
-        }
-        if head.is_empty() && rest == Rest::Nothing {
-            return wrong("the name is empty");
         }
         Ok(match kind {
             Kind::Uri => Self { role, kind, head: head.into(), rest },
             Kind::Dns => Self::of_host(role, head, rest),
         })
     }
+}
+
+/// What of a name stands there, and what may follow.
+fn pattern(name: &str) -> Result<(&str, Rest), &'static str> {
+    let (head, end) = name.split_once(NODE).unwrap_or((name, ""));
+    let (head, rest) = match (head.len() == name.len(), name.strip_suffix('*')) {
+        (false, _) => (head, Rest::Node(end.into())),
+        (true, Some(head)) => (head, Rest::Anything),
+        (true, None) => (head, Rest::Nothing),
+    };
+    let fixed = [head, end];
+    if fixed.iter().any(|part| part.contains('*')) {
+        return Err("* stands at the end only, and not beside {node}");
+    }
+    if fixed.iter().any(|part| part.contains(['{', '}'])) {
+        return Err("{node} is the only placeholder, and stands once");
+    }
+    if head.is_empty() && rest == Rest::Nothing {
+        return Err("the name is empty");
+    }
+    Ok((head, rest))
 }
 
 #[cfg(test)]

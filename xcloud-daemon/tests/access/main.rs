@@ -12,3 +12,5 @@ mod receiver;
 mod refused;
 mod roles;
 mod rotation;
+#[path = "../common/sample.rs"]
+mod sample;

@@ -29,6 +29,7 @@ use xcloud_proto::{
 use crate::{
     authority::{Authority, NOW, PAST, Pair, Secret},
     harness::{AGENT, AGGREGATOR, Aggregator, COLLECTOR, ask, caller, connect},
+    sample::{SENT_NS, near},
 };
 
 const ROTATIONS: usize = 1_000;
@@ -119,13 +120,13 @@ impl Sending {
             status: watch::channel(HookStatus::default()).1,
             outbox: outbox.clone(),
             flush: Duration::from_millis(10),
-            clock: || 1_000_000_000_000,
+            clock: || SENT_NS,
         };
         Self { outbox, stop: stop.clone(), task: tokio::spawn(client.run(stop)), emitted: 0 }
     }
 
     fn emit(&mut self) {
-        let samples = vec![sample(u32::try_from(self.emitted).expect("few"))];
+        let samples = vec![near(u32::try_from(self.emitted).expect("few"))];
         self.emitted += samples.iter().map(Sample::observations).sum::<u64>();
         let mut outbox = self.outbox.lock();
         outbox.push(&mut samples.into_iter().map(Named::from).collect());
@@ -137,35 +138,6 @@ impl Sending {
         self.stop.cancel();
         self.task.await.expect("no panic");
         (self.emitted, self.outbox.lock().acked_observations())
-    }
-}
-
-fn sample(end_seq: u32) -> Sample {
-    use xcloud_common::{
-        sample::kind,
-        slot::{Tuple, address},
-    };
-    let first_ns = 999_000_000_000;
-    Sample {
-        first_ns,
-        second_ns: first_ns + 300,
-        third_ns: first_ns + 40_300,
-        last_ns: first_ns + 40_400,
-        queue_ns: first_ns + 200,
-        end_seq,
-        tsval: 7,
-        answer: end_seq ^ 1,
-        pod_ifindex: 2,
-        uplink_ifindex: 3,
-        tuple: Tuple {
-            local: address([10; 16]),
-            remote: address([20; 16]),
-            local_port: 40_000,
-            remote_port: 80,
-        },
-        kinds: kind::ACK,
-        flags: 0,
-        shift: 0,
     }
 }
 

@@ -20,7 +20,10 @@ use xcloud_proto::{
     },
 };
 
-pub(crate) use crate::agent::{Agent, SENT_NS, batch, far, hello, near};
+pub(crate) use crate::{
+    agent::{Agent, batch, far, hello},
+    sample::{SENT_NS, near},
+};
 
 /// A running aggregator; gone when dropped.
 pub(crate) struct Server {

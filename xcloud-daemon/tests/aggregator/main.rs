@@ -11,5 +11,7 @@ mod hostile;
 mod kubectl;
 mod metrics;
 mod names;
+#[path = "../common/sample.rs"]
+mod sample;
 mod services;
 mod top;

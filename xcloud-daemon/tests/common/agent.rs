@@ -5,8 +5,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming, transport::Channel};
 use xcloud::wire::{convert, outbox::Named};
 use xcloud_common::{
-    sample::{Sample, flag, kind},
-    slot::{Tuple, address},
+    sample::{Sample, flag},
+    slot::Tuple,
 };
 use xcloud_proto::{
     common::v1::Site,
@@ -16,8 +16,7 @@ use xcloud_proto::{
     },
 };
 
-/// When every agent here sends, by its own clock.
-pub(crate) const SENT_NS: u64 = 1_000_000_000_000;
+use crate::sample::{SENT_NS, near};
 
 /// One stream of an agent.
 pub(crate) struct Agent {
@@ -83,32 +82,6 @@ pub(crate) fn batch(sequence: u64, sent_before: u64, samples: &[Sample]) -> Samp
         sent_before,
         totals: Some(Totals { emitted, ..Totals::default() }),
         ..convert::encode(&named)
-    }
-}
-
-/// The near end of an exchange.
-pub(crate) fn near(end_seq: u32) -> Sample {
-    let first_ns = SENT_NS - 100_000_000;
-    Sample {
-        first_ns,
-        second_ns: first_ns + 300,
-        third_ns: first_ns + 40_300,
-        last_ns: first_ns + 40_400,
-        queue_ns: first_ns + 200,
-        end_seq,
-        tsval: 7,
-        answer: end_seq ^ 1,
-        pod_ifindex: 2,
-        uplink_ifindex: 3,
-        tuple: Tuple {
-            local: address([10; 16]),
-            remote: address([20; 16]),
-            local_port: 40_000,
-            remote_port: 80,
-        },
-        kinds: kind::ACK | kind::RESPONSE,
-        flags: 0,
-        shift: 0,
     }
 }
 

@@ -15,8 +15,9 @@ use xcloud_proto::observer::v1::{
 };
 
 use crate::{
-    agent::{Agent, batch, far, hello, near},
+    agent::{Agent, batch, far, hello},
     harness::{ConfigMap, Daemon, passes, xcloud},
+    sample::near,
 };
 
 /// An agent that brings samples.

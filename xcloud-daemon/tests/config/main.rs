@@ -6,6 +6,8 @@ mod harness;
 mod hot;
 mod logs;
 mod reload;
+#[path = "../common/sample.rs"]
+mod sample;
 
 use std::{fs, path::Path};
 

@@ -48,17 +48,16 @@ fn install_qemu() -> Result<()> {
         return install(&[QEMU]);
     }
     // Its parts do not go with those of another version, and the sources need not name where the others came from.
-    let release = release()?;
+    let release = release().context("/etc/os-release does not name the release")?;
     let backports = format!("{release}-backports");
     Apt::new(&[&release, &backports], &home())?.install(&backports, &[QEMU])
 }
 
 fn install_virtiofsd() -> Result<()> {
-    let release = release()?;
-    if release != BRINGS_VIRTIOFSD {
+    if release().as_deref() != Some(BRINGS_VIRTIOFSD) {
         return install(&["virtiofsd"]);
     }
-    Apt::new(&[&release], &home())?.unpack(&["qemu-system-common"], &unpacked())
+    Apt::new(&[BRINGS_VIRTIOFSD], &home())?.unpack(&["qemu-system-common"], &unpacked())
 }
 
 /// Whether what this machine has of QEMU is of its release's backports.
@@ -68,12 +67,10 @@ fn is_backported() -> bool {
     command::output(&mut asked).is_ok_and(|version| version.contains("~bpo"))
 }
 
-/// The name of this machine's release.
-fn release() -> Result<String> {
-    let file = "/etc/os-release";
-    let text = fs::read_to_string(file).with_context(|| format!("reading {file}"))?;
-    let name = text.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
-    name.map(str::to_owned).with_context(|| format!("{file} names no release"))
+/// The name of this machine's release; rolling distributions have none.
+fn release() -> Option<String> {
+    let text = fs::read_to_string("/etc/os-release").ok()?;
+    text.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME=").map(str::to_owned))
 }
 
 fn home() -> PathBuf {
