@@ -81,7 +81,7 @@ impl LoadTestService for LoadTests {
         let test = if request.validate_only {
             self.director.judge(&spec).map(|(_, test)| test)
         } else {
-            self.director.create(&spec)
+            self.director.create(&spec).await
         };
         Ok(Response::new(CreateLoadTestResponse { test: Some(test?) }))
     }
