@@ -15,6 +15,8 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
+pub use histogram::is_lower_bound;
+
 /// Names this layout; a reader refuses others.
 pub const SCHEMA: &str = "xcloud.run.v1";
 
@@ -120,6 +122,9 @@ pub struct Histogram {
     /// How many of the values are only lower bounds: requests that had not ended.
     #[serde(default)]
     pub censored: u64,
+    /// The smallest of those. Files of before it was kept do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub censored_from_ns: Option<u64>,
 }
 
 /// A part of a trial.

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     measure::histogram::bucket,
     report::once::Remark,
-    result::{Better, Histogram, Trial},
+    result::{Better, Histogram, Trial, is_lower_bound},
 };
 
 /// Where distributions are compared.
@@ -72,16 +72,15 @@ fn group(
         );
         doubts.push(Remark::new(format!("{name} of {}", pair.name()), what));
     }
-    let censored =
-        having.each_ref().map(|arm| arm.iter().map(|(_, whole)| whole.censored).sum::<u64>());
     let of_trials = of_trials(&grid, &quantiles);
     let shifts = shifts(&grid, question.design, &quantiles, question.chance);
     let named = Named {
         pair,
         name,
         question,
-        totals: [0, 1].map(|arm| grid.merged(arm).iter().sum()),
-        censored,
+        lowest_bounds: having
+            .each_ref()
+            .map(|arm| arm.iter().filter_map(|(_, whole)| whole.lowest_bound_ns()).min()),
     };
     Ok(shifts
         .iter()
@@ -138,8 +137,8 @@ struct Named<'a> {
     pair: &'a Pair<'a>,
     name: &'a str,
     question: &'a Question,
-    totals: [u64; 2],
-    censored: [u64; 2],
+    /// Of each arm, the smallest value that is only a lower bound.
+    lowest_bounds: [Option<u64>; 2],
 }
 
 impl Named<'_> {
@@ -154,7 +153,7 @@ impl Named<'_> {
             margin: None,
             p: shift.p,
             smallest_p: shift.smallest_p,
-            at_least: [0, 1].map(|arm| self.is_lower_bound(arm, shift.quantile)),
+            at_least: [0, 1].map(|arm| self.is_lower_bound(arm, shift.values[arm])),
         };
         let shown = Comparison {
             test: self.pair.test.into(),
@@ -185,8 +184,12 @@ impl Named<'_> {
         Candidate { shown, evidence, spread, rivals: shift.rivals }
     }
 
-    /// Requests that had not ended may belong anywhere above: enough of them reach down to this quantile.
-    fn is_lower_bound(&self, arm: usize, quantile: f64) -> bool {
-        self.censored[arm] as f64 >= (1.0 - quantile) * self.totals[arm] as f64
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the value of a bucket, which is ten minutes at most"
+    )]
+    fn is_lower_bound(&self, arm: usize, value: f64) -> bool {
+        is_lower_bound(value as u64, self.lowest_bounds[arm])
     }
 }

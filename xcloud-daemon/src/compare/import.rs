@@ -132,7 +132,7 @@ fn histogram(values: impl Iterator<Item = (u64, u64)>) -> Result<Histogram> {
             .context("it counts too many values")?;
         histogram.record_n(ns, count).context("a time is too long")?;
     }
-    Histogram::encode(&histogram, 0)
+    Histogram::encode(&histogram)
 }
 
 #[cfg(test)]

@@ -64,10 +64,10 @@ fn name((test, from, to): Key<'_>) -> String {
 pub fn pairs<'a>(a: &'a Arm, b: &'a Arm) -> (Vec<Pair<'a>>, Vec<String>) {
     let [mut of_a, mut of_b] = [a, b].map(by_key);
     let (mut pairs, mut doubts) = (Vec::new(), Vec::new());
-    let keys: Vec<Key<'_>> = of_a.keys().copied().collect();
-    for key in keys {
-        let other =
-            if of_b.contains_key(&key) { Some(key) } else { only_choice(key, &of_a, &of_b) };
+    // What has found its partner is still something that was done.
+    let did = [&of_a, &of_b].map(|of| of.keys().copied().collect::<Vec<_>>());
+    for key in did[0].iter().copied() {
+        let other = if did[1].contains(&key) { Some(key) } else { only_choice(key, &did) };
         let Some(other) = other else { continue };
         let (Some(one), Some(two)) = (of_a.remove(&key), of_b.remove(&other)) else { continue };
         if other != key {
@@ -90,15 +90,13 @@ fn by_key(arm: &Arm) -> BTreeMap<Key<'_>, Vec<&Trial>> {
 }
 
 /// Where both arms did a test between one pair of ends only, that is what is meant, whatever the ends are called.
-fn only_choice<'a>(
-    key: Key<'a>,
-    of_a: &BTreeMap<Key<'a>, Vec<&Trial>>,
-    of_b: &BTreeMap<Key<'a>, Vec<&Trial>>,
-) -> Option<Key<'a>> {
-    let same = |other: &&Key<'a>| other.0 == key.0;
-    let mut others = of_b.keys().filter(same);
-    let other = others.next().filter(|_| others.next().is_none())?;
-    (of_a.keys().filter(same).count() == 1).then_some(*other)
+fn only_choice<'a>((test, ..): Key<'a>, did: &[Vec<Key<'a>>; 2]) -> Option<Key<'a>> {
+    let only = |all: &[Key<'a>]| {
+        let mut same = all.iter().filter(|key| key.0 == test);
+        same.next().copied().filter(|_| same.next().is_none())
+    };
+    only(&did[0])?;
+    only(&did[1])
 }
 
 #[cfg(test)]
@@ -134,6 +132,29 @@ mod tests {
         let (pairs, doubts) = pairs(&a, &b);
         assert_eq!(pairs.len(), 1);
         assert_eq!(doubts, ["only A did throughput client -> third"]);
+    }
+
+    #[test]
+    fn what_is_left_when_others_have_found_each_other_is_no_only_choice() {
+        let did = |label: &str, ends: [(&str, &str); 2]| {
+            let trials = |(from, to): (&str, &str)| {
+                let mut run = run(label, 3, |_| 1.0);
+                run.trials.iter_mut().for_each(|trial| {
+                    (trial.from, trial.to) = (from.into(), to.into());
+                });
+                run
+            };
+            Arm::new(ends.map(trials).into())
+        };
+        for (own, others) in [(("n1", "n3"), ("n5", "n6")), (("n0", "n3"), ("n0", "n1"))] {
+            let (a, b) = (did("a", [("n1", "n2"), own]), did("b", [("n1", "n2"), others]));
+            let (pairs, doubts) = pairs(&a, &b);
+            let names: Vec<_> = pairs.iter().map(Pair::name).collect();
+            assert_eq!(names, ["throughput n1 -> n2"]);
+            let only =
+                |arm, (from, to)| format!("only {arm} did {}", name(("throughput", from, to)));
+            assert_eq!(doubts, [only("A", own), only("B", others)]);
+        }
     }
 
     #[test]

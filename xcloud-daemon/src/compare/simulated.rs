@@ -85,9 +85,9 @@ fn second_of(off: f64, random: &mut Random) -> hdrhistogram::Histogram<u64> {
 pub(super) fn distribution(values: impl Iterator<Item = u64>) -> Histogram {
     let mut histogram = hdrhistogram::Histogram::new(3).expect("three digits");
     values.for_each(|value| histogram.record(value).expect("in range"));
-    Histogram::encode(&histogram, 0).expect("encodes")
+    Histogram::encode(&histogram).expect("encodes")
 }
 
 fn named(values: &hdrhistogram::Histogram<u64>) -> BTreeMap<String, Histogram> {
-    BTreeMap::from([("response".into(), Histogram::encode(values, 0).expect("encodes"))])
+    BTreeMap::from([("response".into(), Histogram::encode(values).expect("encodes"))])
 }

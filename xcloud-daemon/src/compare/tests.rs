@@ -129,17 +129,43 @@ fn unfinished_requests_are_never_called_fast() {
     let a = latency_arm("a", 6, 0.01, 1.2, &mut random);
     let mut b = latency_arm("b", 6, 0.01, 1.0, &mut random);
     for trial in &mut b.trials {
-        trial.histograms.get_mut("response").expect("there").censored = 100;
+        let response = trial.histograms.get_mut("response").expect("there");
+        // 5 % had not ended, and had waited at least as long as the 95th percentile.
+        let from = response.decode().expect("encoded").value_at_quantile(0.95);
+        (response.censored, response.censored_from_ns) = (100, Some(from));
     }
     let report = bench.compared(&a, &b);
     let verdict = |name: &str| {
         let found = report.comparisons.iter().find(|one| one.name() == name);
         found.expect("compared").verdict
     };
-    // 5 % had not ended, and may belong anywhere above the 95th percentile.
     assert_eq!(verdict("response p50"), Verdict::Better);
     assert_eq!(verdict("response p99"), Verdict::NoDifferenceShown);
     assert!(table(&report, false).contains(">= "));
+}
+
+#[test]
+fn few_unfinished_requests_that_had_waited_little_leave_no_quantile_above_exact() {
+    let (mut random, mut bench) = (Random::new(1), Bench::default());
+    let [a, mut b] = ["a", "b"].map(|label| latency_arm(label, 6, 0.01, 1.0, &mut random));
+    for trial in &mut b.trials {
+        let response = trial.histograms.get_mut("response").expect("there");
+        let from = response.decode().expect("encoded").value_at_quantile(0.2);
+        // So many that their sum is none.
+        (response.censored, response.censored_from_ns) = (u64::MAX, Some(from));
+    }
+    let bounds = |report: &Report| -> Vec<[bool; 2]> {
+        let quantiles = report.comparisons.iter().filter(|one| one.quantile.is_some());
+        quantiles.map(|one| one.at_least).collect()
+    };
+    let found = bounds(&bench.compared(&a, &b));
+    assert!(!found.is_empty() && found.iter().all(|one| *one == [false, true]), "{found:?}");
+    for trial in &mut b.trials {
+        let response = trial.histograms.get_mut("response").expect("there");
+        (response.censored, response.censored_from_ns) = (1, None);
+    }
+    let found = bounds(&bench.compared(&a, &b));
+    assert!(found.iter().all(|one| *one == [false, true]), "nothing is known of it: {found:?}");
 }
 
 #[test]

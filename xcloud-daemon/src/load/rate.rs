@@ -129,7 +129,7 @@ impl Measured {
 /// # Errors
 /// No connection at all can be made, or the system refuses threads.
 pub fn run<P: Protocol>(load: &Load, protocol: &P, stop: &AtomicBool) -> Result<Measured> {
-    allow_connections(load.connections);
+    allow_connections(load.connections.into());
     let (workers, unopened) = open(load, protocol)?;
     let cpu_before = cpu_ns();
     let left = load.max_requests.map(|most| Arc::new(AtomicU64::new(most)));
@@ -208,9 +208,9 @@ fn side_by_side(workers: &[Vec<Second>]) -> Vec<Second> {
 }
 
 /// Lets this process have as many sockets as it may.
-fn allow_connections(connections: u32) {
+pub(super) fn allow_connections(connections: u64) {
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
-        if soft < u64::from(connections) + 64 {
+        if soft < connections.saturating_add(64) {
             setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
         }
         Ok(())

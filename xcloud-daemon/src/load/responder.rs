@@ -11,7 +11,10 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use anyhow::{Context as _, Result};
 
-use super::{rate::timer::nanoseconds, ready};
+use super::{
+    rate::{allow_connections, timer::nanoseconds},
+    ready,
+};
 use crate::cli::rate::ResponderArgs;
 
 /// What payloads are made of.
@@ -54,6 +57,7 @@ pub fn run(args: &ResponderArgs) -> Result<()> {
         max_delay_ns: nanoseconds(args.max_delay),
         max_connections: args.max_connections,
     };
+    allow_connections(args.max_connections as u64);
     let listening = |address: SocketAddr| move || format!("listening on {address}");
     let tcp = TcpListener::bind(args.listen).with_context(listening(args.listen))?;
     // With port 0 the kernel chooses one, for both.

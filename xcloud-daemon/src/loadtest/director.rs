@@ -147,16 +147,24 @@ impl Director {
     ///
     /// # Errors
     /// It may not be made, or not now.
-    pub fn create(self: &Arc<Self>, spec: &Spec) -> Result<LoadTest, Refusal> {
+    pub async fn create(self: &Arc<Self>, spec: &Spec) -> Result<LoadTest, Refusal> {
         let (spec, mut test) = self.judge(spec)?;
         let now = SystemTime::now();
         test.id = id::new(now).map_err(|error| Refusal::Broken(format!("{error:#}")))?;
         test.created = Some(now.into());
         test.set_state(LoadTestState::Starting);
         let started = self.lock().start(&spec, test.clone())?;
-        if let Err(error) = self.keep.note(&test) {
+        // It has its endpoints now, so it goes on though whoever asked hangs up.
+        let begun = tokio::spawn(Arc::clone(self).begin(spec, started)).await;
+        begun.map_err(|error| Refusal::Broken(error.to_string()))??;
+        Ok(test)
+    }
+
+    async fn begin(self: Arc<Self>, spec: Spec, started: Started) -> Result<(), Refusal> {
+        let test = started.test.clone();
+        if let Err(error) = self.note(&test).await {
             let why = format!("{error:#}");
-            self.end(&test.id, LoadTestState::Failed, &why, false);
+            self.end(&test.id, LoadTestState::Failed, &why, false).await;
             return Err(Refusal::Broken(why));
         }
         tracing::info!(
@@ -168,8 +176,8 @@ impl Director {
             spec.to,
             test.estimate.as_ref().map_or("", |estimate| &estimate.text)
         );
-        tokio::spawn(self.clone().lead(spec, started));
-        Ok(test)
+        tokio::spawn(self.lead(spec, started));
+        Ok(())
     }
 
     async fn lead(self: Arc<Self>, spec: Spec, started: Started) {
@@ -180,17 +188,30 @@ impl Director {
             None => Ok(false),
         };
         match kept {
-            Ok(has_result) => self.end(&id, verdict.state, &verdict.error, has_result),
-            Err(error) => self.end(&id, LoadTestState::Failed, &format!("{error:#}"), false),
+            Ok(has_result) => self.end(&id, verdict.state, &verdict.error, has_result).await,
+            Err(error) => {
+                self.end(&id, LoadTestState::Failed, &format!("{error:#}"), false).await;
+            }
         }
     }
 
     async fn keep_run(self: &Arc<Self>, id: &str, run: Run) -> Result<()> {
-        let (director, id) = (Arc::clone(self), id.to_owned());
-        // A disk may be slow, and agents wait.
-        tokio::task::spawn_blocking(move || director.keep.store(&id, &run))
-            .await
-            .context("keeping the result")?
+        let id = id.to_owned();
+        self.write(move |keep| keep.store(&id, &run)).await.context("keeping the result")
+    }
+
+    async fn note(self: &Arc<Self>, test: &LoadTest) -> Result<()> {
+        let test = test.clone();
+        self.write(move |keep| keep.note(&test)).await
+    }
+
+    /// Writes on a thread of its own: a disk may be slow, and agents wait.
+    async fn write(
+        self: &Arc<Self>,
+        write: impl FnOnce(&Keep) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let director = Arc::clone(self);
+        tokio::task::spawn_blocking(move || write(&director.keep)).await?
     }
 
     /// Says that load is sent.
@@ -203,23 +224,21 @@ impl Director {
         self.lock().progress(id, line);
     }
 
-    fn end(&self, id: &str, state: LoadTestState, error: &str, has_result: bool) {
-        let ended = |test: &mut LoadTest| {
-            test.set_state(state);
-            error.clone_into(&mut test.error);
-            test.has_result = has_result;
-            test.ended = Some(SystemTime::now().into());
-        };
-        let mut noted = None;
+    async fn end(self: &Arc<Self>, id: &str, state: LoadTestState, error: &str, has_result: bool) {
+        let known = self.lock().watch(id).map(|(test, _)| test);
+        let Ok(mut test) = known else { return };
+        test.set_state(state);
+        error.clone_into(&mut test.error);
+        test.has_result = has_result;
+        test.ended = Some(SystemTime::now().into());
+        // First, so that whoever hears of the end finds it after a restart too.
+        if let Err(error) = self.note(&test).await {
+            tracing::error!(test = id, "load test {id}: {error:#}");
+        }
         {
             let mut registry = self.lock();
-            if let Some(test) = registry.turn(id, ended) {
-                noted = Some(self.keep.note(&test));
-            }
+            registry.turn(id, |known| *known = test);
             registry.forget(self.keep.most());
-        }
-        if let Some(Err(error)) = noted {
-            tracing::error!(test = id, "load test {id}: {error:#}");
         }
         let how = state.as_str_name().trim_start_matches("LOAD_TEST_STATE_").to_lowercase();
         tracing::info!(
@@ -264,3 +283,6 @@ impl Director {
         Ok(self.lock().tests(most))
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,8 +1,11 @@
 //! Answers those who want load tests made.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Semaphore, broadcast, broadcast::error::RecvError, mpsc};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, broadcast, broadcast::error::RecvError, mpsc},
+    time::timeout,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use xcloud_proto::loadtest::v1::{
@@ -22,7 +25,11 @@ const READER_BUFFER: usize = 16;
 const LISTED: u32 = 100;
 /// Bytes of a result in one message.
 const CHUNK: usize = 64 << 10;
-/// Exports and comparisons made at once.
+/// So many of them, at most, have been handed out and not been read; one more is kept for an error.
+const CHUNKS_AHEAD: usize = 4;
+/// How long the reader of a result may take for one.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Exports and comparisons in memory at once.
 const ASIDES: usize = 2;
 /// Longest label of a run, in bytes.
 const LONGEST_LABEL: usize = 256;
@@ -31,27 +38,30 @@ const LONGEST_LABEL: usize = 256;
 #[derive(Debug)]
 pub struct LoadTests {
     director: Arc<Director>,
-    asides: Semaphore,
+    asides: Arc<Semaphore>,
 }
 
 impl LoadTests {
     /// For a director.
     #[must_use]
     pub fn new(director: Arc<Director>) -> Self {
-        Self { director, asides: Semaphore::new(ASIDES) }
+        Self { director, asides: Arc::new(Semaphore::new(ASIDES)) }
     }
 
-    /// Does what takes long on a thread of its own: agents wait for the aggregator's.
+    /// Does what takes long on a thread of its own: agents wait for the aggregator's. What comes of it may be large: the next
+    /// has its turn when it is gone.
     async fn aside<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Director) -> Result<T, Refusal> + Send + 'static,
-    ) -> Result<T, Status> {
+    ) -> Result<(T, OwnedSemaphorePermit), Status> {
         self.director.allowed()?;
-        let _turn =
-            self.asides.acquire().await.map_err(|error| Status::internal(error.to_string()))?;
+        let turn = Arc::clone(&self.asides).acquire_owned().await;
+        let turn = turn.map_err(|error| Status::internal(error.to_string()))?;
         let director = Arc::clone(&self.director);
-        let done = tokio::task::spawn_blocking(move || work(&director)).await;
-        Ok(done.map_err(|error| Status::internal(error.to_string()))??)
+        // The turn goes with the work, which goes on though whoever asked hangs up.
+        let done = tokio::task::spawn_blocking(move || (work(&director), turn)).await;
+        let (done, turn) = done.map_err(|error| Status::internal(error.to_string()))?;
+        Ok((done?, turn))
     }
 }
 
@@ -81,7 +91,7 @@ impl LoadTestService for LoadTests {
         let test = if request.validate_only {
             self.director.judge(&spec).map(|(_, test)| test)
         } else {
-            self.director.create(&spec)
+            self.director.create(&spec).await
         };
         Ok(Response::new(CreateLoadTestResponse { test: Some(test?) }))
     }
@@ -127,16 +137,9 @@ impl LoadTestService for LoadTests {
             let run = director.merged(&ids, &label)?;
             serde_json::to_vec_pretty(&run).map_err(|error| Refusal::Broken(error.to_string()))
         });
-        let run = run.await?;
-        let (answers, receiver) = mpsc::channel(READER_BUFFER);
-        tokio::spawn(async move {
-            for chunk in run.chunks(CHUNK) {
-                if answers.send(Ok(ExportLoadTestsResponse { chunk: chunk.into() })).await.is_err()
-                {
-                    return;
-                }
-            }
-        });
+        let (run, turn) = run.await?;
+        let (answers, receiver) = mpsc::channel(CHUNKS_AHEAD + 1);
+        tokio::spawn(hand_out(run, turn, answers, PATIENCE));
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 
@@ -146,7 +149,32 @@ impl LoadTestService for LoadTests {
     ) -> Result<Response<CompareLoadTestsResponse>, Status> {
         let CompareLoadTestsRequest { a_ids, b_ids } = request.into_inner();
         let compared = self.aside(move |director| director.compared(&a_ids, &b_ids));
-        Ok(Response::new(compared.await?))
+        let (compared, _turn) = compared.await?;
+        Ok(Response::new(compared))
+    }
+}
+
+/// Gives a result to who reads it, and holds its turn meanwhile. Who does not read loses it, since others wait.
+async fn hand_out(
+    run: Vec<u8>,
+    _turn: OwnedSemaphorePermit,
+    answers: mpsc::Sender<Result<ExportLoadTestsResponse, Status>>,
+    patience: Duration,
+) {
+    // Without an error at the end, half a result would look whole.
+    let Ok(last) = answers.clone().reserve_owned().await else { return };
+    for chunk in run.chunks(CHUNK) {
+        let chunk = ExportLoadTestsResponse { chunk: chunk.into() };
+        match timeout(patience, answers.send(Ok(chunk))).await {
+            Ok(Ok(())) => {}
+            // Hung up.
+            Ok(Err(_)) => return,
+            Err(_) => {
+                let why = format!("nothing was read for {patience:?}");
+                last.send(Err(Status::deadline_exceeded(why)));
+                return;
+            }
+        }
     }
 }
 
@@ -184,3 +212,6 @@ async fn follow(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

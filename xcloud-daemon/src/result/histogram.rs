@@ -8,6 +8,7 @@ use flate2::read::ZlibDecoder;
 use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
 
 use super::Histogram;
+use crate::measure::histogram::bucket;
 
 /// Longest encoding taken, in bytes before compression: ten times what three digits over a day need.
 const LONGEST: u64 = 4 << 20;
@@ -19,16 +20,22 @@ const COMPRESSED_HEADER: usize = 8;
 const HEADER: usize = 40;
 
 impl Histogram {
-    /// Ready to be written.
+    /// Ready to be written; all values are exact.
     ///
     /// # Errors
     /// It is too large for its encoding.
-    pub fn encode(values: &hdrhistogram::Histogram<u64>, censored: u64) -> Result<Self> {
+    pub fn encode(values: &hdrhistogram::Histogram<u64>) -> Result<Self> {
         let mut bytes = Vec::new();
         V2DeflateSerializer::new()
             .serialize(values, &mut bytes)
             .map_err(|error| anyhow!("encoding a histogram: {error}"))?;
-        Ok(Self { hdr: STANDARD.encode(bytes), censored })
+        Ok(Self { hdr: STANDARD.encode(bytes), censored: 0, censored_from_ns: None })
+    }
+
+    /// The smallest of the values that are only lower bounds: 0, below which nothing is, where that is not known.
+    #[must_use]
+    pub fn lowest_bound_ns(&self) -> Option<u64> {
+        (self.censored > 0).then(|| self.censored_from_ns.unwrap_or(0))
     }
 
     /// The values, ready to be merged and asked.
@@ -55,6 +62,13 @@ impl Histogram {
     }
 }
 
+/// Whether a quantile may be higher than it seems, given the smallest of the values that are only lower bounds: one below all
+/// of those is exact, whatever the true values are. Within a bucket there is no below.
+#[must_use]
+pub fn is_lower_bound(quantile_ns: u64, lowest_bound_ns: Option<u64>) -> bool {
+    lowest_bound_ns.is_some_and(|bound| bucket(bound) <= bucket(quantile_ns))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -66,13 +80,13 @@ mod tests {
         fn what_is_encoded_is_decoded(values in proptest::collection::vec(1u64..1_000_000_000, 0..50)) {
             let mut histogram = hdrhistogram::Histogram::new(3).expect("three digits");
             values.iter().for_each(|value| histogram.record(*value).expect("resizes"));
-            let decoded = Histogram::encode(&histogram, 1).expect("encodes").decode().expect("decodes");
+            let decoded = Histogram::encode(&histogram).expect("encodes").decode().expect("decodes");
             prop_assert_eq!(decoded, histogram);
         }
 
         #[test]
         fn garbage_is_an_error_and_no_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let garbage = Histogram { hdr: STANDARD.encode(&bytes), censored: 0 };
+            let garbage = exact(&bytes);
             prop_assert!(garbage.decode().is_err());
         }
 
@@ -84,6 +98,10 @@ mod tests {
             plain.truncate(plain.len().saturating_sub(cut));
             drop(compressed(&plain).decode());
         }
+    }
+
+    fn exact(bytes: &[u8]) -> Histogram {
+        Histogram { hdr: STANDARD.encode(bytes), censored: 0, censored_from_ns: None }
     }
 
     fn plain() -> Vec<u8> {
@@ -100,7 +118,17 @@ mod tests {
         let mut bytes = vec![0; COMPRESSED_HEADER];
         let level = flate2::Compression::fast();
         std::io::copy(&mut flate2::read::ZlibEncoder::new(plain, level), &mut bytes).expect("fits");
-        Histogram { hdr: STANDARD.encode(bytes), censored: 0 }
+        exact(&bytes)
+    }
+
+    #[test]
+    fn lower_bounds_of_a_file_that_does_not_say_where_they_are_may_be_anywhere() {
+        let read = |json: &str| serde_json::from_str::<Histogram>(json).expect("a histogram");
+        let bound = |json| read(json).lowest_bound_ns();
+        assert_eq!(bound(r#"{"hdr": ""}"#), None);
+        assert_eq!(bound(r#"{"hdr": "", "censored": 3}"#), Some(0));
+        assert_eq!(bound(r#"{"hdr": "", "censored": 3, "censored_from_ns": 5}"#), Some(5));
+        assert_eq!(bound(r#"{"hdr": "", "censored": 0, "censored_from_ns": 5}"#), None);
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn histograms(slower: f64) -> BTreeMap<String, crate::result::Histogram> {
         let value = move |at: u32| {
             base * (1.0 + f64::from(at) / 20_000.0) + tail / (1.0 - f64::from(at) / 20_000.0)
         };
-        encoded((0..20_000).map(move |at| whole(value(at) * slower)), 0).expect("encodes")
+        encoded((0..20_000).map(move |at| whole(value(at) * slower)), &[]).expect("encodes")
     };
     [
         ("response", spread(22e6, 4e3)),
@@ -111,7 +111,11 @@ pub(super) fn hostile() -> Run {
     trial.histograms.insert(format!("segment/{HOSTILE}"), histogram);
     trial.histograms.insert(
         "broken".into(),
-        crate::result::Histogram { hdr: HOSTILE.into(), censored: u64::MAX },
+        crate::result::Histogram {
+            hdr: HOSTILE.into(),
+            censored: u64::MAX,
+            censored_from_ns: Some(u64::MAX),
+        },
     );
     run.tool = HOSTILE.into();
     run.environment.insert(HOSTILE.into(), HOSTILE.into());

@@ -104,11 +104,22 @@ pub(crate) struct Responder {
 }
 
 impl Responder {
+    const WORDS: &str = "responder --listen 127.0.0.1:0 --duration 60s";
+
     pub(crate) fn start() -> Self {
-        let mut child = xcloud("responder --listen 127.0.0.1:0 --duration 60s")
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary runs");
+        Self::of(&mut xcloud(Self::WORDS))
+    }
+
+    /// One that may have so many files open at first, and so many at most.
+    pub(crate) fn with_files(soft: u32, hard: u32) -> Self {
+        let limits = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &limits, "sh", env!("CARGO_BIN_EXE_xcloud"), "load"]);
+        Self::of(command.args(Self::WORDS.split_whitespace()))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
         let mut line = String::new();
         let said = child.stderr.as_mut().expect("piped");
         BufReader::new(said).read_line(&mut line).expect("readable");

@@ -9,7 +9,7 @@ use std::{
 
 use xcloud::result::Trial;
 
-use crate::harness::{count, load, request, server, xcloud};
+use crate::harness::{MS, count, load, request, server, xcloud};
 
 /// 50 requests to a server that answers each with these bytes and hangs up.
 fn answered_with(bytes: &'static [u8]) -> Trial {
@@ -51,7 +51,9 @@ fn silence_times_out_and_counts_with_its_age() {
     let address = server(|mut stream| while request(&mut stream).is_some() {});
     let trial = load(&format!("http http://{address}/ -R 50 -c 50 -d 1s --timeout 300ms"));
     assert_eq!(count(&trial, "failed_timeout"), 50);
-    assert_eq!(trial.histograms["response"].censored, 50);
+    let response = &trial.histograms["response"];
+    assert_eq!(response.censored, 50);
+    assert!(response.censored_from_ns.is_some_and(|least| least >= 300 * MS), "{response:?}");
 }
 
 #[test]

@@ -9,6 +9,8 @@ const MOST: usize = 10_000;
 #[derive(Clone, Debug)]
 pub struct Labels {
     ways: Vec<Vec<bool>>,
+    /// Whether A's and B's trials can change places: the mirror of a labelling, whose statistic is as large, is one then.
+    mirrored: bool,
     /// Whether these are all ways there are, the true one among them.
     complete: bool,
 }
@@ -32,7 +34,8 @@ impl Labels {
                 (0..MOST).map(|_| flipped(n, |_| random.bits() >> 63 == 1)).collect()
             }
         };
-        Self { ways, complete }
+        // Pairs are as many of A as of B.
+        Self { ways, mirrored: n == m, complete }
     }
 
     /// All of them.
@@ -43,8 +46,13 @@ impl Labels {
     /// Smallest p that can come out of them.
     #[must_use]
     pub fn smallest_p(&self) -> f64 {
-        let alike = if self.complete { 2.0 } else { 1.0 };
-        (alike / self.ways.len() as f64).min(1.0)
+        let ways = self.ways.len() as f64;
+        match (self.complete, self.mirrored) {
+            (true, true) => (2.0 / ways).min(1.0),
+            (true, false) => 1.0 / ways,
+            // The true one counts beside those drawn.
+            (false, _) => 1.0 / (ways + 1.0),
+        }
     }
 
     /// Simultaneous p values of several statistics: how often the largest of them, each in units of its own spread, is at
@@ -189,6 +197,30 @@ mod tests {
         assert!((p - labels(5, 5, Design::Unpaired).smallest_p()).abs() < 1e-12);
         assert!(p_of_means(&[1.0, 4.0, 6.0, 7.0, 2.0, 3.0, 5.0, 8.0], 4) > 0.9);
         assert_eq!(p_of_means(&[3.0; 8], 4), 1.0);
+    }
+
+    #[test]
+    fn no_trials_lead_below_the_smallest_p_and_some_lead_to_it() {
+        let mut random = Random::new(5);
+        for (n, m) in [(1, 1), (1, 4), (4, 1), (2, 3), (3, 2), (3, 3), (3, 4), (4, 3), (5, 2)] {
+            // Each value counts more than all before it together.
+            let mut values: Vec<f64> = (0..n + m).map(|at| 3f64.powi(at)).collect();
+            let n = usize::try_from(n).expect("few");
+            let least = (0..1_000).map(|_| {
+                for left in (1..=values.len()).rev() {
+                    values.swap(left - 1, random.below(left));
+                }
+                p_of_means(&values, n)
+            });
+            let least = least.fold(1.0, f64::min);
+            let said = labels(n, values.len() - n, Design::Unpaired).smallest_p();
+            assert!((least - said).abs() < 1e-12, "{n} and {m}: {least}, said {said}");
+        }
+    }
+
+    #[test]
+    fn a_pair_and_its_mirror_are_alike() {
+        assert_eq!(labels(5, 5, Design::Paired).smallest_p(), 2.0 / 32.0);
     }
 
     #[test]

@@ -55,7 +55,11 @@ fn place(Site { cloud, region, zone, .. }: &Site) -> String {
 /// # Errors
 /// None that is known; encoding could in theory fail.
 pub fn encode(timings: &Timings) -> Result<Histogram> {
-    Histogram::encode(&timings.values.to_hdr(), timings.censored)
+    Ok(Histogram {
+        censored: timings.censored,
+        censored_from_ns: timings.lowest_bound_ns(),
+        ..Histogram::encode(&timings.values.to_hdr())?
+    })
 }
 
 /// The distributions of a second or a run, by the names they have in files.
@@ -124,7 +128,7 @@ fn segments(run: &Measured) -> Result<Vec<(String, Histogram)>> {
     whole
         .into_iter()
         .chain(parts)
-        .map(|(name, values)| Ok((name, Histogram::encode(&values.to_hdr(), 0)?)))
+        .map(|(name, values)| Ok((name, Histogram::encode(&values.to_hdr())?)))
         .collect()
 }
 

@@ -1,6 +1,9 @@
 //! Times of which some are only lower bounds: requests that had not ended when somebody stopped waiting for them.
 
-use crate::measure::histogram::{Sparse, dense::Dense};
+use crate::{
+    measure::histogram::{Sparse, dense::Dense},
+    result::is_lower_bound,
+};
 
 /// A distribution with values that are known only to be at least so large.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,8 +54,14 @@ impl Timings {
         Quantile { ns: self.values.mean_ns(), at_least: self.censored > 0 }
     }
 
+    /// The smallest of the values that are only lower bounds.
+    #[must_use]
+    pub const fn lowest_bound_ns(&self) -> Option<u64> {
+        self.lowest_bound_ns
+    }
+
     fn known(&self, ns: u64) -> Quantile {
-        Quantile { ns, at_least: self.lowest_bound_ns.is_some_and(|bound| bound <= ns) }
+        Quantile { ns, at_least: is_lower_bound(ns, self.lowest_bound_ns) }
     }
 }
 
@@ -92,6 +101,7 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
+    use crate::measure::histogram::HIGHEST_NS;
 
     fn of(exact: &[u64], bounds: &[u64]) -> Timings {
         let mut recorder = Recorder::default();
@@ -128,6 +138,14 @@ mod tests {
         let timings = of(&[10, 20, 30], &[]);
         assert_eq!(timings.quantile(0.5), Quantile { ns: 20, at_least: false });
         assert_eq!(timings.max(), Quantile { ns: 30, at_least: false });
+    }
+
+    #[test]
+    fn a_lower_bound_beyond_the_highest_bucket_is_seen_there() {
+        let timings = of(&[1; 90], &[HIGHEST_NS + 60_000_000_000; 10]);
+        assert!(timings.max().at_least && !timings.quantile(0.5).at_least);
+        let beside_longer = of(&[], &[HIGHEST_NS + 2_000_000_000, HIGHEST_NS + 1_000_000_000]);
+        assert!(beside_longer.quantile(0.5).at_least);
     }
 
     #[test]

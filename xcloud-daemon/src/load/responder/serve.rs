@@ -26,6 +26,8 @@ const LISTENER: u64 = u64::MAX - 1;
 const DATAGRAMS: u64 = u64::MAX - 2;
 /// Most answers that wait; datagrams beyond are dropped, connections of HTTP/2 closed.
 const MOST_WAITING: usize = 100_000;
+/// Pause after the system could not give a connection, which is mostly for want of file descriptors.
+const BREATH: Duration = Duration::from_millis(100);
 /// Largest part of a stream read at once, and room for a datagram.
 const BUFFER: usize = 64 << 10;
 
@@ -37,8 +39,11 @@ enum Client {
     Http2(Box<Http2Connection>),
 }
 
-/// An answer whose time comes.
+/// What is to be done at a time.
 enum Due {
+    /// Connections are taken again.
+    Accept,
+
     Datagram(Datagram),
     /// Of the client with this key.
     Turn(u64),
@@ -54,7 +59,7 @@ struct Server {
     udp: UdpSocket,
     clients: HashMap<u64, Client>,
     next_key: u64,
-    /// Answers by the time at which they are due, and a number that keeps those of one time apart.
+    /// What waits, by the time at which it is due and a number that keeps those of one time apart.
     waiting: BTreeMap<(u64, u64), Due>,
     buffer: Box<[u8]>,
 }
@@ -105,18 +110,29 @@ impl Server {
             for event in &events[..count] {
                 match event.data() {
                     TIMER => timer.rang(),
-                    LISTENER => self.accept(),
+                    LISTENER => self.accept()?,
                     DATAGRAMS => self.receive(),
                     key => self.go_on(key),
                 }
             }
-            self.due();
+            self.due()?;
         }
         Ok(())
     }
 
-    fn accept(&mut self) {
-        while let Ok((stream, _)) = self.tcp.accept() {
+    fn accept(&mut self) -> Result<()> {
+        loop {
+            let stream = match self.tcp.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                // Who came has gone.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(error) => {
+                    tracing::warn!("no connections for {BREATH:?}: {error}");
+                    self.wait(nanoseconds(BREATH), Due::Accept);
+                    return self.listen(EpollFlags::empty());
+                }
+            };
             if self.clients.len() >= self.limits.max_connections {
                 tracing::warn!("a connection too many: closed");
                 continue;
@@ -138,6 +154,12 @@ impl Server {
             self.clients.insert(key, Client::Turns(Connection::new(stream)));
             self.go_on(key);
         }
+    }
+
+    /// Wakes up for connections, or not: those that cannot be taken stay, and would wake it up without end.
+    fn listen(&self, flags: EpollFlags) -> Result<()> {
+        let mut event = EpollEvent::new(flags, LISTENER);
+        self.epoll.modify(&self.tcp, &mut event).context("waiting for connections")
     }
 
     fn go_on(&mut self, key: u64) {
@@ -199,11 +221,15 @@ impl Server {
         }
     }
 
-    /// Sends the answers whose time has come.
-    fn due(&mut self) {
+    /// Does what is due, which is mostly to answer.
+    fn due(&mut self) -> Result<()> {
         let now = self.clock.now();
         while let Some(entry) = self.waiting.first_entry().filter(|entry| entry.key().0 <= now) {
             let key = match entry.remove() {
+                Due::Accept => {
+                    self.listen(EpollFlags::EPOLLIN)?;
+                    continue;
+                }
                 Due::Datagram(datagram) => {
                     datagrams::send(&self.udp, &datagram, &mut self.buffer);
                     continue;
@@ -225,5 +251,6 @@ impl Server {
             };
             self.go_on(key);
         }
+        Ok(())
     }
 }

@@ -60,8 +60,7 @@ pub fn encode<const N: usize>(
     histograms: [(&str, &Sparse); N],
 ) -> Result<BTreeMap<String, Histogram>> {
     let used = histograms.into_iter().filter(|(_, values)| values.count() > 0);
-    used.map(|(name, values)| Ok((name.to_owned(), Histogram::encode(&values.to_hdr(), 0)?)))
-        .collect()
+    used.map(|(name, values)| Ok((name.to_owned(), Histogram::encode(&values.to_hdr())?))).collect()
 }
 
 /// The figures of a run.
