@@ -8,6 +8,7 @@ use xcloud_common::{
     record::{AT_SOCKET, Record},
 };
 use xcloud_ebpf::{
+    buffer::Buffer,
     exchange::{self, End, MaybeSlot, Seen, SlotRef},
     packet::{Bytes, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Headers, Link, Skip},
     tunnel,
@@ -15,9 +16,7 @@ use xcloud_ebpf::{
 
 use crate::{
     access::{self, Copied, Linear, read},
-    account,
-    carried::{self, Buffer},
-    maps,
+    account, carried, maps,
 };
 
 /// `BPF_RB_NO_WAKEUP`: user space looks at its own pace.
@@ -317,7 +316,7 @@ fn arrived(hook: Hook, buffer: impl Fn() -> Option<Buffer>, now_ns: u64) -> Opti
     if !matches!(hook, Hook::UplinkIn | Hook::PodIn) || !maps::is_opaque() {
         return None;
     }
-    carried::arrival(buffer()?.address, now_ns)
+    carried::arrival(hook, buffer()?, now_ns)
 }
 
 /// What a packet is that is no TCP: a carrier, whose inner IP header `inner` then tells, or nothing of use.

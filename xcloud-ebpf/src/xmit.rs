@@ -2,10 +2,10 @@
 
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 use xcloud_common::config::{Config, MAX_UPLINKS};
+use xcloud_ebpf::buffer::Buffer;
 
 use crate::{
     access::{self, read},
-    carried::Buffer,
     hook::{Hook, LOOKS, MALFORMED, OPAQUE, hidden, malformed},
     maps,
 };
