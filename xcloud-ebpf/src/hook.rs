@@ -79,7 +79,7 @@ pub(crate) fn socket(copy: &Copied, len: u32, place: u32) {
     let _ = run(copy, Hook::PodSocket, Link::Ip, len, || place, || None, &mut 0);
 }
 
-/// Looks at a packet and, where it carries another, at that one; what carries two is not looked into further.
+/// Looks at a packet and, where it carries another, at that one; what carries two is not looked into further, at no hook.
 pub(crate) const LOOKS: u32 = 2;
 /// What [`look`] says of a packet that carries another, encrypted.
 pub(crate) const OPAQUE: u32 = u32::MAX;
@@ -133,20 +133,20 @@ fn packet(
     let linear = Linear::new(ctx);
     let mut inner = 0;
     let buffer = || buffer(ctx);
-    let mut start = match run(&linear, hook, link, ctx.len(), place, buffer, &mut inner) {
+    let (mut start, looked) = match run(&linear, hook, link, ctx.len(), place, buffer, &mut inner) {
         Ok(Looked::Chosen { now_ns }) if hook == Hook::PodOut && maps::is_opaque() => {
             return keep(ctx, link, now_ns, place());
         }
         Ok(_) | Err(Skip::Other) => return,
         Err(Skip::Opaque) => return hidden(hook, buffer(), place()),
         Err(Skip::Fragment) => return maps::count([Some(Counter::Fragment)], 1),
-        Err(Skip::Carrier) => inner,
+        Err(Skip::Carrier) => (inner, 1),
         Err(Skip::Malformed) => match link {
-            Link::Ip => 0,
-            Link::Ethernet => link_header(ctx),
+            Link::Ip => (0, 0),
+            Link::Ethernet => (link_header(ctx), 0),
         },
     };
-    for _ in 0..LOOKS {
+    for _ in looked..LOOKS {
         let Some(copied) = access::copy_skb(ctx, start) else {
             return malformed(ctx.len().saturating_sub(start), place());
         };
