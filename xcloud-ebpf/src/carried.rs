@@ -2,12 +2,14 @@
 //! exchange. Within a node the kernel's own `sk_buff` does: the one that left a pod's interface is the one handed to the
 //! uplink's driver, and the one the uplink received is the one that enters the pod. Its address names it.
 //!
-//! Addresses are used again, so a match also asks for the same `skb->hash`, a length that fits and a short time in
-//! between. Super-segments are left out: encryption cuts them into packets of other addresses.
+//! Addresses are used again, so a match also asks for a length that fits and a short time in between, and for the same
+//! `skb->hash` where that survives: through encryption, and through IPsec's decryption up to the uplink's hook, which the
+//! packet inside passes too. WireGuard clears it when it decrypts, so where the pod's hook is the first to see the packet
+//! inside, the hash says nothing. Super-segments are left out: encryption cuts them into packets of other addresses.
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use xcloud_common::{config::Config, counter::Counter, identity};
-use xcloud_ebpf::exchange::Seen;
+use xcloud_ebpf::{buffer::Buffer, exchange::Seen};
 
 use crate::{
     hook::{self, Hook},
@@ -16,19 +18,6 @@ use crate::{
 
 /// Longest way through a node that is looked for.
 const LONGEST_NS: u64 = 250_000_000;
-/// Most bytes that a carrier adds: outer IPv6, UDP, its own headers, padding and tag.
-const MOST_ADDED: u32 = 160;
-
-/// A packet as this node's kernel knows it.
-#[derive(Clone, Copy)]
-pub(crate) struct Buffer {
-    /// Address of its `sk_buff`.
-    pub(crate) address: u64,
-    /// `skb->hash`.
-    pub(crate) hash: u32,
-    /// Bytes.
-    pub(crate) len: u32,
-}
 
 /// A selected packet on its way from a pod to the uplink.
 #[derive(Clone, Copy)]
@@ -41,7 +30,7 @@ pub(crate) struct Sent {
 /// An encrypted packet on its way from the uplink.
 #[derive(Clone, Copy)]
 pub(crate) struct Received {
-    address: u64,
+    buffer: Buffer,
     at_ns: u64,
 }
 
@@ -60,33 +49,36 @@ pub(crate) fn sent(buffer: Option<Buffer>, seen: &Seen, addresses: impl Fn(&mut 
 
 /// Keeps when a carrier came in.
 #[inline(always)]
-fn received(address: u64) {
+fn received(buffer: Buffer) {
     maps::say_opaque();
-    if let Some(slot) = maps::received(index(address)) {
+    if let Some(slot) = maps::received(index(buffer.address)) {
         // SAFETY: as above; the helper has no preconditions.
-        unsafe { slot.write(Received { address, at_ns: bpf_ktime_get_ns() }) };
+        unsafe { slot.write(Received { buffer, at_ns: bpf_ktime_get_ns() }) };
     }
 }
 
-/// When the carrier of this packet came in, if one did; told once.
+/// When the carrier of this packet came in, if one did. Its buffer is this packet's now, so that is told once or never.
 #[inline(always)]
-pub(crate) fn arrival(address: u64, now_ns: u64) -> Option<u64> {
-    let slot = maps::received(index(address))?;
+pub(crate) fn arrival(hook: Hook, buffer: Buffer, now_ns: u64) -> Option<u64> {
+    let slot = maps::received(index(buffer.address))?;
     // SAFETY: as above.
     let found = unsafe { slot.read() };
-    if found.address != address || now_ns.wrapping_sub(found.at_ns) > LONGEST_NS {
+    if found.buffer.address != buffer.address {
         return None;
     }
     // SAFETY: as above.
-    unsafe { (*slot).address = 0 };
-    Some(found.at_ns)
+    unsafe { (*slot).buffer.address = 0 };
+    let told = found.buffer.may_carry(&buffer)
+        && (hook != Hook::UplinkIn || found.buffer.hash == buffer.hash)
+        && now_ns.wrapping_sub(found.at_ns) <= LONGEST_NS;
+    told.then_some(found.at_ns)
 }
 
 /// A carrier passes an uplink's hook.
 #[inline(always)]
 pub(crate) fn carrier(hook: Hook, buffer: Buffer, ifindex: u32) {
     if hook == Hook::UplinkIn {
-        return received(buffer.address);
+        return received(buffer);
     }
     maps::say_opaque();
     let Some(slot) = maps::sent(index(buffer.address)) else { return };
@@ -94,13 +86,14 @@ pub(crate) fn carrier(hook: Hook, buffer: Buffer, ifindex: u32) {
     let found = unsafe { &mut *slot };
     // SAFETY: the helper has no preconditions.
     let now_ns = unsafe { bpf_ktime_get_ns() };
-    let added = buffer.len.wrapping_sub(found.buffer.len);
-    if found.buffer.address != buffer.address
+    if !buffer.may_carry(&found.buffer)
         || found.buffer.hash != buffer.hash
-        || added > MOST_ADDED
         || now_ns.wrapping_sub(found.seen.now_ns) > LONGEST_NS
     {
-        return maps::count([Some(Counter::Hidden)], 1);
+        if hook == Hook::UplinkOut {
+            maps::count([Some(Counter::EncryptedUnmatched)], 1);
+        }
+        return;
     }
     if hook == Hook::UplinkOut {
         found.buffer.address = 0;

@@ -8,6 +8,7 @@ use xcloud_common::{
     record::{AT_SOCKET, Record},
 };
 use xcloud_ebpf::{
+    buffer::Buffer,
     exchange::{self, End, MaybeSlot, Seen, SlotRef},
     packet::{Bytes, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Headers, Link, Skip},
     tunnel,
@@ -15,9 +16,7 @@ use xcloud_ebpf::{
 
 use crate::{
     access::{self, Copied, Linear, read},
-    account,
-    carried::{self, Buffer},
-    maps,
+    account, carried, maps,
 };
 
 /// `BPF_RB_NO_WAKEUP`: user space looks at its own pace.
@@ -80,7 +79,7 @@ pub(crate) fn socket(copy: &Copied, len: u32, place: u32) {
     let _ = run(copy, Hook::PodSocket, Link::Ip, len, || place, || None, &mut 0);
 }
 
-/// Looks at a packet and, where it carries another, at that one; what carries two is not looked into further.
+/// Looks at a packet and, where it carries another, at that one; what carries two is not looked into further, at no hook.
 pub(crate) const LOOKS: u32 = 2;
 /// What [`look`] says of a packet that carries another, encrypted.
 pub(crate) const OPAQUE: u32 = u32::MAX;
@@ -134,20 +133,20 @@ fn packet(
     let linear = Linear::new(ctx);
     let mut inner = 0;
     let buffer = || buffer(ctx);
-    let mut start = match run(&linear, hook, link, ctx.len(), place, buffer, &mut inner) {
+    let (mut start, looked) = match run(&linear, hook, link, ctx.len(), place, buffer, &mut inner) {
         Ok(Looked::Chosen { now_ns }) if hook == Hook::PodOut && maps::is_opaque() => {
             return keep(ctx, link, now_ns, place());
         }
         Ok(_) | Err(Skip::Other) => return,
         Err(Skip::Opaque) => return hidden(hook, buffer(), place()),
         Err(Skip::Fragment) => return maps::count([Some(Counter::Fragment)], 1),
-        Err(Skip::Carrier) => inner,
+        Err(Skip::Carrier) => (inner, 1),
         Err(Skip::Malformed) => match link {
-            Link::Ip => 0,
-            Link::Ethernet => link_header(ctx),
+            Link::Ip => (0, 0),
+            Link::Ethernet => (link_header(ctx), 0),
         },
     };
-    for _ in 0..LOOKS {
+    for _ in looked..LOOKS {
         let Some(copied) = access::copy_skb(ctx, start) else {
             return malformed(ctx.len().saturating_sub(start), place());
         };
@@ -317,7 +316,7 @@ fn arrived(hook: Hook, buffer: impl Fn() -> Option<Buffer>, now_ns: u64) -> Opti
     if !matches!(hook, Hook::UplinkIn | Hook::PodIn) || !maps::is_opaque() {
         return None;
     }
-    carried::arrival(buffer()?.address, now_ns)
+    carried::arrival(hook, buffer()?, now_ns)
 }
 
 /// What a packet is that is no TCP: a carrier, whose inner IP header `inner` then tells, or nothing of use.

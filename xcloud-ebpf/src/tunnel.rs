@@ -43,16 +43,17 @@ pub fn inner<B: Bytes>(bytes: &B, link: Link, tunnels: &Tunnels) -> Option<usize
     }
 }
 
-/// Whether the packet carries another that is encrypted: IPsec (RFC 4303, RFC 3948) or WireGuard's data, which has its
-/// type in the first four bytes whatever port its peers chose.
+/// Whether the packet, in which [`inner`] finds none, carries another that is encrypted: IPsec (RFC 4303), also in UDP
+/// from or to its port, as a translator changes one of both (RFC 3948), or WireGuard's data, which has its type in the
+/// first four bytes whatever port its peers chose.
 #[inline(always)]
 pub fn is_opaque<B: Bytes>(bytes: &B, link: Link) -> bool {
     let Some((protocol, payload)) = outer(bytes, link) else { return false };
     match (protocol, bytes.view::<{ UDP_HEADER + 4 }>(payload)) {
         (PROTOCOL_ESP, _) => true,
         (PROTOCOL_UDP, Some(udp)) => {
-            udp.u16(2) == ESP_IN_UDP_PORT && udp.u32(UDP_HEADER) != 0
-                || udp.u32(UDP_HEADER) == WIREGUARD_DATA
+            let (ports, head) = ([udp.u16(0), udp.u16(2)], udp.u32(UDP_HEADER));
+            ports.contains(&ESP_IN_UDP_PORT) && head != 0 || head == WIREGUARD_DATA
         }
         _ => false,
     }

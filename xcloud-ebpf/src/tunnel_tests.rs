@@ -138,3 +138,31 @@ fn other_ports_and_plain_packets_carry_nothing() {
     let carrier = wrap(Wrapping::Vxlan, &frame, ip);
     assert_eq!(inner(&&carrier[..], Link::Ethernet, &Tunnels::default()), None);
 }
+
+/// UDP from one port to another.
+fn in_udp(ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    PacketBuilder::ipv4([100, 64, 0, 1], [100, 64, 0, 2], 64)
+        .udp(ports.0, ports.1)
+        .write(&mut bytes, payload)
+        .unwrap();
+    bytes
+}
+
+#[test]
+fn ipsec_in_udp_is_known_at_both_sides_of_a_translator() {
+    const SPI: &[u8] = &[0xc0, 1, 2, 3, 0, 0, 0, 1, 9, 9, 9, 9];
+    const IKE: &[u8] = &[0, 0, 0, 0, 1, 2, 3, 4, 9, 9, 9, 9];
+    const KEEPALIVE: &[u8] = &[0xff];
+    for (ports, payload, opaque) in [
+        ((4500, 4500), SPI, true),
+        ((31_000, 4500), SPI, true),
+        ((4500, 31_000), SPI, true),
+        ((31_000, 31_000), SPI, false),
+        ((4500, 31_000), IKE, false),
+        ((4500, 31_000), KEEPALIVE, false),
+    ] {
+        let packet = in_udp(ports, payload);
+        assert_eq!(is_opaque(&&packet[..], Link::Ip), opaque, "{ports:?}, {payload:?}");
+    }
+}

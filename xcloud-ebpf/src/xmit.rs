@@ -2,10 +2,10 @@
 
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 use xcloud_common::config::{Config, MAX_UPLINKS};
+use xcloud_ebpf::buffer::Buffer;
 
 use crate::{
     access::{self, read},
-    carried::Buffer,
     hook::{Hook, LOOKS, MALFORMED, OPAQUE, hidden, malformed},
     maps,
 };
@@ -29,10 +29,12 @@ pub(crate) fn xmit_typed(ctx: &BtfTracePointContext, look: impl Fn(u32, u32, u32
         let network =
             skb.add(maps::SKB_NETWORK_HEADER.load() as usize).cast::<u16>().read_volatile();
         let tail = skb.add(maps::SKB_TAIL.load() as usize).cast::<u32>().read_volatile();
+        let data = skb.add(maps::SKB_DATA.load() as usize).cast::<u64>().read_volatile();
         let len = skb.add(maps::SKB_LEN.load() as usize).cast::<u32>().read_volatile();
         let hash = skb.add(maps::SKB_HASH.load() as usize).cast::<u32>().read_volatile();
-        let buffer = maps::number(skb).map(|address| Buffer { address, hash, len });
-        xmit(head, network, tail, buffer, ifindex, look);
+        let Some(address) = maps::number(skb) else { return };
+        let place = Place { head, network, tail, end: end(head, data, len) };
+        xmit(place, Buffer { address, hash, len }, ifindex, look);
     }
 }
 
@@ -62,9 +64,11 @@ pub(crate) fn xmit_read(
         let head = read::<u64>(skb, maps::SKB_HEAD.load())?;
         let network = read::<u16>(skb, maps::SKB_NETWORK_HEADER.load())?;
         let tail = read::<u32>(skb, maps::SKB_TAIL.load())?;
+        let data = read::<u64>(skb, maps::SKB_DATA.load())?;
         let len = read::<u32>(skb, maps::SKB_LEN.load())?;
         let hash = read::<u32>(skb, maps::SKB_HASH.load())?;
-        xmit(head, network, tail, Some(Buffer { address: skb as u64, hash, len }), ifindex, look);
+        let place = Place { head, network, tail, end: end(head, data, len) };
+        xmit(place, Buffer { address: skb as u64, hash, len }, ifindex, look);
     }
     Ok(())
 }
@@ -83,23 +87,36 @@ fn watched(ifindex: u32) -> Option<&'static Config> {
     None
 }
 
-#[inline(always)]
-fn xmit(
+/// Where a departing packet lies.
+struct Place {
+    /// Address of its buffer's memory; the rest counts from there.
     head: u64,
+    /// Its IP header.
     network: u16,
+    /// End of its linear part.
     tail: u32,
-    buffer: Option<Buffer>,
-    ifindex: u32,
-    look: impl Fn(u32, u32, u32) -> u32,
-) {
-    let Some(Buffer { len, .. }) = buffer else { return };
-    let mut start = u32::from(network);
+    /// Its own end, were all of it linear.
+    end: u32,
+}
+
+/// [`Place::end`]; the packet begins at `data`, with its link's header.
+#[inline(always)]
+fn end(head: u64, data: u64, len: u32) -> u32 {
+    (data.wrapping_sub(head) as u32).wrapping_add(len)
+}
+
+#[inline(always)]
+fn xmit(place: Place, buffer: Buffer, ifindex: u32, look: impl Fn(u32, u32, u32) -> u32) {
+    let mut start = u32::from(place.network);
     for _ in 0..LOOKS {
-        let linear = tail.wrapping_sub(start);
-        let Some(copied) = access::copy_kernel(head + u64::from(start), linear) else { return };
+        let linear = place.tail.wrapping_sub(start);
+        let Some(copied) = access::copy_kernel(place.head + u64::from(start), linear) else {
+            return;
+        };
+        let len = place.end.wrapping_sub(start);
         match look(copied, len, ifindex) {
             0 => return,
-            OPAQUE => return hidden(Hook::UplinkOut, buffer, ifindex),
+            OPAQUE => return hidden(Hook::UplinkOut, Some(buffer), ifindex),
             MALFORMED => return malformed(len, ifindex),
             inner => start += inner,
         }

@@ -21,7 +21,7 @@ use crate::{
     access::privileges::{FOR_MAPS, keep_if_needed},
     cli::AgentArgs,
     kernel::drain::Ring,
-    metrics::agent::RingFill,
+    metrics::agent::Drained,
     wire::{
         client::SharedOutbox,
         outbox::{KernelTotals, MAX_BATCH},
@@ -58,8 +58,8 @@ pub struct Drainer {
     pub stages: Option<Stages>,
     /// What may change while it runs: how much is sampled and kept.
     pub settings: watch::Receiver<Arc<AgentArgs>>,
-    /// How full the ring was, for metrics.
-    pub fill: RingFill,
+    /// What it saw, for metrics.
+    pub drained: Drained,
     /// Steady time of the controller.
     pub started: Instant,
 }
@@ -148,7 +148,7 @@ impl Drainer {
                 break;
             }
         }
-        self.fill.saw(self.ring.bytes() - before);
+        self.drained.saw(self.ring.bytes() - before);
         observations
     }
 
@@ -161,6 +161,7 @@ impl Drainer {
     /// Reads the counters; returns how many exchanges were opened since the last time.
     fn count(&mut self) -> Result<u64> {
         let counters = self.hooks.lock().counters()?;
+        self.drained.counted(&counters);
         let totals = KernelTotals::new(&counters, self.ring.torn(), self.hidden);
         self.outbox.lock().count(totals);
         Ok(totals.opened - std::mem::replace(&mut self.opened, totals.opened))

@@ -39,7 +39,7 @@ use crate::{
     config::reload::Live,
     kernel::{drain::Ring, egress::Egress},
     loadtest::endpoint::Endpoint,
-    metrics::{self, agent::RingFill},
+    metrics::{self, agent::Drained},
     wire::{
         client::{Client, SharedOutbox},
         outbox::Outbox,
@@ -109,13 +109,13 @@ impl Agent {
         let source = metrics::agent::Agent {
             hooks: self.hooks.clone(),
             outbox: self.outbox.clone(),
-            ring: RingFill::default(),
+            drained: Drained::default(),
         };
-        let fill = source.ring.clone();
+        let drained = source.drained.clone();
         let _statistics = runtime.block_on(metrics::start::agent(&self.args.metrics, source))?;
         let (tell, status) = watch::channel(Status::default());
         let parts = Parts {
-            draining: self.drainer(ring, opted.stages, fill, &live).spawn()?,
+            draining: self.drainer(ring, opted.stages, drained, &live).spawn()?,
             accounting: opted.egress.map(|egress| self.accountant(egress).spawn()).transpose()?,
             attaching: self.attacher(tell, &live).spawn()?,
         };
@@ -133,7 +133,7 @@ impl Agent {
         &self,
         ring: Ring,
         stages: Option<Stages>,
-        fill: RingFill,
+        drained: Drained,
         live: &Live<AgentArgs>,
     ) -> Drainer {
         Drainer {
@@ -147,7 +147,7 @@ impl Agent {
             opened: 0,
             stages,
             settings: live.subscribe(),
-            fill,
+            drained,
             started: Instant::now(),
         }
     }

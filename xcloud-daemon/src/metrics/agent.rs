@@ -5,23 +5,46 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use xcloud_common::record::RING_BYTES;
+use xcloud_common::{
+    counter::{Counter, Counters},
+    record::RING_BYTES,
+};
 
 use super::{Sample, Sink, Source, Value, family, process, write};
 use crate::{agent::hooks::SharedHooks, wire::client::SharedOutbox};
 
-/// Most bytes that were drained from the ring in one pass, since somebody last looked: what waited in it.
+/// What the thread that empties the ring and reads the kernel's counters saw.
 #[derive(Clone, Debug, Default)]
-pub struct RingFill(Arc<AtomicU64>);
+pub struct Drained(Arc<Seen>);
 
-impl RingFill {
+#[derive(Debug, Default)]
+struct Seen {
+    /// Most bytes that were drained from the ring in one pass, since somebody last looked: what waited in it.
+    most: AtomicU64,
+    /// In the order of [`Counter::LEFT_OUT`].
+    left_out: [AtomicU64; Counter::LEFT_OUT.len()],
+}
+
+impl Drained {
     /// Takes in how much one pass found.
     pub fn saw(&self, bytes: u64) {
-        self.0.fetch_max(bytes, Ordering::Relaxed);
+        self.0.most.fetch_max(bytes, Ordering::Relaxed);
     }
 
-    fn look(&self) -> u64 {
-        self.0.swap(0, Ordering::Relaxed)
+    /// Takes in the counters.
+    pub fn counted(&self, counters: &Counters) {
+        for ((counter, _), last) in Counter::LEFT_OUT.into_iter().zip(&self.0.left_out) {
+            last.store(counters[counter as usize], Ordering::Relaxed);
+        }
+    }
+
+    fn most(&self) -> u64 {
+        self.0.most.swap(0, Ordering::Relaxed)
+    }
+
+    fn left_out(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.0.left_out.iter().map(|count| count.load(Ordering::Relaxed));
+        Counter::LEFT_OUT.into_iter().map(|(_, reason)| reason).zip(counts)
     }
 }
 
@@ -32,8 +55,8 @@ pub struct Agent {
     pub hooks: SharedHooks,
     /// What waits to be sent.
     pub outbox: SharedOutbox,
-    /// How full the ring was.
-    pub ring: RingFill,
+    /// How full the ring was, and what the kernel programs left out.
+    pub drained: Drained,
 }
 
 impl Source for Agent {
@@ -41,6 +64,7 @@ impl Source for Agent {
         process::tell(sink, "agent");
         self.hooks(sink);
         self.observations(sink);
+        left_out(&self.drained, sink);
         self.programs(sink);
     }
 }
@@ -81,7 +105,7 @@ impl Agent {
             (&family::LOCAL_EMITTED, totals.emitted),
             (&family::QUEUED, queued),
             (&family::QUEUE_CAPACITY, capacity),
-            (&family::RING_BYTES, self.ring.look()),
+            (&family::RING_BYTES, self.drained.most()),
             (&family::RING_CAPACITY, RING_BYTES.into()),
         ];
         for (family, count) in counts {
@@ -107,5 +131,39 @@ impl Agent {
             let value = Value::Count(one.runs);
             sink.sample(Sample { labels: &[&one.program], since_ns: 0, value });
         }
+    }
+}
+
+fn left_out(drained: &Drained, sink: &mut dyn Sink) {
+    sink.family(&family::LEFT_OUT);
+    for (reason, count) in drained.left_out() {
+        sink.sample(Sample { labels: &[reason], since_ns: 0, value: Value::Count(count) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::text::{Dialect, Text};
+
+    #[test]
+    fn each_reason_for_which_packets_are_left_out_has_its_count() {
+        let drained = Drained::default();
+        let mut counters = Counters::default();
+        counters[Counter::OtherCopy as usize] = 1;
+        counters[Counter::OtherFlow as usize] = 2;
+        counters[Counter::Fragment as usize] = 3;
+        counters[Counter::Malformed as usize] = 4;
+        counters[Counter::EncryptedUnmatched as usize] = 5;
+        drained.counted(&counters);
+        let mut text = Text::new(Dialect::Prometheus);
+        left_out(&drained, &mut text);
+        let text = text.finish();
+        let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let line = |(reason, count)| {
+            format!("xcloud_kernel_packets_left_out_total{{reason=\"{reason}\"}} {count}")
+        };
+        let reasons = ["other_copy", "other_flow", "fragment", "malformed", "encrypted_unmatched"];
+        assert_eq!(lines, reasons.into_iter().zip(1..).map(line).collect::<Vec<_>>());
     }
 }

@@ -165,6 +165,8 @@ families! {
         "Observations that reached their last hook.";
     LOCAL_LOST = Counter "xcloud_agent_observations_lost_total" {"reason"}
         "Observations and exchanges lost on this node, by reason.";
+    LEFT_OUT = Counter "xcloud_kernel_packets_left_out_total" {"reason"}
+        "Packets that the kernel programs made nothing of: other_copy and other_flow (they answer another copy of the data, or another connection's), fragment, malformed, encrypted_unmatched (left encrypted, and nothing in it is known).";
     QUEUED = Gauge "xcloud_agent_queue_observations" {}
         "Observations waiting to be sent or acknowledged.";
     QUEUE_CAPACITY = Gauge "xcloud_agent_queue_capacity_observations" {}

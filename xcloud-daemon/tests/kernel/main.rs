@@ -1,6 +1,7 @@
 //! Every program in the running kernel under crafted packets. Needs root; skips loudly without, fails in CI.
 
 mod attach;
+mod carried;
 mod craft;
 mod egress;
 mod harness;

@@ -5,10 +5,13 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use aya::programs::RawTracePoint;
 use xcloud::kernel::btf::Btf;
-use xcloud_common::{config::Config, sample::flag};
+use xcloud_common::{
+    config::{Config, Tunnels},
+    sample::flag,
+};
 
 use crate::{
-    craft::{DATA, Segment},
+    craft::{self, DATA, Segment},
     harness::{self, Kernel},
     raw::{self, VALUE_WORDS},
 };
@@ -19,19 +22,21 @@ const UPLINK: u32 = 7;
 const SKB: usize = 0;
 const DEV: usize = 1024;
 const HEAD: usize = 4096 + 2048;
-/// Bytes of headroom before the IP header.
+/// Bytes before the IP header, the link's header among them.
 const NETWORK: u16 = 64;
+/// Of Ethernet.
+const LINK_HEADER: u16 = 14;
 
 /// What a program is given beside the `sk_buff`: its type, and where in it the pointer to its namespace is.
 const DEVICE: (&str, &str) = ("net_device", "nd_net.net");
 const SOCKET: (&str, &str) = ("sock", "__sk_common.skc_net.net");
 
-/// Writes the structures as the program will follow them; `base` is the memory's own address, and the first `pulled`
-/// bytes of the packet are behind the `sk_buff` already.
+/// Writes the structures as the program will follow them; `base` is the memory's own address, and the `sk_buff` has left
+/// the first `pulled` bytes of the frame behind.
 fn lay_out(
     base: u64,
-    packet: &[u8],
-    pulled: usize,
+    frame: &[u8],
+    pulled: u16,
     (kind, field): (&str, &str),
     (ifindex, netns): (u32, u32),
 ) -> [u64; VALUE_WORDS] {
@@ -42,19 +47,21 @@ fn lay_out(
     // The namespace starts where its number falls right behind the pointer to it.
     let net_at = DEV + offset(kind, field) + 8;
     let word = |length: usize| u32::try_from(length).expect("small").to_ne_bytes();
-    let transport = NETWORK + u16::try_from(pulled).expect("small");
+    let link = NETWORK - LINK_HEADER;
+    let data = link + pulled;
     put(SKB + offset("sk_buff", "head"), &(base + HEAD as u64).to_ne_bytes());
     put(SKB + offset("sk_buff", "network_header"), &NETWORK.to_ne_bytes());
-    put(SKB + offset("sk_buff", "transport_header"), &transport.to_ne_bytes());
-    put(SKB + offset("sk_buff", "tail"), &word(usize::from(NETWORK) + packet.len()));
-    put(SKB + offset("sk_buff", "len"), &word(packet.len() - pulled));
+    put(SKB + offset("sk_buff", "transport_header"), &data.to_ne_bytes());
+    put(SKB + offset("sk_buff", "data"), &(base + HEAD as u64 + u64::from(data)).to_ne_bytes());
+    put(SKB + offset("sk_buff", "tail"), &word(usize::from(link) + frame.len()));
+    put(SKB + offset("sk_buff", "len"), &word(frame.len() - usize::from(pulled)));
     if kind == DEVICE.0 {
         put(DEV + offset(kind, "ifindex"), &ifindex.to_ne_bytes());
     }
     let net = base + net_at as u64 - offset("net", "ns.inum") as u64;
     put(DEV + offset(kind, field), &net.to_ne_bytes());
     put(net_at, &netns.to_ne_bytes());
-    put(HEAD + usize::from(NETWORK), packet);
+    put(HEAD + usize::from(link), frame);
     let mut words = [0; VALUE_WORDS];
     for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
         *word = u64::from_ne_bytes(bytes.try_into().expect("eight bytes"));
@@ -62,10 +69,10 @@ fn lay_out(
     words
 }
 
-fn depart(program: BorrowedFd<'_>, data: Segment, ifindex: u32, netns: u32) {
+fn depart(program: BorrowedFd<'_>, frame: &[u8], ifindex: u32, netns: u32) {
     let memory = raw::memory();
     let base = raw::value_address(memory.as_fd());
-    let value = lay_out(base, &data.frame()[14..], 0, DEVICE, (ifindex, netns));
+    let value = lay_out(base, frame, 0, DEVICE, (ifindex, netns));
     raw::set_value(memory.as_fd(), value);
     raw::run_raw(program, [base + SKB as u64, base + DEV as u64]);
 }
@@ -74,7 +81,7 @@ fn receive(program: BorrowedFd<'_>, data: Segment, netns: u32) {
     let memory = raw::memory();
     let base = raw::value_address(memory.as_fd());
     let ip_header = if data.ipv6 { 40 } else { 20 };
-    let value = lay_out(base, &data.frame()[14..], ip_header, SOCKET, (0, netns));
+    let value = lay_out(base, &data.frame(), LINK_HEADER + ip_header, SOCKET, (0, netns));
     raw::set_value(memory.as_fd(), value);
     raw::run_raw(program, [base + DEV as u64, base + SKB as u64]);
 }
@@ -88,16 +95,23 @@ fn loaded(kernel: &mut Kernel, name: &str) -> OwnedFd {
     fd.try_clone_to_owned().expect("a second descriptor")
 }
 
+/// The tracepoint's program, for what leaves by the uplink.
+fn watching() -> (Kernel, OwnedFd) {
+    let mut kernel = Kernel::load();
+    let tunnels = Tunnels { vxlan: [craft::VXLAN_PORT, 0, 0, 0], ..Tunnels::default() };
+    let mut config = Config { netns: NETNS, uplink_count: 1, tunnels, ..Config::default() };
+    config.uplinks[0] = UPLINK;
+    kernel.configure(config);
+    let program = loaded(&mut kernel, "uplink_xmit_raw");
+    (kernel, program)
+}
+
 #[test]
 fn the_tracepoint_stamps_what_leaves_by_an_uplink_of_its_namespace() {
     if !harness::available() {
         return;
     }
-    let mut kernel = Kernel::load();
-    let mut config = Config { netns: NETNS, uplink_count: 1, ..Config::default() };
-    config.uplinks[0] = UPLINK;
-    kernel.configure(config);
-    let program = loaded(&mut kernel, "uplink_xmit_raw");
+    let (mut kernel, program) = watching();
     for (ipv6, ifindex, netns, seen) in [
         (false, UPLINK, NETNS, 1),
         (true, UPLINK, NETNS, 1),
@@ -108,12 +122,36 @@ fn the_tracepoint_stamps_what_leaves_by_an_uplink_of_its_namespace() {
         let data = Segment { ipv6, seq, ..DATA };
         let answer = data.answered().frame();
         kernel.run("pod_out", &data.frame());
-        depart(program.as_fd(), data, ifindex, netns);
+        depart(program.as_fd(), &data.frame(), ifindex, netns);
         kernel.run("uplink_in", &answer);
         kernel.run("pod_in", &answer);
         let samples = kernel.samples();
         assert_eq!(samples.len(), seen, "IPv6 {ipv6}, interface {ifindex}, namespace {netns}");
         assert!(samples.iter().all(|sample| sample.uplink_ifindex == UPLINK));
+    }
+}
+
+/// As the kernel sends super-segments over 64 KiB.
+#[test]
+fn a_packet_that_states_no_length_ends_where_its_buffer_does() {
+    if !harness::available() {
+        return;
+    }
+    let (mut kernel, program) = watching();
+    let plain = |frame: &[u8]| frame.to_vec();
+    for (number, wrap) in (0..).zip([plain, craft::vxlan]) {
+        for ipv6 in [false, true] {
+            let data = Segment { ipv6, seq: 500_000 + 1_000 * number + u32::from(ipv6), ..DATA };
+            let answer = data.answered().frame();
+            let mut unstated = data.frame();
+            let length = if ipv6 { 18 } else { 16 };
+            unstated[length..length + 2].fill(0);
+            kernel.run("pod_out", &data.frame());
+            depart(program.as_fd(), &wrap(&unstated), UPLINK, NETNS);
+            kernel.run("uplink_in", &answer);
+            kernel.run("pod_in", &answer);
+            assert_eq!(kernel.samples().len(), 1, "carrier {number}, IPv6 {ipv6}");
+        }
     }
 }
 

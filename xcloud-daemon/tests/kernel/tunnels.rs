@@ -97,3 +97,15 @@ fn a_tunnel_nobody_named_is_left_alone() {
     kernel.run("uplink_in", &vxlan(&DATA.frame()));
     assert_eq!(kernel.count(xcloud_common::counter::Counter::Opened), 0);
 }
+
+#[test]
+fn a_tunnel_in_a_tunnel_is_left_alone() {
+    if !harness::available() {
+        return;
+    }
+    let mut kernel = load();
+    for twice in [ip_in_ip(&vxlan(&DATA.frame())), vxlan(&ip_in_ip(&DATA.frame()))] {
+        kernel.run("uplink_in", &twice);
+        assert_eq!(kernel.count(xcloud_common::counter::Counter::Opened), 0);
+    }
+}
