@@ -45,7 +45,7 @@ struct Watched {
 
 /// Whether the programs are on an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// They are.
     On,
     /// They are not yet, or the kill switch took them off.
@@ -180,7 +180,7 @@ impl Hooks {
         result
     }
 
-    fn detach(&mut self, index: u32, state: State) {
+    pub(super) fn detach(&mut self, index: u32, state: State) {
         let Some(watched) = self.watched.get_mut(&index) else { return };
         watched.state = state;
         let interface = watched.interface.clone();

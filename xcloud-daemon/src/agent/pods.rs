@@ -12,7 +12,7 @@ use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval},
 };
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 use xcloud_proto::{
     common::v1::{PodPlace, PodView},
     ingest::v1::Status,
@@ -21,7 +21,7 @@ use xcloud_proto::{
 use super::{
     bypass::{Step, View},
     clock, egress,
-    hooks::{Hooks, SharedHooks},
+    hooks::{Hooks, SharedHooks, State},
     names::Names,
 };
 use crate::{
@@ -173,7 +173,10 @@ impl Hooks {
         let (index, name) = (interface.index, &interface.name);
         // What leaves the pod still passes there, and what enters it tells when all of it does again.
         if let Err(error) = self.programs.attach(interface) {
-            debug!("pod interface {name}: {error:#}");
+            warn!(
+                "pod interface {name}: cannot attach again: {error:#}; tried again at the next change of interfaces"
+            );
+            return self.detach(index, State::Failed(format!("{error:#}")));
         }
         let watched = if !sockets {
             Err(anyhow!("--pod-sockets is false"))
