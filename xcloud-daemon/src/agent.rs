@@ -135,9 +135,7 @@ fn plan(args: &AgentArgs) -> Result<Plan> {
     if let Some(uplink_out) = args.uplink_out {
         plan = plan.with_uplink_out(uplink_out);
     }
-    (plan.stages, plan.account) = (args.stages, args.account);
-    // The account is kept at that hook.
-    plan.queue_hook |= args.account;
+    plan = plan.with_extras(args.stages, args.account);
     if !plan.missing.is_empty() {
         bail!("this node cannot measure: {} (`xcloud check` tells more)", plan.missing.join("; "));
     }

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use aya::programs::{
     SchedClassifier,
     TcAttachType::{Egress, Ingress},
@@ -13,7 +13,8 @@ use super::{
     attach::{Programs, program, refused},
     ifaces::Interface,
     podns::{self, PodEnd},
-    tc::{Hook, Place, Spot},
+    probe::LOCKED,
+    tc::{self, Hook, Place, Spot},
 };
 
 /// Programs there, with their direction as the pod sees it: what leaves it goes out.
@@ -59,7 +60,8 @@ impl Programs {
     /// Moves a pod's hooks from its interface on the node to the pod's end, so that no packet passes both.
     ///
     /// # Errors
-    /// The kernel refuses; then there are no hooks for the pod at all.
+    /// Kernel lockdown forbids it; then all stays as it is. Or the kernel refuses; then there are no hooks for the pod at
+    /// all.
     pub fn move_inside(&mut self, interface: &Interface, end: &PodEnd) -> Result<()> {
         self.detach(interface.index);
         let inside = self.hook_inside(end.clone())?;
@@ -79,6 +81,7 @@ impl Programs {
     }
 
     fn hook_inside(&mut self, end: PodEnd) -> Result<Inside> {
+        ensure!(self.plan.reads_kernel, "naming the pod reads kernel memory: {LOCKED}");
         let mut inside = Inside { end, hooks: Vec::new() };
         let backend = self.plan.pod_hook;
         for (name, _) in HOOKS {
