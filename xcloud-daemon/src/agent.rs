@@ -81,11 +81,9 @@ pub fn run(live: Live<AgentArgs>) -> Result<()> {
     if !left.is_empty() {
         info!("removed what a killed agent left: {}", left.join(", "));
     }
-    let config = Config {
-        netns: own_namespace()?,
-        own_port: identity::own_port(&args.aggregator),
-        ..Config::default()
-    };
+    let own_port = identity::own_port(&args.aggregator);
+    identity::tell_own_port(own_port);
+    let config = Config { netns: own_namespace()?, own_port, ..Config::default() };
     let mut programs =
         Programs::load(&plan, config, &owner).context("loading the kernel programs")?;
     memory::give_back();
