@@ -24,8 +24,10 @@ use crate::{
     config::reload::Live,
     kernel::{
         attach::{CLASSIFIERS, Programs},
+        ifaces::{self, Role},
+        inside,
         pin::Owner,
-        probe::{self, Plan},
+        probe::{self, Plan, TcHook},
         tc,
     },
     loadtest::endpoint,
@@ -77,10 +79,7 @@ pub fn run(live: Live<AgentArgs>) -> Result<()> {
     let owner = Owner { agent_id, boot_id: identity::boot_id()?, bpffs: args.bpffs.clone() };
     let plan = plan(&args)?;
     let _alone = Alone::claim()?;
-    let left = tc::remove_leftovers(&CLASSIFIERS).context("removing what a killed agent left")?;
-    if !left.is_empty() {
-        info!("removed what a killed agent left: {}", left.join(", "));
-    }
+    remove_leftovers(&args, &plan).context("removing what a killed agent left")?;
     let own_port = identity::own_port(&args.aggregator);
     identity::tell_own_port(own_port);
     let config = Config { netns: own_namespace()?, own_port, ..Config::default() };
@@ -126,6 +125,23 @@ pub fn run(live: Live<AgentArgs>) -> Result<()> {
         load_tests,
     };
     agent.start(ring, Opted { stages, egress }, hello, live)
+}
+
+/// Filters outlive an agent that was killed, here and in the pods that it hooked inside.
+fn remove_leftovers(args: &AgentArgs, plan: &Plan) -> Result<()> {
+    let mut left = tc::remove_leftovers(&CLASSIFIERS)?;
+    if plan.pod_hook == TcHook::Clsact && args.interfaces.pod_namespaces {
+        let inside = async {
+            let decisions = ifaces::decide(&ifaces::read().await?, &args.interfaces);
+            let pods = decisions.iter().filter(|decision| decision.role == Some(Role::Pod));
+            anyhow::Ok(inside::remove_leftovers(pods.map(|pod| pod.index)).await)
+        };
+        left.extend(runtime()?.block_on(inside)?);
+    }
+    if !left.is_empty() {
+        info!("removed what a killed agent left: {}", left.join(", "));
+    }
+    Ok(())
 }
 
 fn plan(args: &AgentArgs) -> Result<Plan> {

@@ -56,6 +56,24 @@ impl Inside {
     }
 }
 
+/// Removes the filters that a killed agent left in the pods behind these interfaces; returns what and where. A pod that
+/// cannot be entered any more keeps them: its namespace is the only place they are in.
+pub async fn remove_leftovers(pods: impl IntoIterator<Item = u32>) -> Vec<String> {
+    let programs = HOOKS.map(|(name, _)| name);
+    let mut removed = Vec::new();
+    for index in pods {
+        let end = podns::find(index).await;
+        let left = end.and_then(|PodEnd { path, namespace, .. }| {
+            podns::within(&path, namespace, || tc::remove_leftovers(&programs))
+        });
+        match left {
+            Ok(left) => removed.extend(left.iter().map(|one| format!("{one}, inside a pod"))),
+            Err(error) => tracing::debug!("looking into the pod of interface {index}: {error:#}"),
+        }
+    }
+    removed
+}
+
 impl Programs {
     /// Moves a pod's hooks from its interface on the node to the pod's end, so that no packet passes both.
     ///
@@ -63,6 +81,7 @@ impl Programs {
     /// Kernel lockdown forbids it; then all stays as it is. Or the kernel refuses; then there are no hooks for the pod at
     /// all.
     pub fn move_inside(&mut self, interface: &Interface, end: &PodEnd) -> Result<()> {
+        ensure!(self.plan.reads_kernel, "naming the pod reads kernel memory: {LOCKED}");
         self.detach(interface.index);
         let inside = self.hook_inside(end.clone())?;
         self.inside.insert(interface.index, (interface.name.clone(), inside));
@@ -81,7 +100,6 @@ impl Programs {
     }
 
     fn hook_inside(&mut self, end: PodEnd) -> Result<Inside> {
-        ensure!(self.plan.reads_kernel, "naming the pod reads kernel memory: {LOCKED}");
         let mut inside = Inside { end, hooks: Vec::new() };
         let backend = self.plan.pod_hook;
         for (name, _) in HOOKS {

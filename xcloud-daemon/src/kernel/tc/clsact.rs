@@ -111,8 +111,8 @@ pub(super) fn remove(ifindex: u32, direction: TcAttachType, program: &str) -> io
     rtnl::ask(RouteNetlinkMessage::DelTrafficFilter(message)).map(drop)
 }
 
-/// Removes what a killed agent left, on any interface; returns what and where. Only for the one agent of this
-/// namespace.
+/// Removes what a killed agent left, on any interface of this namespace; returns what and where. Only for the one agent
+/// that uses these programs in it.
 ///
 /// # Errors
 /// The kernel refuses to list or to remove.
