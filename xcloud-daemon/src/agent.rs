@@ -24,8 +24,10 @@ use crate::{
     config::reload::Live,
     kernel::{
         attach::{CLASSIFIERS, Programs},
+        ifaces::{self, Role},
+        inside,
         pin::Owner,
-        probe::{self, Plan},
+        probe::{self, Plan, TcHook},
         tc,
     },
     loadtest::endpoint,
@@ -77,15 +79,10 @@ pub fn run(live: Live<AgentArgs>) -> Result<()> {
     let owner = Owner { agent_id, boot_id: identity::boot_id()?, bpffs: args.bpffs.clone() };
     let plan = plan(&args)?;
     let _alone = Alone::claim()?;
-    let left = tc::remove_leftovers(&CLASSIFIERS).context("removing what a killed agent left")?;
-    if !left.is_empty() {
-        info!("removed what a killed agent left: {}", left.join(", "));
-    }
-    let config = Config {
-        netns: own_namespace()?,
-        own_port: identity::own_port(&args.aggregator),
-        ..Config::default()
-    };
+    remove_leftovers(&args, &plan).context("removing what a killed agent left")?;
+    let own_port = identity::own_port(&args.aggregator);
+    identity::tell_own_port(own_port);
+    let config = Config { netns: own_namespace()?, own_port, ..Config::default() };
     let mut programs =
         Programs::load(&plan, config, &owner).context("loading the kernel programs")?;
     memory::give_back();
@@ -130,14 +127,29 @@ pub fn run(live: Live<AgentArgs>) -> Result<()> {
     agent.start(ring, Opted { stages, egress }, hello, live)
 }
 
+/// Filters outlive an agent that was killed, here and in the pods that it hooked inside.
+fn remove_leftovers(args: &AgentArgs, plan: &Plan) -> Result<()> {
+    let mut left = tc::remove_leftovers(&CLASSIFIERS)?;
+    if plan.pod_hook == TcHook::Clsact && args.interfaces.pod_namespaces {
+        let inside = async {
+            let decisions = ifaces::decide(&ifaces::read().await?, &args.interfaces);
+            let pods = decisions.iter().filter(|decision| decision.role == Some(Role::Pod));
+            anyhow::Ok(inside::remove_leftovers(pods.map(|pod| pod.index)).await)
+        };
+        left.extend(runtime()?.block_on(inside)?);
+    }
+    if !left.is_empty() {
+        info!("removed what a killed agent left: {}", left.join(", "));
+    }
+    Ok(())
+}
+
 fn plan(args: &AgentArgs) -> Result<Plan> {
     let mut plan = args.interfaces.plan(&probe::probe());
     if let Some(uplink_out) = args.uplink_out {
         plan = plan.with_uplink_out(uplink_out);
     }
-    (plan.stages, plan.account) = (args.stages, args.account);
-    // The account is kept at that hook.
-    plan.queue_hook |= args.account;
+    plan = plan.with_extras(args.stages, args.account);
     if !plan.missing.is_empty() {
         bail!("this node cannot measure: {} (`xcloud check` tells more)", plan.missing.join("; "));
     }

@@ -1,6 +1,6 @@
 //! `xcloud check`: what this kernel and this node allow, and what would attach where.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 use tokio::runtime;
 
@@ -12,7 +12,7 @@ use crate::{
     kernel::{
         ifaces::{self, Decision, Role},
         podns::{self, PodEnd},
-        probe::{self, Answer, DepartureHook, Finding, Plan, TcHook},
+        probe::{self, Answer, DepartureHook, Finding, LOCKED, Plan, TcHook},
     },
     report::{json::json, style},
 };
@@ -97,10 +97,13 @@ fn look(args: &CheckArgs) -> Result<Check> {
     check.files = Some(files::judge(landlock()));
     for watched in &mut check.interfaces {
         if watched.decision.role == Some(Role::Pod) {
-            let end = wanted.pod_namespaces.then(|| podns::find(watched.decision.index));
-            let end = end.map(|end| runtime.block_on(end));
+            let end = wanted.pod_namespaces.then(|| {
+                ensure!(check.plan.reads_kernel, "naming the pod reads kernel memory: {LOCKED}");
+                runtime.block_on(podns::find(watched.decision.index))
+            });
             let kind = &watched.decision.kind;
-            watched.inside = Some(inside(kind, end, wanted.pod_sockets));
+            let sockets = wanted.pod_sockets && check.plan.reads_kernel;
+            watched.inside = Some(inside(kind, end, sockets));
         }
     }
     Ok(check)

@@ -94,7 +94,7 @@ pub struct AgentArgs {
     /// The configuration file
     #[command(flatten)]
     pub config: config::ConfigArgs,
-    /// Aggregator to send to
+    /// Aggregator to send to; TCP traffic from or to this port is not measured, of any pod and at any address
     #[arg(
         long,
         env = "XCLOUD_AGGREGATOR",

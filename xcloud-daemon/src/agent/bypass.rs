@@ -63,6 +63,14 @@ pub enum Fate {
     },
 }
 
+impl Fate {
+    /// What becomes of it when no more will be known.
+    #[must_use]
+    pub const fn is_reported(self) -> bool {
+        matches!(self, Self::Shown | Self::Open { suspicious: false })
+    }
+}
+
 /// One pod's case.
 #[derive(Debug)]
 pub struct Case {

@@ -160,7 +160,12 @@ impl Drainer {
 
     /// Reads the counters; returns how many exchanges were opened since the last time.
     fn count(&mut self) -> Result<u64> {
-        let counters = self.hooks.lock().counters()?;
+        let mut hooks = self.hooks.lock();
+        if self.outbox.is_taken() {
+            hooks.programs.predecessor_was_told();
+        }
+        let counters = hooks.counters()?;
+        drop(hooks);
         self.drained.counted(&counters);
         let totals = KernelTotals::new(&counters, self.ring.torn(), self.hidden);
         self.outbox.lock().count(totals);

@@ -16,7 +16,7 @@ use xcloud_common::{
     counter::Counters,
 };
 
-use super::{patience::Patience, pods::Pods, watchdog::Watchdog};
+use super::{patience::Patience, pods::sift::Pods, watchdog::Watchdog};
 use crate::kernel::{
     attach::Programs,
     ifaces::{Event, Interface, Role, traffic},
@@ -45,7 +45,7 @@ struct Watched {
 
 /// Whether the programs are on an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// They are.
     On,
     /// They are not yet, or the kill switch took them off.
@@ -180,12 +180,12 @@ impl Hooks {
         result
     }
 
-    fn detach(&mut self, index: u32, state: State) {
+    pub(super) fn detach(&mut self, index: u32, state: State) {
         let Some(watched) = self.watched.get_mut(&index) else { return };
         watched.state = state;
         let interface = watched.interface.clone();
-        self.pods.remove(index);
         self.programs.detach(index);
+        self.pods.remove(index, Instant::now());
         info!(interface = interface.name, index, "{}: detached", title(&interface));
         if interface.role == Role::Uplink
             && let Err(error) = self.tell_uplinks(&[])

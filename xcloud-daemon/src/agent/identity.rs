@@ -3,6 +3,7 @@
 use std::{fs, io::Read as _, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use tracing::{info, warn};
 use xcloud_proto::common::v1::Site;
 
 use crate::{
@@ -135,6 +136,24 @@ pub fn boot_id() -> Result<[u8; 16]> {
 #[must_use]
 pub fn own_port(aggregator: &Address) -> u32 {
     aggregator.port().into()
+}
+
+/// Ports below this are those of well-known services, which pods use for other things as well.
+const WELL_KNOWN: u32 = 1024;
+
+/// Says that the aggregator's port is left out: of every pod and at every address, as the kernel programs know no other
+/// mark of the agent's own traffic.
+pub fn tell_own_port(port: u32) {
+    let what = format!(
+        "TCP traffic from or to port {port}, the aggregator's, is not measured, of any pod and at any address"
+    );
+    match port {
+        0 => {}
+        1..WELL_KNOWN => {
+            warn!("{what}: let the aggregator listen on a port that no pod uses, e.g. 7171")
+        }
+        _ => info!("{what}"),
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! The pods of this node: where each one's packets are seen, and moving their hooks when that is not everywhere.
 
+pub mod sift;
+
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     time::{Duration, Instant},
 };
 
@@ -10,17 +12,16 @@ use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval},
 };
-use tracing::{debug, info, warn};
-use xcloud_common::sample::{Sample, flag};
+use tracing::{info, warn};
 use xcloud_proto::{
     common::v1::{PodPlace, PodView},
     ingest::v1::Status,
 };
 
 use super::{
-    bypass::{Case, Fate, Step, View},
+    bypass::{Step, View},
     clock, egress,
-    hooks::{Hooks, SharedHooks},
+    hooks::{Hooks, SharedHooks, State},
     names::Names,
 };
 use crate::{
@@ -36,102 +37,6 @@ use crate::{
 const PERIOD: Duration = Duration::from_millis(250);
 /// How long an exchange may wait for its next hook before it counts as missing there: far longer than a CNI takes.
 const GRACE_NS: u64 = 250_000_000;
-
-/// How long a pod's first exchanges are held back while it is found out whether all of them are seen: with some CNIs
-/// the handshakes are, and nothing else.
-const HOLD: Duration = Duration::from_secs(2);
-/// Most exchanges held back; further ones are reported at once.
-const MOST_HELD: usize = 16_384;
-
-/// Every pod's case, by the index of its interface on the node.
-#[derive(Debug, Default)]
-pub struct Pods {
-    cases: BTreeMap<u32, Case>,
-    /// The index, by the number of the pod's network namespace, of pods hooked in there.
-    namespaces: BTreeMap<u32, u32>,
-    /// What came from pods of which nothing is known yet, and when.
-    held: VecDeque<(Instant, Sample)>,
-}
-
-impl Pods {
-    /// A pod's interface was hooked.
-    pub fn add(&mut self, index: u32) {
-        self.cases.insert(index, Case::new());
-    }
-
-    /// It is gone.
-    pub fn remove(&mut self, index: u32) {
-        self.cases.remove(&index);
-        self.namespaces.retain(|_, of| *of != index);
-    }
-
-    /// The interface on the node of the pod that a hook names.
-    fn index(&self, place: u32) -> u32 {
-        self.namespaces.get(&place).copied().unwrap_or(place)
-    }
-
-    /// Names every sample's pod by its interface on the node, holds back those of pods of which nothing is known yet,
-    /// and takes out those of pods not seen in full; returns how many observations that were. With `last` nothing is
-    /// held back.
-    pub fn sift(&mut self, samples: &mut Vec<Sample>, now: Instant, last: bool) -> u64 {
-        let mut hidden = 0;
-        let room = MOST_HELD.saturating_sub(self.held.len());
-        let mut joining = Vec::new();
-        samples.retain_mut(|sample| {
-            let index = self.index(sample.pod_ifindex);
-            let inside = std::mem::replace(&mut sample.pod_ifindex, index) != index;
-            let Some(case) = self.cases.get_mut(&index) else { return true };
-            let (far, at_socket) = (flag::FAR, flag::AT_SOCKET);
-            case.saw(sample.flags & far != 0, sample.flags & at_socket != 0, now);
-            match case.fate(now) {
-                _ if inside => true,
-                Fate::Open { .. } if joining.len() < room => {
-                    joining.push((now, *sample));
-                    false
-                }
-                Fate::Open { .. } | Fate::Shown => true,
-                Fate::Left => {
-                    hidden += sample.observations();
-                    false
-                }
-            }
-        });
-        self.held.extend(joining);
-        hidden + self.release(samples, now, last)
-    }
-
-    /// Lets go of what was held back for long enough, or whose pod is known by now.
-    fn release(&mut self, samples: &mut Vec<Sample>, now: Instant, last: bool) -> u64 {
-        let mut hidden = 0;
-        self.held.retain(|(since, sample)| {
-            let due = last || now >= *since + HOLD;
-            let case = self.cases.get(&sample.pod_ifindex);
-            match case.map_or(Fate::Shown, |case| case.fate(now)) {
-                Fate::Open { .. } if !due => return true,
-                Fate::Shown | Fate::Open { suspicious: false } => samples.push(*sample),
-                Fate::Left | Fate::Open { suspicious: true } => hidden += sample.observations(),
-            }
-            false
-        });
-        hidden
-    }
-
-    /// Where each pod is seen, if not at its interface on the node.
-    pub fn elsewhere(&self) -> impl Iterator<Item = (u32, &View)> {
-        let views = self.cases.iter().map(|(index, case)| (*index, case.view()));
-        views.filter(|(_, view)| **view != View::Node)
-    }
-
-    fn may_use_sockets(&self, index: u32) -> bool {
-        self.cases.get(&index).is_some_and(Case::may_use_sockets)
-    }
-
-    fn set(&mut self, index: u32, view: View) {
-        if let Some(case) = self.cases.get_mut(&index) {
-            case.set(view, Instant::now());
-        }
-    }
-}
 
 /// Most hooks and pods that the aggregator is told of, so that what is said of them stays within what it takes.
 const MOST_TOLD: (usize, usize) = (512, 96);
@@ -268,7 +173,10 @@ impl Hooks {
         let (index, name) = (interface.index, &interface.name);
         // What leaves the pod still passes there, and what enters it tells when all of it does again.
         if let Err(error) = self.programs.attach(interface) {
-            debug!("pod interface {name}: {error:#}");
+            warn!(
+                "pod interface {name}: cannot attach again: {error:#}; tried again at the next change of interfaces"
+            );
+            return self.detach(index, State::Failed(format!("{error:#}")));
         }
         let watched = if !sockets {
             Err(anyhow!("--pod-sockets is false"))

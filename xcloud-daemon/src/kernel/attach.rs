@@ -242,6 +242,13 @@ impl Programs {
         self.pin.as_ref().and_then(|pin| pin.predecessor)
     }
 
+    /// An aggregator took the predecessor's figures.
+    pub fn predecessor_was_told(&mut self) {
+        if let Some(pin) = &mut self.pin {
+            pin.told();
+        }
+    }
+
     /// Counters since load, in the order of [`xcloud_common::counter::Counter`], summed over CPUs.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use aya::programs::{
     SchedClassifier,
     TcAttachType::{Egress, Ingress},
@@ -13,7 +13,8 @@ use super::{
     attach::{Programs, program, refused},
     ifaces::Interface,
     podns::{self, PodEnd},
-    tc::{Hook, Place, Spot},
+    probe::LOCKED,
+    tc::{self, Hook, Place, Spot},
 };
 
 /// Programs there, with their direction as the pod sees it: what leaves it goes out.
@@ -55,12 +56,32 @@ impl Inside {
     }
 }
 
+/// Removes the filters that a killed agent left in the pods behind these interfaces; returns what and where. A pod that
+/// cannot be entered any more keeps them: its namespace is the only place they are in.
+pub async fn remove_leftovers(pods: impl IntoIterator<Item = u32>) -> Vec<String> {
+    let programs = HOOKS.map(|(name, _)| name);
+    let mut removed = Vec::new();
+    for index in pods {
+        let end = podns::find(index).await;
+        let left = end.and_then(|PodEnd { path, namespace, .. }| {
+            podns::within(&path, namespace, || tc::remove_leftovers(&programs))
+        });
+        match left {
+            Ok(left) => removed.extend(left.iter().map(|one| format!("{one}, inside a pod"))),
+            Err(error) => tracing::debug!("looking into the pod of interface {index}: {error:#}"),
+        }
+    }
+    removed
+}
+
 impl Programs {
     /// Moves a pod's hooks from its interface on the node to the pod's end, so that no packet passes both.
     ///
     /// # Errors
-    /// The kernel refuses; then there are no hooks for the pod at all.
+    /// Kernel lockdown forbids it; then all stays as it is. Or the kernel refuses; then there are no hooks for the pod at
+    /// all.
     pub fn move_inside(&mut self, interface: &Interface, end: &PodEnd) -> Result<()> {
+        ensure!(self.plan.reads_kernel, "naming the pod reads kernel memory: {LOCKED}");
         self.detach(interface.index);
         let inside = self.hook_inside(end.clone())?;
         self.inside.insert(interface.index, (interface.name.clone(), inside));

@@ -6,7 +6,7 @@ pub mod cost;
 pub mod drain;
 pub mod egress;
 pub mod ifaces;
-mod inside;
+pub mod inside;
 pub mod object;
 pub mod pin;
 pub mod podns;

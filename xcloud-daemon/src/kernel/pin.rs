@@ -1,8 +1,12 @@
 //! Keeps the kernel's counters within reach of the agent's next life.
 //!
 //! A killed agent cannot say what its last observations came to. Its counter map is pinned under
-//! `<bpffs>/xcloud/<agent>/<boot id>`, so that the next agent reads the final figures, reports them and removes the
-//! pin. Nothing else is pinned: programs and links go with the process.
+//! `<bpffs>/xcloud/<agent>/<boot id>`, so that the next agent reads the final figures, reports them and, once an
+//! aggregator took them, removes the pin. Nothing else is pinned: programs and links go with the process.
+//!
+//! Of several pins the oldest is reported, as it is the one of the life that an aggregator knew last: whoever came after
+//! it was killed before an aggregator took it in, or it would have removed that pin. What such a life counted is lost,
+//! as is all of it that waited to be sent.
 
 use std::{
     fs,
@@ -33,12 +37,14 @@ pub type Predecessor = ([u8; 16], Counters);
 #[derive(Debug)]
 pub struct Pin {
     path: PathBuf,
-    /// What was left by the agent's previous life.
+    /// What was left by the agent's last life that an aggregator may know.
     pub predecessor: Option<Predecessor>,
+    /// Where that is, until it is told.
+    untold: Option<PathBuf>,
 }
 
 impl Pin {
-    /// Reads and removes what an earlier life left, and pins this one's counters.
+    /// Reads what earlier lives left, and pins this one's counters.
     ///
     /// # Errors
     /// The BPF file system is not there or cannot be written; then a kill loses figures, nothing else.
@@ -46,26 +52,49 @@ impl Pin {
         let directory = owner.bpffs.join("xcloud").join(directory_name(&owner.agent_id));
         fs::create_dir_all(&directory)
             .with_context(|| format!("creating {}", directory.display()))?;
-        let mut predecessor = None;
-        for entry in fs::read_dir(&directory)? {
-            let path = entry?.path();
-            if let Some(found) = read(&path) {
-                predecessor = Some(found);
+        let (mut predecessor, mut untold) = (None, None);
+        for path in oldest_first(&directory)? {
+            if predecessor.is_none()
+                && let Some(found) = read(&path)
+            {
+                (predecessor, untold) = (Some(found), Some(path));
+                continue;
             }
             fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
         }
         let path = directory.join(hex(&owner.boot_id));
         counts.pin(&path).with_context(|| format!("pinning counters to {}", path.display()))?;
-        Ok(Self { path, predecessor })
+        Ok(Self { path, predecessor, untold })
+    }
+
+    /// An aggregator took the predecessor's figures, so its pin goes.
+    pub fn told(&mut self) {
+        if let Some(path) = self.untold.take() {
+            remove(&path);
+        }
     }
 }
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!("removing {}: {error}", self.path.display());
-        }
+        remove(&self.path);
     }
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path) {
+        tracing::warn!("removing {}: {error}", path.display());
+    }
+}
+
+fn oldest_first(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        found.push((entry.metadata()?.modified()?, entry.path()));
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
 fn read(path: &Path) -> Option<Predecessor> {

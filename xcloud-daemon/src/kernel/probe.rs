@@ -11,7 +11,7 @@ use super::{
 
 mod plan;
 
-pub use plan::{DepartureHook, Plan, TcHook};
+pub use plan::{DepartureHook, LOCKED, Plan, TcHook};
 
 /// An answer of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -21,7 +21,7 @@ const HEADERS: u64 = 14 + 20 + 8;
 /// An aggregator; dropping it kills it.
 pub(crate) struct Aggregator {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Aggregator {

@@ -47,6 +47,21 @@ fn bpf<T>(command: libc::c_long, attr: &mut T) -> i32 {
 /// On the way from the pod; dropping it takes it off.
 pub(crate) struct Impostor(#[expect(dead_code, reason = "held for its drop")] SchedClassifier);
 
+/// Leaves a filter with the agent's priority and handle at the pod's own end.
+pub(crate) fn leave_inside(node: &Node, name: &str, handle: u32) {
+    let mut program = load(node, name, handle);
+    node.pod.run(|| {
+        // Mostly there already.
+        let _ = tc::qdisc_add_clsact("eth0");
+        let options =
+            NlOptions { priority: 1, handle: TcHandle::from(handle), ..NlOptions::default() };
+        let options = TcAttachOptions::Netlink(options);
+        program.attach_with_options("eth0", TcAttachType::Ingress, options).expect("attaching");
+    });
+    // Dropped, it would be taken off whatever has this number here.
+    std::mem::forget(program);
+}
+
 impl Impostor {
     /// Attaches it first, at clsact with priority 1 and a handle.
     pub(crate) fn attach(node: &Node, name: &str, handle: u32, backend: Backend) -> Self {

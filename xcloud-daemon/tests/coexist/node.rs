@@ -1,6 +1,8 @@
 //! A node with one pod and one uplink to a far host, and the agent on it.
 
 use std::{
+    collections::BTreeSet,
+    ffi::OsString,
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -74,6 +76,13 @@ impl Node {
     pub(crate) fn mount_bpffs(&self) {
         mount(Some("bpf"), &self.bpffs(), Some("bpf"), MsFlags::empty(), None::<&str>)
             .expect("mounting a BPF file system");
+    }
+
+    /// Names of the counters that agents pinned.
+    pub(crate) fn pins(&self) -> BTreeSet<OsString> {
+        let agents = fs::read_dir(self.bpffs().join("xcloud")).expect("agents' directories");
+        let pins = agents.flat_map(|agent| fs::read_dir(agent.expect("one").path()).expect("pins"));
+        pins.map(|pin| pin.expect("a pin").file_name()).collect()
     }
 
     pub(crate) fn inside(&self, script: &str) {

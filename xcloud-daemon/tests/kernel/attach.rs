@@ -82,6 +82,45 @@ fn displaced_inside_a_pod_the_hooks_are_put_first_again() {
     });
 }
 
+#[test]
+fn an_ingress_qdisc_is_no_clsact() {
+    if !harness::available() {
+        return;
+    }
+    in_a_namespace(|| {
+        let tc = Command::new("tc").args(["qdisc", "add", "dev", "lo", "ingress"]).status();
+        assert!(tc.expect("running tc").success());
+        let bpffs = tempfile::tempdir().expect("a directory");
+        let plan = plan(&[Feature::Clsact]);
+        let mut programs =
+            Programs::load(&plan, Config::default(), &owner(bpffs.path())).expect("loading");
+        for role in [Role::Pod, Role::Uplink] {
+            let refused = programs.attach(&loopback(role)).expect_err("egress has no place");
+            let refused = format!("{refused:#}");
+            assert!(refused.contains("to lo: another program"), "{refused}");
+            assert_eq!(filters(plan.pod_hook), 0, "filters are left");
+        }
+    });
+}
+
+#[test]
+fn an_ingress_qdisc_takes_hooks_at_ingress() {
+    if !harness::available() {
+        return;
+    }
+    in_a_namespace(|| {
+        let tc = Command::new("tc").args(["qdisc", "add", "dev", "lo", "ingress"]).status();
+        assert!(tc.expect("running tc").success());
+        let bpffs = tempfile::tempdir().expect("a directory");
+        let mut plan = plan(&[Feature::Clsact, Feature::RawTpNetDevStartXmit]);
+        plan.queue_hook = false;
+        let mut programs =
+            Programs::load(&plan, Config::default(), &owner(bpffs.path())).expect("loading");
+        assert_eq!(programs.attach(&loopback(Role::Uplink)).expect("attaching"), ["uplink_in"]);
+        assert_eq!(programs.displaced(1).expect("asking"), []);
+    });
+}
+
 fn in_a_namespace(work: impl FnOnce() + Send) {
     let work = || {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");

@@ -1,13 +1,13 @@
 //! Programs that are on no interface: at the uplinks' departure, and at pods' sockets.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use aya::programs::{
     BtfTracePoint, KProbe, RawTracePoint, kprobe::KProbeLink, raw_trace_point::RawTracePointLink,
     tp_btf::BtfTracePointLink,
 };
 
 use super::{Programs, program, refused};
-use crate::kernel::probe::DepartureHook;
+use crate::kernel::probe::{DepartureHook, LOCKED};
 
 pub(super) const XMIT: &str = "net_dev_start_xmit";
 pub(super) const TCP_PROBE: &str = "tcp_probe";
@@ -59,11 +59,12 @@ impl Programs {
     /// Sees what pods' sockets are given, from now on.
     ///
     /// # Errors
-    /// The kernel refuses the program or has no such tracepoint.
+    /// Kernel lockdown forbids it, or the kernel refuses the program or has no such tracepoint.
     pub fn watch_sockets(&mut self) -> Result<()> {
         if self.sockets.is_some() {
             return Ok(());
         }
+        ensure!(self.plan.reads_kernel, "sockets are in kernel memory: {LOCKED}");
         let name = "pod_in_socket";
         let program: &mut RawTracePoint = program(&mut self.ebpf, name)?;
         // Few nodes need it.

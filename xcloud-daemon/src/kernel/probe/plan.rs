@@ -53,6 +53,9 @@ pub struct Plan {
     /// Whether what leaves by the uplinks is accounted for.
     #[serde(skip)]
     pub account: bool,
+    /// Whether programs may read the kernel's memory, which takes all but the classifiers' plain hooks.
+    #[serde(skip)]
+    pub reads_kernel: bool,
     /// Why, one sentence a choice.
     pub reasons: Vec<String>,
     /// What makes measuring impossible, and what to do; empty when it is possible.
@@ -95,12 +98,17 @@ impl Plan {
                 .map_or(Answer::Unknown, |finding| finding.answer)
         };
         let (tc, tc_why) = tc_hook(answer(Feature::Tcx), answer(Feature::Clsact));
-        let (out, out_why) = departure(
-            answer(Feature::TpBtfNetDevStartXmit),
-            answer(Feature::RawTpNetDevStartXmit),
-            answer(Feature::KprobeDevHardStartXmit),
-            tc,
-        );
+        let reads_kernel = answer(Feature::LockdownAllows) != Answer::No;
+        let (out, out_why) = if reads_kernel {
+            departure(
+                answer(Feature::TpBtfNetDevStartXmit),
+                answer(Feature::RawTpNetDevStartXmit),
+                answer(Feature::KprobeDevHardStartXmit),
+                tc,
+            )
+        } else {
+            locked_departure(tc)
+        };
         let queue = want_queue && tc != TcHook::None && out.is_after_queue();
         let queue_why = match (queue, want_queue) {
             (true, _) => "queue: a classifier at uplink egress stamps packets before the queue",
@@ -117,9 +125,23 @@ impl Plan {
             queue_hook: queue,
             stages: false,
             account: false,
+            reads_kernel,
             reasons: vec![tc_why.into(), out_why.into(), queue_why.into()],
             missing,
         }
+    }
+
+    /// The same plan with what is asked for besides.
+    #[must_use]
+    pub fn with_extras(mut self, stages: bool, account: bool) -> Self {
+        (self.stages, self.account) = (stages, account);
+        // The account is kept at that hook.
+        self.queue_hook |= account;
+        let asked = [(stages, "--stages"), (account, "--account")];
+        for (_, flag) in asked.iter().filter(|(asked, _)| *asked && !self.reads_kernel) {
+            self.missing.push(format!("{flag} reads kernel memory: {LOCKED}, or leave it out"));
+        }
+        self
     }
 
     /// Attaches classifiers this way, whatever was found best; for tests.
@@ -139,6 +161,10 @@ impl Plan {
         self
     }
 }
+
+/// Why kernel memory cannot be read, and what to do.
+pub const LOCKED: &str =
+    "kernel lockdown is at confidentiality, which forbids that: boot with lockdown=integrity";
 
 impl DepartureHook {
     /// Whether packets have left the uplink's queue when it sees them.
@@ -188,6 +214,21 @@ fn tc_hook(tcx: Answer, clsact: Answer) -> (TcHook, &'static str) {
             (TcHook::Tcx, "pods and uplink ingress: TCX if it can be had, nothing could be tried")
         }
         _ => (TcHook::None, "pods and uplink ingress: nothing, neither TCX nor clsact"),
+    }
+}
+
+/// Without the right to read kernel memory no tracepoint or kprobe can look at a packet.
+fn locked_departure(tc: TcHook) -> (DepartureHook, &'static str) {
+    match tc {
+        TcHook::None => (
+            DepartureHook::None,
+            "uplink departure: nothing, as kernel lockdown forbids tracepoints to read packets",
+        ),
+        TcHook::Tcx | TcHook::Clsact => (
+            DepartureHook::TcEgress,
+            "uplink departure: classifier at egress, as kernel lockdown (confidentiality) forbids tracepoints to read \
+             packets, so the wait in the queue counts as WAN",
+        ),
     }
 }
 
@@ -296,5 +337,31 @@ mod tests {
         assert_eq!(plan.missing.len(), 3, "{:?}", plan.missing);
         assert!(plan.missing[0].contains("CAP_BPF"));
         assert!(Plan::new(&[], true).missing.is_empty());
+    }
+
+    #[test]
+    fn under_lockdown_only_plain_classifiers_are_planned() {
+        let locked = [
+            (Feature::Tcx, Answer::Yes),
+            (Feature::TpBtfNetDevStartXmit, Answer::Yes),
+            (Feature::RawTpNetDevStartXmit, Answer::Yes),
+            (Feature::LockdownAllows, Answer::No),
+        ];
+        let plan = Plan::new(&findings(&locked), true);
+        assert_eq!((plan.pod_hook, plan.uplink_out), (TcHook::Tcx, DepartureHook::TcEgress));
+        assert!(plan.reasons[1].contains("lockdown"), "{:?}", plan.reasons);
+        assert!(!plan.queue_hook && plan.missing.is_empty(), "{plan:?}");
+    }
+
+    #[test]
+    fn under_lockdown_what_reads_kernel_memory_is_refused_by_its_flag() {
+        let locked = [(Feature::Tcx, Answer::Yes), (Feature::LockdownAllows, Answer::No)];
+        let plan = Plan::new(&findings(&locked), true);
+        assert!(plan.clone().with_extras(false, false).missing.is_empty());
+        let refused = plan.with_extras(true, true).missing;
+        assert_eq!(refused.len(), 2, "{refused:?}");
+        assert!(refused[0].starts_with("--stages") && refused[1].starts_with("--account"));
+        let able = Plan::new(&findings(&locked[..1]), true).with_extras(true, true);
+        assert!(able.missing.is_empty() && able.queue_hook, "{able:?}");
     }
 }

@@ -7,7 +7,7 @@
 
 use std::io;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use aya::programs::{
     SchedClassifier, TcAttachType,
     tc::{self, NlOptions, TcAttachOptions, TcError, TcHandle},
@@ -62,7 +62,9 @@ pub(super) fn attach(
     Spot { ifindex, interface, direction }: Spot<'_>,
 ) -> Result<()> {
     match tc::qdisc_add_clsact(interface) {
-        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
+        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {
+            fits(&qdisc(ifindex).context("asking which qdisc is there")?, direction)?;
+        }
         other => other.context("adding a clsact qdisc")?,
     }
     remove(ifindex, direction, name)?;
@@ -73,6 +75,29 @@ pub(super) fn attach(
     // Aya would remove whatever then has our place; `remove` looks first.
     std::mem::forget(program.take_link(id)?);
     Ok(())
+}
+
+/// An `ingress` qdisc has the place of a clsact and no egress: it takes filters for egress and runs them at ingress.
+fn fits(qdisc: &str, direction: TcAttachType) -> Result<()> {
+    ensure!(
+        qdisc != "ingress" || direction != TcAttachType::Egress,
+        "another program, such as a CNI's bandwidth plugin, has put an ingress qdisc there, which leaves no place for \
+         filters at egress: let it use clsact instead, or run Linux 6.6 or newer, where no qdisc is needed"
+    );
+    Ok(())
+}
+
+/// Kind of the qdisc in the place that clsact and `ingress` share; empty if there is none.
+fn qdisc(ifindex: u32) -> io::Result<String> {
+    let wanted = i32::try_from(ifindex).map_err(io::Error::other)?;
+    let request = RouteNetlinkMessage::GetQueueDiscipline(TcMessage::with_index(wanted));
+    let answers = rtnl::list(request)?;
+    let kind = |answer: &Vec<u8>| {
+        let header = TcHeader::parse(answer).ok()?;
+        let there = header.index == wanted && header.parent == Handle::CLSACT;
+        there.then(|| parse(answer)).flatten().map(|filter| filter.kind)
+    };
+    Ok(answers.iter().find_map(kind).unwrap_or_default())
 }
 
 /// Removes our filter, if it is there.
@@ -86,8 +111,8 @@ pub(super) fn remove(ifindex: u32, direction: TcAttachType, program: &str) -> io
     rtnl::ask(RouteNetlinkMessage::DelTrafficFilter(message)).map(drop)
 }
 
-/// Removes what a killed agent left, on any interface; returns what and where. Only for the one agent of this
-/// namespace.
+/// Removes what a killed agent left, on any interface of this namespace; returns what and where. Only for the one agent
+/// that uses these programs in it.
 ///
 /// # Errors
 /// The kernel refuses to list or to remove.
