@@ -95,7 +95,10 @@ pub fn probe() -> Vec<Finding> {
         },
     });
     findings.extend(programs(types.ok().as_ref()));
-    findings.extend([stats(), lockdown()]);
+    // Without this right the kernel refuses such reads as well.
+    let may =
+        findings.iter().any(|one| one.feature == Feature::CapPerfmon && one.answer == Answer::Yes);
+    findings.extend([stats(), lockdown(trial::kernel_reads(), may)]);
     findings
 }
 
@@ -201,21 +204,23 @@ fn stats() -> Finding {
     }
 }
 
-fn lockdown() -> Finding {
-    match fs::read_to_string("/sys/kernel/security/lockdown") {
-        Ok(text) if text.contains("[confidentiality]") => finding(
+/// Tried first, as containers mostly do not see the file.
+fn lockdown(trial: io::Result<()>, may: bool) -> Finding {
+    let told = fs::read_to_string("/sys/kernel/security/lockdown");
+    let confidential = told.as_ref().is_ok_and(|told| told.contains("[confidentiality]"));
+    let refusals: &[i32] = if may { &[libc::EINVAL] } else { &[] };
+    match judge(Feature::LockdownAllows, trial, refusals) {
+        Finding { answer: Answer::No, .. } => finding(
+            Feature::LockdownAllows,
+            Answer::No,
+            "the kernel refuses programs that read its memory, as lockdown at confidentiality does; boot with lockdown=integrity",
+        ),
+        _ if confidential => finding(
             Feature::LockdownAllows,
             Answer::No,
             "lockdown is at confidentiality, which forbids reading kernel memory; boot with lockdown=integrity",
         ),
-        Ok(text) => finding(Feature::LockdownAllows, Answer::Yes, text.trim()),
-        Err(error) => finding(
-            Feature::LockdownAllows,
-            Answer::Unknown,
-            &format!(
-                "/sys/kernel/security/lockdown: {error}; either securityfs is not mounted or there is no lockdown"
-            ),
-        ),
+        other => other,
     }
 }
 
@@ -234,6 +239,13 @@ mod tests {
         assert_eq!(refused(libc::EINVAL), Answer::No);
         assert_eq!(refused(libc::EPERM), Answer::Unknown);
         assert_eq!(refused(libc::EMFILE), Answer::Unknown);
+    }
+
+    #[test]
+    fn a_refusal_to_read_kernel_memory_is_lockdown_only_with_the_right_to() {
+        let refused = || Err(io::Error::from_raw_os_error(libc::EINVAL));
+        assert_eq!(lockdown(refused(), true).answer, Answer::No);
+        assert_ne!(lockdown(refused(), false).answer, Answer::Yes);
     }
 
     #[test]

@@ -32,6 +32,9 @@ const PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
 const PROG_TYPE_TRACING: u32 = 26;
 const TRACE_RAW_TP: u32 = 23;
 const TCX_INGRESS: u32 = 46;
+/// The helper `bpf_probe_read_kernel`.
+const PROBE_READ_KERNEL: u8 = 113;
+const EXIT: [u8; 8] = [0x95, 0, 0, 0, 0, 0, 0, 0];
 /// Goes on to the next program, as if this one were not there.
 const TC_ACT_UNSPEC: i32 = -1;
 /// The loopback device's index in a new namespace.
@@ -137,22 +140,43 @@ fn map(kind: u32, key_size: u32, value_size: u32, max_entries: u32) -> io::Resul
 
 /// Loads a program that returns a constant.
 fn program(kind: u32, attach_type: u32, btf_id: u32, returned: i32) -> io::Result<OwnedFd> {
-    // mov r0, imm; exit
+    // mov r0, imm
     let mut mov = [0xb7, 0, 0, 0, 0, 0, 0, 0];
     mov[4..].copy_from_slice(&returned.to_ne_bytes());
-    let instructions = [mov, [0x95, 0, 0, 0, 0, 0, 0, 0]];
-    let license = c"GPL";
     let attr = ProgLoad {
         kind,
-        instruction_count: 2,
-        instructions: instructions.as_ptr().addr() as u64,
-        license: license.as_ptr().addr() as u64,
         expected_attach_type: attach_type,
         attach_btf_id: btf_id,
         ..ProgLoad::default()
     };
+    load(attr, &[mov, EXIT])
+}
+
+fn load(attr: ProgLoad, instructions: &[[u8; 8]]) -> io::Result<OwnedFd> {
+    let license = c"GPL";
+    let attr = ProgLoad {
+        instruction_count: u32::try_from(instructions.len()).map_err(io::Error::other)?,
+        instructions: instructions.as_ptr().addr() as u64,
+        license: license.as_ptr().addr() as u64,
+        ..attr
+    };
     // SAFETY: instructions and licence live through the call.
     unsafe { bpf_fd(BPF_PROG_LOAD, &attr) }
+}
+
+/// Loads a classifier that reads kernel memory.
+pub fn kernel_reads() -> io::Result<()> {
+    let instructions = [
+        [0xbf, 0xa1, 0, 0, 0, 0, 0, 0],              // r1 = r10
+        [0x07, 1, 0, 0, 0xf8, 0xff, 0xff, 0xff],     // r1 += -8
+        [0xb7, 2, 0, 0, 8, 0, 0, 0],                 // r2 = 8
+        [0xb7, 3, 0, 0, 0, 0, 0, 0],                 // r3 = 0
+        [0x85, 0, 0, 0, PROBE_READ_KERNEL, 0, 0, 0], // call
+        [0xb7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff],     // r0 = TC_ACT_UNSPEC
+        EXIT,
+    ];
+    let attr = ProgLoad { kind: PROG_TYPE_SCHED_CLS, ..ProgLoad::default() };
+    load(attr, &instructions).map(drop)
 }
 
 /// Makes a ring buffer of 64 KiB.

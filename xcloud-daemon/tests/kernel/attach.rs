@@ -21,7 +21,7 @@ use xcloud::kernel::{
     object,
     pin::Owner,
     podns::PodEnd,
-    probe::{Answer, Feature, Finding, Plan, TcHook},
+    probe::{Answer, Feature, Finding, Plan, TcHook, probe},
     tc::Place,
 };
 use xcloud_common::config::Config;
@@ -119,6 +119,16 @@ fn an_ingress_qdisc_takes_hooks_at_ingress() {
         assert_eq!(programs.attach(&loopback(Role::Uplink)).expect("attaching"), ["uplink_in"]);
         assert_eq!(programs.displaced(1).expect("asking"), []);
     });
+}
+
+#[test]
+fn where_the_programs_load_kernel_memory_may_be_read() {
+    if !harness::available() {
+        return;
+    }
+    let findings = probe();
+    let reads = findings.iter().find(|finding| finding.feature == Feature::LockdownAllows);
+    assert_eq!(reads.expect("asked").answer, Answer::Yes, "{reads:?}");
 }
 
 fn in_a_namespace(work: impl FnOnce() + Send) {
