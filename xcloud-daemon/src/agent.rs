@@ -53,6 +53,7 @@ pub mod pods;
 pub mod running;
 pub mod sampling;
 pub mod stages;
+pub mod told;
 pub mod watchdog;
 pub mod wellness;
 
