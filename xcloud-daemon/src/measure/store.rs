@@ -114,6 +114,7 @@ impl Store {
     pub const fn set_limits(&mut self, limits: Limits) {
         self.limits.retention_ns = limits.retention_ns;
         self.limits.max_paths = limits.max_paths;
+        self.workloads.set_limit(limits.max_paths);
     }
 
     /// Also sums what comes from now on since the start.
