@@ -10,12 +10,10 @@ use super::{
     books::{Books, Joined, Peers},
     join::{self, Join},
     ledger::{Agent, BootId, Identity, PodView, Turn},
-    places::{Address, Places, Table},
+    places::{Address, Places},
     store::{self, Store},
     workload::{UNKNOWN, Workload},
 };
-
-use crate::sites::{Entry, Sites};
 
 /// How far an agent's stamp may lie after the batch that carries it was sent, in nanoseconds: nothing should, but
 /// that is no reason to lose a batch to rounding.
@@ -156,13 +154,10 @@ impl State {
         if !(1..=MAX_COUNT).contains(&opening.first_sequence) {
             return Err(Refusal::Invalid(format!("first_sequence is not in 1..={MAX_COUNT}")));
         }
+        self.make_site_room(&opening.site)?;
         let known = self.named(&opening.name);
         if known.is_none() && self.agents.len() >= self.max_agents {
             self.make_room(now_ns)?;
-        }
-        // Sites are never forgotten; this bounds what agents that change their labels can take.
-        if self.store.sites() > 4 * self.max_agents {
-            return Err(Refusal::Full("too many different sites were named".into()));
         }
         let identity = Identity {
             version: opening.version,
@@ -239,32 +234,6 @@ impl State {
         }
     }
 
-    /// Puts another table of networks in place of the operator's.
-    pub fn set_sites(&mut self, networks: Sites) {
-        let table = self.table(networks);
-        self.places.set_table(table);
-    }
-
-    /// Puts another table of networks in place of a provider's, by its number.
-    pub fn set_ranges(&mut self, number: usize, networks: Sites) {
-        let table = self.table(networks);
-        self.places.set_ranges(number, table);
-    }
-
-    fn table(&mut self, networks: Sites) -> Table {
-        let ids = networks.entries().iter().map(|Entry { place, name }| {
-            self.store.site_id(&Site {
-                cloud: place.cloud.clone(),
-                region: place.region.clone(),
-                zone: place.zone.clone(),
-                node: name.clone(),
-                cluster: String::new(),
-            })
-        });
-        let sites = ids.collect();
-        Table { networks, sites }
-    }
-
     fn current(&mut self, stream: &Stream) -> Option<&mut Agent> {
         self.agents.get_mut(&stream.agent).filter(|agent| agent.stream == stream.number)
     }
@@ -334,12 +303,12 @@ impl State {
         self.store.rotate(now_ns);
     }
 
-    /// Counts a batch or a stream that was refused.
+    /// Counts a batch or a stream that was refused, a status or a stage profile that was passed over.
     pub fn count_refused(&mut self) {
         self.refused += 1;
     }
 
-    /// Batches and streams refused.
+    /// How many that were.
     #[must_use]
     pub const fn refused(&self) -> u64 {
         self.refused
@@ -431,5 +400,6 @@ fn check_times(batch: &Batch, retention_ns: u64) -> Result<(), String> {
     Ok(())
 }
 
+mod sites;
 #[cfg(test)]
 mod tests;
