@@ -112,6 +112,8 @@ pub struct State {
     next_stream: u64,
     /// Accounts of agents forgotten to make room.
     departed: Account,
+    /// The last of them, until somebody asks.
+    forgotten: Option<AgentId>,
     peers: Peers,
     places: Places,
     refused: u64,
@@ -131,6 +133,7 @@ impl State {
             next_agent: 0,
             next_stream: 0,
             departed: Account::default(),
+            forgotten: None,
             peers: Peers::new(),
             places: Places::default(),
             refused: 0,
@@ -191,6 +194,11 @@ impl State {
         self.names.get(name).copied()
     }
 
+    /// The agent that was forgotten for the last opening, if one was; told once.
+    pub const fn take_forgotten(&mut self) -> Option<AgentId> {
+        self.forgotten.take()
+    }
+
     /// Forgets one agent that has long been silent, but for its account.
     fn make_room(&mut self, now_ns: u64) -> Result<(), Refusal> {
         let silent_since = now_ns.saturating_sub(self.store.retention_ns());
@@ -209,6 +217,7 @@ impl State {
             self.names.remove(&agent.name);
             self.places.forget(id);
             self.departed.add(&agent.account());
+            self.forgotten = Some(id);
         }
         Ok(())
     }

@@ -115,12 +115,21 @@ impl Accounts {
         }
     }
 
-    /// What left the nodes of the sites wanted, and where it went as far as that is known. Agents that are not known any
-    /// more are forgotten.
-    pub fn answer(&mut self, state: &State, wanted: impl Fn(&Site) -> bool) -> Vec<NodeEgress> {
-        self.nodes.retain(|agent, _| state.agent(*agent).is_some());
-        let size = |node: &Node| node.now.rows.len() + node.earlier.rows.len();
-        self.rows = self.nodes.values().map(size).sum();
+    /// Forgets an agent, so that others have its room.
+    pub fn forget(&mut self, agent: AgentId) {
+        if let Some(Node { now, earlier, .. }) = self.nodes.remove(&agent) {
+            self.rows -= now.rows.len() + earlier.rows.len();
+        }
+    }
+
+    /// How many nodes have room here.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// What left the nodes of the sites wanted, and where it went as far as that is known.
+    pub fn answer(&self, state: &State, wanted: impl Fn(&Site) -> bool) -> Vec<NodeEgress> {
         let places = Places::new(state, &self.nodes);
         let place = |agent, row: &EgressRow| {
             places.of(agent, row).map(|id| answer::site(state.store().site(id)))

@@ -237,3 +237,14 @@ fn sites_of_tables_take_no_agents_room_and_go_with_their_table() {
     let site = state.places.by_table(address).expect("it is in the table");
     assert_eq!(state.store().site(site).node, "n7");
 }
+
+#[test]
+fn whom_an_opening_made_forget_is_told_once() {
+    let mut state = state(10);
+    let (aws, _) = state.open(NOW, opening("aws", 1)).expect("room");
+    state.open(NOW, opening("gcp", 1)).expect("room");
+    assert_eq!(state.take_forgotten(), None);
+    state.close(&aws);
+    state.open(NOW + 200 * SECOND, opening("new", 1)).expect("room made");
+    assert_eq!((state.take_forgotten(), state.take_forgotten()), (Some(aws.agent), None));
+}

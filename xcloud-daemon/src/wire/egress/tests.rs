@@ -104,6 +104,19 @@ fn a_row_that_found_no_room_finds_none_later() {
     assert_eq!(paths(&accounts), [(None, 200), (Some(1), 70)], "a new life begins anew");
 }
 
+#[test]
+fn who_is_forgotten_leaves_its_room_to_others() {
+    let mut accounts = Accounts::default();
+    for boot in [1, 2] {
+        accounts.keep(1, [boot; 16], told(&[(boot, 100), (9, 1)], 101));
+    }
+    accounts.keep(2, [1; 16], told(&[(1, 100)], 100));
+    assert_eq!(accounts.rows, 5);
+    accounts.forget(1);
+    accounts.forget(7);
+    assert_eq!((accounts.rows, accounts.nodes.len()), (1, 1));
+}
+
 /// An aggregator that knows agent 0, and what left its node in all as it sums it.
 struct Scraped {
     state: State,
