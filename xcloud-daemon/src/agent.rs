@@ -55,6 +55,7 @@ pub mod pods;
 pub mod running;
 pub mod sampling;
 pub mod stages;
+pub mod told;
 pub mod watchdog;
 pub mod wellness;
 
@@ -97,7 +98,7 @@ pub fn run(live: Live<AgentArgs>) -> Result<()> {
         first_sequence: 0,
         predecessor: programs.predecessor().map(|(boot_id, counters)| Predecessor {
             boot_id: boot_id.to_vec(),
-            // What it found torn was never told, so it counts with what it took with it.
+            // What it found torn or left out is still among the emitted; the aggregator knows what it was told of that.
             totals: Some(KernelTotals::new(&counters, 0, 0).totals(0, 0)),
         }),
     };

@@ -88,6 +88,16 @@ pub fn markdown(text: &str) -> String {
     safe
 }
 
+/// Cut to so many bytes, at least three, between characters; what is cut shows that at its end.
+#[must_use]
+pub fn cut(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.into();
+    }
+    let end = text.floor_char_boundary(bytes.saturating_sub(ELLIPSIS.len_utf8()));
+    format!("{}{ELLIPSIS}", &text[..end])
+}
+
 /// Cut to so many columns of a terminal, in the middle: names of one pool of nodes differ at their ends. The text has to
 /// be [`clean`].
 #[must_use]
@@ -189,6 +199,15 @@ mod tests {
         assert_eq!(shorten("abc", 0), "");
         assert_eq!(fit("日本", 5), "日本 ");
         assert_eq!(fit("abcdef", 3), "a…f");
+    }
+
+    #[test]
+    fn what_is_cut_by_bytes_ends_between_characters() {
+        assert_eq!(
+            ["abcd", "abcde", "éé", "ééé"].map(|text| cut(text, 4)),
+            ["abcd", "a…", "éé", "…"]
+        );
+        assert_eq!(cut("日本", 5), "…");
     }
 
     proptest! {

@@ -50,13 +50,14 @@ pub struct Hello {
     #[prost(message, optional, tag = "8")]
     pub predecessor: ::core::option::Option<Predecessor>,
 }
-/// What an agent's hooks see.
+/// What an agent's hooks see. One that is out of bounds is passed over, and the one before goes on to hold.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Status {
-    /// Hooks in force, e.g. "uplink_out=tp_btf".
+    /// Hooks in force, e.g. "uplink_out=tp_btf": at most 253 bytes each, in all 64 KiB with 24 more for each.
     #[prost(string, repeated, tag = "1")]
     pub hooks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Pods seen elsewhere than at their interface on the node, or not in full.
+    /// Pods seen elsewhere than at their interface on the node, or not in full: a reason has at most 1024 bytes, all pods
+    /// 64 KiB with 56 more for each.
     #[prost(message, repeated, tag = "2")]
     pub pods: ::prost::alloc::vec::Vec<super::super::common::v1::PodView>,
     /// Addresses of its uplinks, 4 or 16 bytes, at most 256: what is sent there is sent to this node.
@@ -116,7 +117,8 @@ pub struct SampleBatch {
     /// Connections that the samples name by index.
     #[prost(message, repeated, tag = "5")]
     pub connections: ::prost::alloc::vec::Vec<Connection>,
-    /// What CNI segments are made of, about once a second while the stage profile is on. The latest counts.
+    /// What CNI segments are made of, about once a second while the stage profile is on. The latest counts. One of more
+    /// than 2048 pods, both directions, is passed over; the batch is merged.
     #[prost(message, optional, tag = "16")]
     pub stage_profile: ::core::option::Option<super::super::common::v1::StageProfile>,
     /// What left by the uplinks, when some did and the account is on.
@@ -164,9 +166,10 @@ pub struct Egress {
     #[prost(uint64, tag = "1")]
     pub counted_for_ns: u64,
     /// Rows whose sums have changed, all rows on a new stream; at most 8192 of one boot. A row is named by all but its sums.
+    /// They come in rounds of one message or more.
     #[prost(message, repeated, tag = "2")]
     pub rows: ::prost::alloc::vec::Vec<super::super::common::v1::EgressRow>,
-    /// All that left, whether or not it has a row.
+    /// All that had left when the round began, whether or not it has a row; with the last message of a round only.
     #[prost(message, optional, tag = "3")]
     pub totals: ::core::option::Option<super::super::common::v1::EgressSums>,
     /// The uplinks' own addresses, 4 or 16 bytes: other nodes send here.

@@ -465,7 +465,7 @@ pub struct GetServerStatusResponse {
     /// Observations dropped by the join, by cause.
     #[prost(message, optional, tag = "8")]
     pub join_loss: ::core::option::Option<JoinLoss>,
-    /// Batches and streams refused since start.
+    /// Batches and streams refused since start, statuses and stage profiles passed over.
     #[prost(uint64, tag = "9")]
     pub refused: u64,
     /// Observations counted as of an unknown workload, since there was no room for one more workload.

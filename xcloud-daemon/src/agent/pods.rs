@@ -23,10 +23,10 @@ use super::{
     clock, egress,
     hooks::{Hooks, SharedHooks, State},
     names::Names,
+    told,
 };
 use crate::{
     cli::InterfaceArgs,
-    escape::clean,
     kernel::{
         ifaces::Interface,
         podns::{self, PodEnd},
@@ -38,14 +38,10 @@ const PERIOD: Duration = Duration::from_millis(250);
 /// How long an exchange may wait for its next hook before it counts as missing there: far longer than a CNI takes.
 const GRACE_NS: u64 = 250_000_000;
 
-/// Most hooks and pods that the aggregator is told of, so that what is said of them stays within what it takes.
-const MOST_TOLD: (usize, usize) = (512, 96);
 /// Addresses of uplinks are read every this many looks.
 const LOOKS_PER_ADDRESSES: u64 = 8;
 /// Most of them that the aggregator is told.
 const MOST_UPLINK_ADDRESSES: usize = 256;
-/// Most characters of a reason.
-const REASON: usize = 300;
 
 /// Judges every pod again and again, moves hooks, and tells what came of it.
 ///
@@ -141,19 +137,8 @@ impl Hooks {
 
     /// What the hooks see now.
     fn view(&self) -> Status {
-        let mut hooks: Vec<_> = self.status().iter().map(|hook| clean(hook)).collect();
-        let mut pods: Vec<_> = self.pods.elsewhere().filter_map(|pod| self.told(pod)).collect();
-        for (left_out, what) in [
-            (hooks.len().saturating_sub(MOST_TOLD.0), "hooks"),
-            (pods.len().saturating_sub(MOST_TOLD.1), "pods"),
-        ] {
-            if left_out > 0 {
-                hooks.insert(0, format!("{left_out} {what} more than are listed"));
-            }
-        }
-        hooks.truncate(MOST_TOLD.0);
-        pods.truncate(MOST_TOLD.1);
-        Status { hooks, pods, ..Status::default() }
+        let pods = self.pods.elsewhere().filter_map(|pod| self.told(pod)).collect();
+        told::status(&self.status(), pods)
     }
 
     fn told(&self, (index, view): (u32, &View)) -> Option<PodView> {
@@ -163,9 +148,8 @@ impl Hooks {
             View::Sockets(why) => (PodPlace::Sockets, why),
             View::Hidden(why) => (PodPlace::Hidden, why),
         };
-        let interface = clean(&self.interface(index)?.name);
-        let why = clean(why).chars().take(REASON).collect();
-        Some(PodView { interface, place: place.into(), why })
+        let interface = self.interface(index)?.name.clone();
+        Some(PodView { interface, place: place.into(), why: why.clone() })
     }
 
     /// Sees a pod at its sockets, or hides it.

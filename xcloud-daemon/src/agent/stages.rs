@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Result;
 use aya::sys::{Stats, enable_stats};
+use nix::net::if_::if_indextoname;
 use tracing::{debug, warn};
 use xcloud_common::{sample::Sample, stage::Stage};
 use xcloud_proto::common::v1::{
@@ -16,12 +17,13 @@ use xcloud_proto::common::v1::{
 
 use super::hooks::SharedHooks;
 use crate::{
-    escape::clean,
+    escape::{clean, cut},
     kernel::{
         stages::{RunTime, StageCells, Told},
         trial::kprobe::EmptyProbe,
     },
     measure::stages::{Direction, Profile},
+    wire::limits::{LONGEST_LABEL, MOST_STAGE_PODS},
 };
 
 /// How often the profile is told.
@@ -80,6 +82,7 @@ impl Stages {
             hooks.lock().retry_stages();
         }
         self.periods += 1;
+        self.profile.make_room(MOST_STAGE_PODS, |index| if_indextoname(index).is_ok());
         Some(self.wire(hooks.lock().stages()))
     }
 
@@ -98,19 +101,20 @@ impl Stages {
         let probes = told.iter().map(|told| StageProbe {
             stage: stage(told.probe.stage).into(),
             function: told.probe.function.into(),
-            missing: told.missing.clone().unwrap_or_default(),
+            missing: cut(&clean(told.missing.as_deref().unwrap_or_default()), LONGEST_LABEL),
         });
         StageProfile {
-            pods: self
-                .profile
-                .pods
-                .iter()
-                .map(|((index, way), sums)| pod(*index, *way, sums))
-                .collect(),
+            pods: pods(&self.profile),
             probes: probes.collect(),
             cost: Some(self.cost.clone()),
         }
     }
+}
+
+/// As many as the aggregator takes.
+fn pods(profile: &Profile) -> Vec<PodStages> {
+    let pods = profile.pods.iter().take(MOST_STAGE_PODS);
+    pods.map(|((index, way), sums)| pod(*index, *way, sums)).collect()
 }
 
 fn program_cost((before, after): (&RunTime, RunTime)) -> Option<StageProgramCost> {
@@ -157,7 +161,7 @@ const fn stage(stage: Stage) -> proto::Stage {
 
 /// Empty when it is gone.
 pub(super) fn interface_name(index: u32) -> String {
-    nix::net::if_::if_indextoname(index)
+    if_indextoname(index)
         // Whoever names an interface may use any byte but a few.
         .map(|name| clean(&name.to_string_lossy()))
         .unwrap_or_default()
@@ -189,4 +193,18 @@ fn call_ns() -> u64 {
     };
     let quickest = (0..10).map(|_| round()).min().unwrap_or_default();
     u64::try_from(quickest.as_nanos()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::stages::Sums;
+
+    #[test]
+    fn no_more_pods_are_told_than_the_aggregator_takes() {
+        let most = u32::try_from(MOST_STAGE_PODS).expect("few");
+        let of = |index| ((index, Direction::Egress), Sums::default());
+        let profile = Profile { pods: (0..most + 7).map(of).collect() };
+        assert_eq!(pods(&profile).len(), MOST_STAGE_PODS);
+    }
 }

@@ -61,6 +61,14 @@ impl Totals {
         }
     }
 
+    /// Final totals as the kernel's counters have them after a kill: those still count among the emitted what the agent
+    /// had found torn or left out. What it told of that is taken out, so that it counts once.
+    pub(super) fn without_told(&self, told: &Self) -> Self {
+        let hidden = told.hidden.saturating_sub(self.hidden);
+        let torn = told.slot.saturating_sub(self.slot);
+        Self { emitted: self.emitted.saturating_sub(hidden + torn), ..*self }
+    }
+
     /// Completed or given up by the kernel.
     pub(super) const fn completed(&self) -> u64 {
         self.emitted + self.slot + self.retransmit + self.hidden

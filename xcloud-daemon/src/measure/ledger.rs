@@ -276,7 +276,8 @@ impl Boot {
     /// `last` is; a claim that contradicts what arrived is passed over.
     fn closed(&self, last: Option<Totals>) -> Account {
         let arrived = self.earlier + self.merged;
-        let grown = last.filter(Totals::is_sane).map(|last| self.totals.grown_to(&last));
+        let last = last.filter(Totals::is_sane).map(|last| last.without_told(&self.totals));
+        let grown = last.map(|last| self.totals.grown_to(&last));
         let gone = |totals: &Totals| totals.emitted.checked_sub(totals.ring + totals.queue);
         let totals = grown.filter(|totals| gone(totals) >= Some(arrived)).unwrap_or(self.totals);
         let open = Self { totals, ..self.clone() }.open();

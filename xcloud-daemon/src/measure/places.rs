@@ -65,6 +65,12 @@ impl Places {
         self.ranges[number] = table;
     }
 
+    /// The sites of all tables, one for each of their entries.
+    pub fn sites(&self) -> impl Iterator<Item = SiteId> {
+        let tables = std::iter::once(&self.table).chain(&self.ranges);
+        tables.flat_map(|table| table.sites.iter().copied())
+    }
+
     /// Takes in the addresses of an agent's node.
     pub fn tell(&mut self, agent: AgentId, addresses: Vec<Address>) {
         if self.told.get(&agent).is_some_and(|told| *told == addresses) {

@@ -82,6 +82,13 @@ impl Profile {
             sum.add(ns.into());
         }
     }
+
+    /// Forgets the pods that are gone, once there are more than `most` in both directions.
+    pub fn make_room(&mut self, most: usize, is_there: impl Fn(u32) -> bool) {
+        if self.pods.len() > most {
+            self.pods.retain(|(index, _), _| is_there(*index));
+        }
+    }
 }
 
 /// The data's CNI segment: at the near node up to the uplink's queue.
@@ -145,6 +152,18 @@ mod tests {
         profile.add(&Sample { flags: flag::FAR, ..SAMPLE }, None);
         assert_eq!(profile.pods[&(4, Direction::Egress)].packets, 1);
         assert_eq!(profile.pods[&(4, Direction::Ingress)].unknown, 1);
+    }
+
+    #[test]
+    fn pods_that_are_gone_stay_while_there_is_room() {
+        let mut profile = Profile::default();
+        for pod_ifindex in 1..=10 {
+            profile.add(&Sample { pod_ifindex, ..SAMPLE }, None);
+        }
+        profile.make_room(10, |index| index > 7);
+        assert_eq!(profile.pods.len(), 10);
+        profile.make_room(9, |index| index > 7);
+        assert!(profile.pods.keys().map(|(index, _)| *index).eq(8..=10));
     }
 
     #[test]

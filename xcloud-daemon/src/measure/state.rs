@@ -10,12 +10,10 @@ use super::{
     books::{Books, Joined, Peers},
     join::{self, Join},
     ledger::{Agent, BootId, Identity, PodView, Turn},
-    places::{Address, Places, Table},
+    places::{Address, Places},
     store::{self, Store},
     workload::{UNKNOWN, Workload},
 };
-
-use crate::sites::{Entry, Sites};
 
 /// How far an agent's stamp may lie after the batch that carries it was sent, in nanoseconds: nothing should, but
 /// that is no reason to lose a batch to rounding.
@@ -114,6 +112,8 @@ pub struct State {
     next_stream: u64,
     /// Accounts of agents forgotten to make room.
     departed: Account,
+    /// The last of them, until somebody asks.
+    forgotten: Option<AgentId>,
     peers: Peers,
     places: Places,
     refused: u64,
@@ -133,6 +133,7 @@ impl State {
             next_agent: 0,
             next_stream: 0,
             departed: Account::default(),
+            forgotten: None,
             peers: Peers::new(),
             places: Places::default(),
             refused: 0,
@@ -156,13 +157,10 @@ impl State {
         if !(1..=MAX_COUNT).contains(&opening.first_sequence) {
             return Err(Refusal::Invalid(format!("first_sequence is not in 1..={MAX_COUNT}")));
         }
+        self.make_site_room(&opening.site)?;
         let known = self.named(&opening.name);
         if known.is_none() && self.agents.len() >= self.max_agents {
             self.make_room(now_ns)?;
-        }
-        // Sites are never forgotten; this bounds what agents that change their labels can take.
-        if self.store.sites() > 4 * self.max_agents {
-            return Err(Refusal::Full("too many different sites were named".into()));
         }
         let identity = Identity {
             version: opening.version,
@@ -196,6 +194,11 @@ impl State {
         self.names.get(name).copied()
     }
 
+    /// The agent that was forgotten for the last opening, if one was; told once.
+    pub const fn take_forgotten(&mut self) -> Option<AgentId> {
+        self.forgotten.take()
+    }
+
     /// Forgets one agent that has long been silent, but for its account.
     fn make_room(&mut self, now_ns: u64) -> Result<(), Refusal> {
         let silent_since = now_ns.saturating_sub(self.store.retention_ns());
@@ -214,6 +217,7 @@ impl State {
             self.names.remove(&agent.name);
             self.places.forget(id);
             self.departed.add(&agent.account());
+            self.forgotten = Some(id);
         }
         Ok(())
     }
@@ -237,32 +241,6 @@ impl State {
             (agent.identity.hooks, agent.identity.pods) = (hooks, pods);
             self.places.tell(stream.agent, addresses);
         }
-    }
-
-    /// Puts another table of networks in place of the operator's.
-    pub fn set_sites(&mut self, networks: Sites) {
-        let table = self.table(networks);
-        self.places.set_table(table);
-    }
-
-    /// Puts another table of networks in place of a provider's, by its number.
-    pub fn set_ranges(&mut self, number: usize, networks: Sites) {
-        let table = self.table(networks);
-        self.places.set_ranges(number, table);
-    }
-
-    fn table(&mut self, networks: Sites) -> Table {
-        let ids = networks.entries().iter().map(|Entry { place, name }| {
-            self.store.site_id(&Site {
-                cloud: place.cloud.clone(),
-                region: place.region.clone(),
-                zone: place.zone.clone(),
-                node: name.clone(),
-                cluster: String::new(),
-            })
-        });
-        let sites = ids.collect();
-        Table { networks, sites }
     }
 
     fn current(&mut self, stream: &Stream) -> Option<&mut Agent> {
@@ -334,12 +312,12 @@ impl State {
         self.store.rotate(now_ns);
     }
 
-    /// Counts a batch or a stream that was refused.
+    /// Counts a batch or a stream that was refused, a status or a stage profile that was passed over.
     pub fn count_refused(&mut self) {
         self.refused += 1;
     }
 
-    /// Batches and streams refused.
+    /// How many that were.
     #[must_use]
     pub const fn refused(&self) -> u64 {
         self.refused
@@ -431,5 +409,6 @@ fn check_times(batch: &Batch, retention_ns: u64) -> Result<(), String> {
     Ok(())
 }
 
+mod sites;
 #[cfg(test)]
 mod tests;

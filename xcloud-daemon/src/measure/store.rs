@@ -79,6 +79,8 @@ pub struct Store {
     limits: Limits,
     sites: Vec<Arc<Site>>,
     site_ids: HashMap<Arc<Site>, SiteId>,
+    /// Numbers of sites that were forgotten.
+    free_sites: Vec<SiteId>,
     /// By number of the interval since 1970.
     fine: BTreeMap<u64, Interval>,
     /// By number of the wide interval since 1970.
@@ -100,6 +102,7 @@ impl Store {
             limits,
             sites: Vec::new(),
             site_ids: HashMap::new(),
+            free_sites: Vec::new(),
             fine: BTreeMap::new(),
             coarse: BTreeMap::new(),
             next_coarse: 0,
@@ -114,6 +117,7 @@ impl Store {
     pub const fn set_limits(&mut self, limits: Limits) {
         self.limits.retention_ns = limits.retention_ns;
         self.limits.max_paths = limits.max_paths;
+        self.workloads.set_limit(limits.max_paths);
     }
 
     /// Also sums what comes from now on since the start.
@@ -144,17 +148,36 @@ impl Store {
         if let Some(id) = self.site_ids.get(site) {
             return *id;
         }
-        let id = SiteId::try_from(self.sites.len()).unwrap_or(SiteId::MAX);
         let site = Arc::new(site.clone());
-        self.sites.push(Arc::clone(&site));
+        let id = if let Some(id) = self.free_sites.pop() {
+            self.sites[id as usize] = Arc::clone(&site);
+            id
+        } else {
+            self.sites.push(Arc::clone(&site));
+            SiteId::try_from(self.sites.len() - 1).unwrap_or(SiteId::MAX)
+        };
         self.site_ids.insert(site, id);
         id
     }
 
-    /// How many sites were ever named.
+    /// Whether a site has a number.
+    #[must_use]
+    pub fn knows_site(&self, site: &Site) -> bool {
+        self.site_ids.contains_key(site)
+    }
+
+    /// How many sites have one.
     #[must_use]
     pub fn sites(&self) -> usize {
-        self.sites.len()
+        self.site_ids.len()
+    }
+
+    /// Forgets sites that no path bears and that are not in `borne`.
+    pub fn forget_sites(&mut self, mut borne: HashSet<SiteId>) {
+        let of = |path: &Path| [Some(path.near), path.far, path.toward].into_iter().flatten();
+        borne.extend(self.paths.iter().flat_map(of));
+        let idle = self.site_ids.extract_if(|_, id| !borne.contains(id));
+        self.free_sites.extend(idle.map(|(_, id)| id));
     }
 
     /// A site by its number.

@@ -86,6 +86,11 @@ impl Workloads {
         }
     }
 
+    /// At most `limit` names from now on; those there are stay.
+    pub const fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// Which names are kept.
     #[must_use]
     pub const fn keep(&self) -> Keep {

@@ -123,7 +123,7 @@ families! {
     STORE_PATHS_LIMIT = Gauge "xcloud_store_paths_limit" {}
         "Most paths that may be, as --max-paths says; exchanges on further ones are lost with reason store.";
     REFUSED = Counter "xcloud_refused_total" {}
-        "Batches and streams of agents refused.";
+        "Batches and streams of agents refused, statuses and stage profiles passed over.";
     AGENTS = Gauge "xcloud_agents" {"state"}
         "Agents known, by whether they are connected.";
     AGENT_CONNECTED = Gauge "xcloud_agent_connected" {"cloud", "region", "zone", "cluster", "node"}

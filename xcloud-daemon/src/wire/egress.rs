@@ -32,9 +32,6 @@ pub fn check(message: &Message) -> Result<(), String> {
     if message.rows.len() > MOST_ROWS || message.addresses.len() > MOST_ADDRESSES {
         return Err("egress has more rows or addresses than a node can have".into());
     }
-    if message.totals.is_none() {
-        return Err("egress has no totals".into());
-    }
     let fits = |length: usize| length == 4 || length == 16;
     if !message.addresses.iter().all(|address| fits(address.len())) {
         return Err("egress.addresses: an address has 4 or 16 bytes".into());
@@ -80,6 +77,8 @@ struct Part {
     totals: EgressSums,
     /// By all of a row but its sums.
     rows: HashMap<EgressRow, Kept>,
+    /// A row found no room. What comes later finds none either, or it would count in the rest and as a row.
+    full: bool,
 }
 
 /// A row's sums.
@@ -91,7 +90,8 @@ struct Kept {
 }
 
 impl Accounts {
-    /// Takes in what an agent told, which was checked. A row for which there is no room is still in the totals.
+    /// Takes in what an agent told, which was checked. A row for which there is no room is still in the totals. Those
+    /// come with the last rows of several messages, so that none of them seems to be beside the rows.
     pub fn keep(&mut self, agent: AgentId, boot: BootId, message: Message) {
         let node = self.nodes.entry(agent).or_insert_with(|| Node { boot, ..Node::default() });
         if node.boot != boot {
@@ -100,24 +100,36 @@ impl Accounts {
         }
         node.addresses = message.addresses.iter().filter_map(|bytes| mapped(bytes)).collect();
         node.now.counted_for_ns = message.counted_for_ns;
-        node.now.totals = message.totals.unwrap_or_default();
+        node.now.totals = message.totals.unwrap_or(node.now.totals);
         for mut row in message.rows {
             let sums = row.sums.take().unwrap_or_default();
             if let Some(known) = node.now.rows.get_mut(&row) {
                 known.sums = sums;
-            } else if node.now.rows.len() < MOST_ROWS && self.rows < ALL_ROWS {
+                continue;
+            }
+            node.now.full |= node.now.rows.len() >= MOST_ROWS || self.rows >= ALL_ROWS;
+            if !node.now.full {
                 node.now.rows.insert(row, Kept { sums, ..Kept::default() });
                 self.rows += 1;
             }
         }
     }
 
-    /// What left the nodes of the sites wanted, and where it went as far as that is known. Agents that are not known any
-    /// more are forgotten.
-    pub fn answer(&mut self, state: &State, wanted: impl Fn(&Site) -> bool) -> Vec<NodeEgress> {
-        self.nodes.retain(|agent, _| state.agent(*agent).is_some());
-        let size = |node: &Node| node.now.rows.len() + node.earlier.rows.len();
-        self.rows = self.nodes.values().map(size).sum();
+    /// Forgets an agent, so that others have its room.
+    pub fn forget(&mut self, agent: AgentId) {
+        if let Some(Node { now, earlier, .. }) = self.nodes.remove(&agent) {
+            self.rows -= now.rows.len() + earlier.rows.len();
+        }
+    }
+
+    /// How many nodes have room here.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// What left the nodes of the sites wanted, and where it went as far as that is known.
+    pub fn answer(&self, state: &State, wanted: impl Fn(&Site) -> bool) -> Vec<NodeEgress> {
         let places = Places::new(state, &self.nodes);
         let place = |agent, row: &EgressRow| {
             places.of(agent, row).map(|id| answer::site(state.store().site(id)))
@@ -138,7 +150,11 @@ impl Accounts {
 impl Node {
     /// Adds this life to those before; returns how many rows fewer there are.
     fn end_life(&mut self) -> usize {
-        let Part { counted_for_ns, totals, rows } = std::mem::take(&mut self.now);
+        let Part { counted_for_ns, totals, rows, .. } = std::mem::take(&mut self.now);
+        // It may have ended before the totals of its last rows came.
+        let mut told = EgressSums::default();
+        rows.values().for_each(|kept| add(&mut told, &kept.sums));
+        let totals = more(&totals, &told);
         let before = rows.len() + self.earlier.rows.len();
         let earlier = &mut self.earlier;
         earlier.counted_for_ns = earlier.counted_for_ns.saturating_add(counted_for_ns);
@@ -232,6 +248,14 @@ const fn add(sum: &mut EgressSums, more: &EgressSums) {
     sum.wire_bytes = sum.wire_bytes.saturating_add(more.wire_bytes);
     sum.packets = sum.packets.saturating_add(more.packets);
     sum.payload_bytes = sum.payload_bytes.saturating_add(more.payload_bytes);
+}
+
+fn more(one: &EgressSums, other: &EgressSums) -> EgressSums {
+    EgressSums {
+        wire_bytes: one.wire_bytes.max(other.wire_bytes),
+        packets: one.packets.max(other.packets),
+        payload_bytes: one.payload_bytes.max(other.payload_bytes),
+    }
 }
 
 const fn less(all: &EgressSums, part: &EgressSums) -> EgressSums {

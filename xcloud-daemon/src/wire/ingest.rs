@@ -21,6 +21,7 @@ use xcloud_proto::{
 use super::{
     convert::{self, Decoded},
     egress,
+    limits::{LONGEST_LABEL, LONGEST_SENTENCE, MOST_STAGE_PODS, MOST_TEXT, hook_size, pod_size},
     server::Hub,
 };
 use xcloud_common::stage::STAGES;
@@ -43,16 +44,8 @@ use crate::{
 const CREDIT: u32 = 16;
 /// How long a new stream may be silent.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
-/// Longest name or label in bytes: that of a DNS name.
-const MAX_LABEL: usize = 253;
-/// Longest sentence in bytes.
-const MAX_SENTENCE: usize = 1 << 10;
-/// Most pods in a stage profile, both directions.
-const MAX_STAGE_PODS: usize = 2_048;
 /// Most probes or programs in one.
 const MAX_STAGE_PROBES: usize = 64;
-/// Most bytes all hooks of an agent may take, and what it says of its pods.
-const MAX_HOOKS: usize = 64 << 10;
 /// Most addresses of an agent's uplinks, and of its pods.
 const MAX_UPLINK_ADDRESSES: usize = 256;
 const MAX_POD_ADDRESSES: usize = 4_096;
@@ -105,8 +98,16 @@ impl IngestService for Ingest {
 /// A stream that closes however its task ends.
 struct Open<'a> {
     hub: &'a Hub,
+    name: &'a str,
     stream: Stream,
     replaced: CancellationToken,
+}
+
+impl Open<'_> {
+    /// Counts and tells of what was wrong beside the samples, and is left out.
+    fn passed_over(&self, why: String) {
+        self.hub.refused(self.name, &Status::invalid_argument(why));
+    }
 }
 
 impl Drop for Open<'_> {
@@ -129,7 +130,8 @@ async fn converse(
     let boot = opening.boot;
     name.clone_from(&opening.name);
     let (stream, acked, replaced) = hub.open(opening, speaker.identity()).map_err(refusal)?;
-    let open = Open { hub, stream, replaced };
+    let name = name.as_str();
+    let open = Open { hub, name, stream, replaced };
     tracing::info!(agent = name, "agent {name:?} connected");
     let mut acked = acked;
     loop {
@@ -138,8 +140,10 @@ async fn converse(
         }
         let Some(brought) = next_batch(&open, &mut requests).await? else { return Ok(()) };
         acked = hub.take(&open.stream, &brought.batch).map_err(refusal)?;
-        if let Some(profile) = brought.stages {
-            hub.keep_stages(&open.stream, profile);
+        match brought.stages {
+            Ok(Some(profile)) => hub.keep_stages(&open.stream, profile),
+            Ok(None) => {}
+            Err(why) => open.passed_over(why),
         }
         if let Some(told) = brought.egress {
             hub.keep_egress(&open.stream, boot, told);
@@ -162,7 +166,8 @@ async fn greeting(requests: &mut Requests) -> Result<Option<Hello>, Status> {
 /// A batch and what came with it.
 struct Brought {
     batch: Batch,
-    stages: Option<StageProfile>,
+    /// An error where it is more than a node can have.
+    stages: Result<Option<StageProfile>, String>,
     egress: Option<Egress>,
 }
 
@@ -173,11 +178,13 @@ async fn next_batch(open: &Open<'_>, requests: &mut Requests) -> Result<Option<B
             Some(Message::Batch(batch)) => {
                 return brought(batch).map(Some).map_err(Status::invalid_argument);
             }
-            Some(Message::Status(told)) => {
-                let addresses = addresses(&told).map_err(Status::invalid_argument)?;
-                let (hooks, pods) = status(told).map_err(Status::invalid_argument)?;
-                open.hub.tell(&open.stream, hooks, pods, addresses);
-            }
+            Some(Message::Status(told)) => match seen(told) {
+                Ok((hooks, pods, addresses)) => {
+                    open.hub.tell(&open.stream, hooks, pods, addresses);
+                }
+                // Nothing measured is wrong, and a stream that ended would begin with the same again.
+                Err(why) => open.passed_over(why),
+            },
             Some(Message::Hello(_)) => {
                 return Err(Status::invalid_argument(
                     "only batches and statuses may follow the hello",
@@ -254,23 +261,30 @@ fn opening(hello: Hello) -> Result<Opening, String> {
     })
 }
 
+fn seen(told: Told) -> Result<(Vec<String>, Vec<PodView>, Vec<Address>), String> {
+    let addresses = addresses(&told)?;
+    let (hooks, pods) = status(told)?;
+    Ok((hooks, pods, addresses))
+}
+
 fn hooks(hooks: &[String]) -> Result<(), String> {
     hooks.iter().try_for_each(|hook| label("hooks", hook))?;
-    if hooks.iter().map(|hook| hook.len() + size_of::<String>()).sum::<usize>() > MAX_HOOKS {
-        return Err(format!("hooks take more than {MAX_HOOKS} bytes"));
+    if hooks.iter().map(|hook| hook_size(hook)).sum::<usize>() > MOST_TEXT {
+        return Err(format!("hooks take more than {MOST_TEXT} bytes"));
     }
     Ok(())
 }
 
-fn status(told: Told) -> Result<(Vec<String>, Vec<PodView>), String> {
+/// What an agent says of its hooks and pods, if all of it is in bounds.
+pub(crate) fn status(told: Told) -> Result<(Vec<String>, Vec<PodView>), String> {
     hooks(&told.hooks)?;
-    let size = |pod: &WirePodView| pod.interface.len() + pod.why.len() + size_of::<PodView>();
-    if told.pods.iter().map(size).sum::<usize>() > MAX_HOOKS {
-        return Err(format!("pods take more than {MAX_HOOKS} bytes"));
+    let size = |pod: &WirePodView| pod_size(&pod.interface, &pod.why);
+    if told.pods.iter().map(size).sum::<usize>() > MOST_TEXT {
+        return Err(format!("pods take more than {MOST_TEXT} bytes"));
     }
     let view = |pod: WirePodView| {
         label("pods.interface", &pod.interface)?;
-        text("pods.why", &pod.why, MAX_SENTENCE)?;
+        text("pods.why", &pod.why, LONGEST_SENTENCE)?;
         let place = match pod.place() {
             WirePodPlace::Inside => PodPlace::Inside,
             WirePodPlace::Sockets => PodPlace::Sockets,
@@ -300,7 +314,7 @@ fn addresses(told: &Told) -> Result<Vec<Address>, String> {
 
 /// Labels are shown to people and go into other systems, so they are held to what a line of text can carry.
 fn label(field: &str, label: &str) -> Result<(), String> {
-    text(field, label, MAX_LABEL)
+    text(field, label, LONGEST_LABEL)
 }
 
 fn text(field: &str, text: &str, longest: usize) -> Result<(), String> {
@@ -351,7 +365,7 @@ fn stages(profile: Option<StageProfile>) -> Result<Option<StageProfile>, String>
         pod.stages.len() > STAGES
             || pod.stages.iter().any(|sum| sum.packets_by_log2_ns.len() > BUCKETS)
     };
-    if profile.pods.len() > MAX_STAGE_PODS || profile.pods.iter().any(wide) {
+    if profile.pods.len() > MOST_STAGE_PODS || profile.pods.iter().any(wide) {
         return Err(
             "stage_profile has more pods, stages or powers of two than a node can have".into()
         );
@@ -371,7 +385,7 @@ fn stages(profile: Option<StageProfile>) -> Result<Option<StageProfile>, String>
 
 fn brought(batch: SampleBatch) -> Result<Brought, String> {
     batch.egress.as_ref().map_or(Ok(()), egress::check)?;
-    Ok(Brought { batch: read(&batch)?, stages: stages(batch.stage_profile)?, egress: batch.egress })
+    Ok(Brought { batch: read(&batch)?, stages: stages(batch.stage_profile), egress: batch.egress })
 }
 
 fn read(batch: &SampleBatch) -> Result<Batch, String> {

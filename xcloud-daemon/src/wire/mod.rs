@@ -8,6 +8,7 @@ pub mod convert;
 pub mod egress;
 pub mod filter;
 pub mod ingest;
+pub mod limits;
 pub mod observer;
 pub mod outbox;
 pub mod server;

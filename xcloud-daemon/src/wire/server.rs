@@ -184,6 +184,10 @@ impl Hub {
             )));
         }
         let (stream, acked) = inner.state.open(now_ns, opening)?;
+        if let Some(agent) = inner.state.take_forgotten() {
+            inner.stage_profiles.remove(&agent);
+            inner.egress.forget(agent);
+        }
         let replaced = CancellationToken::new();
         let open = Open { replaced: replaced.clone(), by };
         if let Some(older) = inner.streams.insert(stream.agent, open) {
@@ -262,9 +266,8 @@ impl Hub {
 
     /// What left the nodes of the sites wanted.
     pub fn egress(&self, wanted: impl Fn(&Site) -> bool) -> Vec<NodeEgress> {
-        let mut inner = self.lock();
-        let Inner { state, egress, .. } = &mut *inner;
-        egress.answer(state, wanted)
+        let inner = self.lock();
+        inner.egress.answer(&inner.state, wanted)
     }
 
     /// Also sums what comes from now on since the start, for metrics.
@@ -382,3 +385,6 @@ pub fn limited(entrance: &Arc<Entrance>) -> Server<Stack<Gate, Identity>> {
         .http2_max_local_error_reset_streams(Some(MAX_MISTAKES))
         .layer(Gate::new(Arc::clone(entrance)))
 }
+
+#[cfg(test)]
+mod tests;

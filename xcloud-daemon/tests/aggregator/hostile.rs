@@ -2,8 +2,8 @@
 
 use tonic::{Code, Status};
 use xcloud_proto::{
-    common::v1::{Loss, Site},
-    ingest::v1::{Hello, SampleBatch, Totals},
+    common::v1::{Loss, PodPlace, PodStages, PodView, Site, StageProfile},
+    ingest::v1::{Hello, SampleBatch, Status as Told, Totals, stream_batches_request::Message},
 };
 
 use crate::harness::{Agent, Server, batch, hello, near};
@@ -106,6 +106,61 @@ async fn a_wrong_hello_is_refused() {
     InvalidArgument: predecessor.boot_id has 0 bytes, not 16
     "#);
     assert_eq!(server.status().await.known_agents, 0);
+}
+
+#[tokio::test]
+async fn a_status_that_is_too_long_is_passed_over_and_the_stream_goes_on() {
+    let server = Server::start().await;
+    let mut agent = Agent::connect(&server, hello("aws-a", 1, 1)).await;
+    assert_eq!(agent.acked().await.ok(), Some(0));
+    let pod = |why: usize| PodView {
+        interface: "veth1".into(),
+        place: PodPlace::Hidden.into(),
+        why: "x".repeat(why),
+    };
+    let wrong = [
+        Told { hooks: vec!["x".repeat(254)], ..Told::default() },
+        Told { hooks: vec!["h".into(); 10_000], ..Told::default() },
+        Told { pods: vec![pod(1025)], ..Told::default() },
+        Told { pods: vec![pod(1024); 100], ..Told::default() },
+        Told { uplink_addresses: vec![vec![1; 5]], ..Told::default() },
+    ];
+    agent.send(Message::Status(Told { pods: vec![pod(1024)], ..Told::default() })).await;
+    for (sequence, told) in (1..).zip(wrong) {
+        agent.send(Message::Status(told)).await;
+        let sent_before = 2 * (sequence - 1);
+        let next = batch(sequence, sent_before, &[near(u32::try_from(sequence).expect("few"))]);
+        assert_eq!(agent.batch(next).await.ok(), Some(sequence));
+    }
+    let status = server.status().await;
+    assert_eq!((status.refused, status.loss.expect("a report").pending), (5, 10));
+    let pods = server.hub.read(|state| state.agents()[0].identity.pods.clone());
+    assert_eq!(
+        pods.iter().map(|pod| pod.why.len()).collect::<Vec<_>>(),
+        [1024],
+        "what held before"
+    );
+}
+
+#[tokio::test]
+async fn a_stage_profile_that_no_node_has_is_left_out_of_its_batch() {
+    let server = Server::start().await;
+    let mut agent = Agent::connect(&server, hello("aws-a", 1, 1)).await;
+    assert_eq!(agent.acked().await.ok(), Some(0));
+    let of =
+        |pods| StageProfile { pods: vec![PodStages::default(); pods], ..StageProfile::default() };
+    let profiles = [of(2048), of(2049), of(2050)];
+    for (sequence, profile) in (1..).zip(profiles) {
+        let sample = near(u32::try_from(sequence).expect("few"));
+        let told = batch(sequence, 2 * (sequence - 1), &[sample]);
+        let told = SampleBatch { stage_profile: Some(profile), ..told };
+        assert_eq!(agent.batch(told).await.ok(), Some(sequence));
+    }
+    let status = server.status().await;
+    assert_eq!((status.refused, status.loss.expect("a report").pending), (2, 6));
+    let kept = server.hub.stage_profiles(|_| true);
+    let pods = kept[0].profile.as_ref().map(|profile| profile.pods.len());
+    assert_eq!((kept.len(), pods), (1, Some(2048)), "the one before");
 }
 
 #[tokio::test]

@@ -122,6 +122,66 @@ proptest! {
     }
 }
 
+/// What a kernel counted, and what its agent found torn or left out of that.
+#[derive(Clone, Copy, Debug)]
+struct Kernel {
+    emitted: u64,
+    collided: u64,
+    torn: u64,
+    hidden: u64,
+}
+
+impl Kernel {
+    /// As the agent tells it while it lives, when everything drained has arrived.
+    fn told(self) -> Totals {
+        let emitted = self.emitted - self.torn - self.hidden;
+        let slot = self.collided + self.torn;
+        Totals { emitted, slot, hidden: self.hidden, ..Totals::default() }
+    }
+
+    /// As the next life reads it.
+    fn left(self) -> Totals {
+        Totals { emitted: self.emitted, slot: self.collided, ..Totals::default() }
+    }
+}
+
+fn killed(told: Kernel, last: Kernel) -> Account {
+    let mut agent = agent(1);
+    let totals = told.told();
+    agent.check(0, totals.emitted, &totals).expect("honest totals");
+    agent.merged(0, totals.emitted, &totals, 0);
+    agent.reopen([1; 16], 1, Some(([0; 16], last.left()))).expect("a new life");
+    assert!(agent.account().balances(), "{:?}", agent.account());
+    agent.account()
+}
+
+#[test]
+fn what_was_hidden_or_torn_before_a_kill_counts_once() {
+    let kernel = Kernel { emitted: 1_000_000, collided: 70, torn: 30, hidden: 600_000 };
+    let account = killed(kernel, kernel);
+    assert_eq!((account.emitted, account.agent), (1_000_070, 0));
+    assert_eq!((account.hidden, account.slot), (600_000, 100));
+    let last = Kernel { emitted: 1_000_500, collided: 75, ..kernel };
+    let account = killed(kernel, last);
+    assert_eq!(account.emitted, 1_000_575);
+    // How much of the slots' loss was torn is not known, so what collided since counts among what died.
+    assert_eq!((account.agent, account.slot), (505, 100));
+}
+
+proptest! {
+    #[test]
+    fn a_kill_makes_nothing_more_or_less_than_the_kernel_counted(
+        fields in proptest::array::uniform4(0u64..1_000), since in proptest::array::uniform2(0u64..1_000),
+    ) {
+        let [delivered, collided, torn, hidden] = fields;
+        let told = Kernel { emitted: delivered + torn + hidden, collided, torn, hidden };
+        let last = Kernel {
+            emitted: told.emitted + since[0], collided: told.collided + since[1], ..told
+        };
+        prop_assert_eq!(killed(told, last).emitted, last.emitted + last.collided);
+    }
+}
+
 #[test]
 fn final_totals_below_what_arrived_are_passed_over() {
     let (mut agent, mut sender) = (agent(1), Sender::default());

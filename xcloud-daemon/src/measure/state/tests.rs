@@ -4,6 +4,7 @@ use super::{
     super::{split::tests::stamped, workload::Keep},
     *,
 };
+use crate::sites::Sites;
 
 const SECOND: u64 = 1_000_000_000;
 const NOW: u64 = 1_000_000 * SECOND;
@@ -185,4 +186,65 @@ fn names_of_data_that_is_forgotten_are_forgotten_too() {
     assert_eq!(state.store().workloads.len(), 1);
     state.tick(NOW + 1_000 * SECOND);
     assert_eq!(state.store().workloads.len(), 0);
+}
+
+#[test]
+fn a_site_that_is_known_is_let_in_however_many_there_are() {
+    let mut state = state(10);
+    let at = |name: &str, zone: usize| Opening {
+        site: Site { zone: zone.to_string(), ..Site::default() },
+        ..opening(name, 1)
+    };
+    // Data of each is kept, so none can be forgotten.
+    for zone in 0..8 {
+        let (stream, _) = state.open(NOW, at("aws", zone)).expect("room");
+        let sequence = zone as u64 + 1;
+        let sample = end(0, u32::try_from(zone).expect("few"));
+        take(&mut state, NOW, &stream, &batch(sequence, zone as u64, vec![sample])).expect("taken");
+        state.tick(NOW + 20 * SECOND);
+    }
+    assert!(matches!(state.open(NOW, at("aws", 8)), Err(Refusal::Full(_))), "one too many");
+    state.open(NOW, at("aws", 3)).expect("it is known");
+    state.open(NOW, at("gcp", 7)).expect("it is known too");
+}
+
+#[test]
+fn sites_that_nothing_bears_make_room_for_others() {
+    let mut state = state(10);
+    for node in 0..100 {
+        let site = Site { node: node.to_string(), ..Site::default() };
+        state.open(NOW, Opening { site, ..opening("aws", 1) }).expect("room");
+    }
+    assert!(state.store().sites() <= 8);
+    let agent = state.agents()[0].identity.site;
+    assert_eq!(state.store().site(agent).node, "99");
+}
+
+#[test]
+fn sites_of_tables_take_no_agents_room_and_go_with_their_table() {
+    let mut state = state(10);
+    for round in 0..20 {
+        let lines = (0..50).map(|n| format!("10.0.{n}.0/24,aws/r{round},n{n}\n"));
+        let table = format!("cidr,site,name\n{}", lines.collect::<String>());
+        state.set_sites(Sites::parse(&table).expect("sites"));
+        state.set_ranges(1, Sites::parse(&table).expect("sites"));
+    }
+    assert_eq!(state.store().sites(), 50);
+    state.open(NOW, opening("aws", 1)).expect("room");
+    let address = xcloud_common::slot::address(
+        std::net::Ipv4Addr::new(10, 0, 7, 1).to_ipv6_mapped().octets(),
+    );
+    let site = state.places.by_table(address).expect("it is in the table");
+    assert_eq!(state.store().site(site).node, "n7");
+}
+
+#[test]
+fn whom_an_opening_made_forget_is_told_once() {
+    let mut state = state(10);
+    let (aws, _) = state.open(NOW, opening("aws", 1)).expect("room");
+    state.open(NOW, opening("gcp", 1)).expect("room");
+    assert_eq!(state.take_forgotten(), None);
+    state.close(&aws);
+    state.open(NOW + 200 * SECOND, opening("new", 1)).expect("room made");
+    assert_eq!((state.take_forgotten(), state.take_forgotten()), (Some(aws.agent), None));
 }

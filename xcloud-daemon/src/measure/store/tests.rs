@@ -75,6 +75,38 @@ fn the_same_labels_are_the_same_site() {
 }
 
 #[test]
+fn room_for_more_paths_is_room_for_more_names() {
+    let name = |number: usize| workload::Workload {
+        namespace: "shop".into(),
+        name: number.to_string(),
+        ..workload::Workload::default()
+    };
+    let mut store = Store::new(LIMITS);
+    let named = |store: &mut Store| {
+        (0..20).filter(|number| store.workloads.id(5, &name(*number)).is_some()).count()
+    };
+    assert_eq!(named(&mut store), 4);
+    store.set_limits(Limits { max_paths: 10, ..LIMITS });
+    assert_eq!(named(&mut store), 10);
+    store.set_limits(Limits { max_paths: 1, ..LIMITS });
+    assert_eq!(named(&mut store), 10, "those there are stay");
+}
+
+#[test]
+fn a_sites_number_is_used_again_only_when_nothing_bears_it() {
+    let mut store = Store::new(LIMITS);
+    let site = |node: &str| Site { node: node.into(), ..Site::default() };
+    let ids = ["near", "far", "toward", "agent", "nobody"].map(|node| store.site_id(&site(node)));
+    let borne = Path { toward: Some(ids[2]), ..Path::new(ids[0], Some(ids[1]), Kind::Ack) };
+    assert!(store.record(5, borne, &took(9), 0));
+    store.forget_sites(HashSet::from([ids[3]]));
+    assert_eq!((store.sites(), store.knows_site(&site("nobody"))), (4, false));
+    assert_eq!(store.site_id(&site("new")), ids[4]);
+    assert_eq!(store.site(ids[4]).node, "new");
+    assert_eq!(store.site(ids[2]).node, "toward");
+}
+
+#[test]
 fn other_limits_hold_from_then_on_and_the_interval_stays() {
     let mut store = Store::new(LIMITS);
     assert!(store.record(5, path(0), &took(9), 0) && store.record(1_000, path(1), &took(9), 0));

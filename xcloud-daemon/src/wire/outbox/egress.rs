@@ -37,8 +37,13 @@ pub struct Egress {
     by_key: HashMap<Key, usize>,
     /// By what the aggregator knows a row by: an index of an interface may come again with the same name.
     by_row: HashMap<EgressRow, usize>,
+    /// Rows that changed since the present round began.
     news: BTreeSet<usize>,
+    /// Rows of the present round that are still to be told.
+    round: BTreeSet<usize>,
     totals: Sums,
+    /// As they were when the round began: what is beside the rows is never more than was truly beside them.
+    round_totals: Sums,
     counted_for_ns: u64,
     addresses: Vec<Vec<u8>>,
     untold: bool,
@@ -84,33 +89,38 @@ impl Egress {
     }
 
     /// A new stream begins: whoever answers may know nothing.
-    pub(super) fn tell_again(&mut self) {
+    pub(in crate::wire) fn tell_again(&mut self) {
         self.news = (0..self.rows.len()).collect();
+        self.round.clear();
         self.untold = self.totals.packets > 0;
     }
 
     /// Whether something was not told yet.
-    pub(super) const fn has_news(&self) -> bool {
-        self.untold
+    pub(super) fn has_news(&self) -> bool {
+        self.untold || !self.round.is_empty()
     }
 
-    /// The next message, if there is something to tell.
-    pub(super) fn next(&mut self) -> Option<Message> {
-        if !self.untold {
+    /// The next message, if there is something to tell. Rows that changed go in a round of messages, of which the last
+    /// has the totals: whoever takes rows from totals must know all of them.
+    pub(in crate::wire) fn next(&mut self) -> Option<Message> {
+        if !self.has_news() {
             return None;
+        }
+        if self.round.is_empty() {
+            (self.round, self.round_totals) = (std::mem::take(&mut self.news), self.totals);
+            self.untold = false;
         }
         let mut rows = Vec::new();
         while rows.len() < ROWS_A_MESSAGE
-            && let Some(at) = self.news.pop_first()
+            && let Some(at) = self.round.pop_first()
         {
             let (row, sums) = &self.rows[at];
             rows.push(EgressRow { sums: Some(wire(sums)), ..row.clone() });
         }
-        self.untold = !self.news.is_empty();
         Some(Message {
             counted_for_ns: self.counted_for_ns,
             rows,
-            totals: Some(wire(&self.totals)),
+            totals: self.round.is_empty().then(|| wire(&self.round_totals)),
             addresses: self.addresses.clone(),
         })
     }
@@ -173,7 +183,7 @@ mod tests {
     fn tell(egress: &mut Egress, known: &mut HashMap<EgressRow, u64>) -> u64 {
         let mut total = 0;
         while let Some(message) = egress.next() {
-            total = message.totals.expect("totals").wire_bytes;
+            total = message.totals.map_or(total, |totals| totals.wire_bytes);
             for row in message.rows {
                 let bytes = row.sums.expect("sums").wire_bytes;
                 known.insert(EgressRow { sums: None, ..row }, bytes);
@@ -227,6 +237,24 @@ mod tests {
         let mut known = HashMap::new();
         let total = tell(&mut egress, &mut known);
         assert_eq!((known.len(), total), (MOST_ROWS, many.len() as u64 + 3));
+    }
+
+    #[test]
+    fn totals_come_with_the_last_rows_of_a_round_and_are_those_of_its_beginning() {
+        let mut egress = Egress::default();
+        let many: Vec<_> = (0..1_200).map(|peer| (key(peer, 1), 1)).collect();
+        egress.add(&left(&many), 5, named);
+        let mut told = Vec::new();
+        while let Some(message) = egress.next() {
+            // What leaves meanwhile begins the next round, and starves no row of this one.
+            if told.len() < 2 {
+                egress.add(&left(&many[..600]), 6, named);
+            }
+            told.push((message.rows.len(), message.totals.map(|totals| totals.wire_bytes)));
+        }
+        let round = [(512, None), (512, None), (176, Some(1_200))];
+        let next = [(512, None), (88, Some(2_400))];
+        assert_eq!(told, [&round[..], &next[..]].concat());
     }
 
     proptest! {
