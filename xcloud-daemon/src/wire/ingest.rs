@@ -104,6 +104,13 @@ struct Open<'a> {
 }
 
 impl Open<'_> {
+    fn take_in(&self, told: Told) -> Result<(), String> {
+        let addresses = addresses(&told)?;
+        let (hooks, pods) = status(told)?;
+        self.hub.tell(&self.stream, hooks, pods, addresses);
+        Ok(())
+    }
+
     /// Counts and tells of what was wrong beside the samples, and is left out.
     fn passed_over(&self, why: String) {
         self.hub.refused(self.name, &Status::invalid_argument(why));
@@ -178,13 +185,12 @@ async fn next_batch(open: &Open<'_>, requests: &mut Requests) -> Result<Option<B
             Some(Message::Batch(batch)) => {
                 return brought(batch).map(Some).map_err(Status::invalid_argument);
             }
-            Some(Message::Status(told)) => match seen(told) {
-                Ok((hooks, pods, addresses)) => {
-                    open.hub.tell(&open.stream, hooks, pods, addresses);
-                }
+            Some(Message::Status(told)) => {
                 // Nothing measured is wrong, and a stream that ended would begin with the same again.
-                Err(why) => open.passed_over(why),
-            },
+                if let Err(why) = open.take_in(told) {
+                    open.passed_over(why);
+                }
+            }
             Some(Message::Hello(_)) => {
                 return Err(Status::invalid_argument(
                     "only batches and statuses may follow the hello",
@@ -259,12 +265,6 @@ fn opening(hello: Hello) -> Result<Opening, String> {
         first_sequence: hello.first_sequence,
         predecessor,
     })
-}
-
-fn seen(told: Told) -> Result<(Vec<String>, Vec<PodView>, Vec<Address>), String> {
-    let addresses = addresses(&told)?;
-    let (hooks, pods) = status(told)?;
-    Ok((hooks, pods, addresses))
 }
 
 fn hooks(hooks: &[String]) -> Result<(), String> {
