@@ -89,14 +89,15 @@ async fn top_shows_paths_goes_into_them_and_leaves_the_terminal_as_it_was() {
     let _agents = two_clouds(&server).await;
     terminal.line("echo before; stty -g > /dev/null");
     terminal.line(&format!("{}; echo ended $?", top(server.socket())));
-    let list = terminal.shows("aws a -> gcp b ack");
-    for shown in ["live", "nodes: 2, 2 connected", "1-2 of 2, by p99", "█", "40.4 us"] {
+    // A screen is written from its top to its bottom.
+    let list = terminal.shows("1-2 of 2, by p99");
+    for shown in ["live", "nodes: 2, 2 connected", "aws a -> gcp b ack", "█", "40.4 us"] {
         assert!(list.contains(shown), "{shown}:\n{list}");
     }
     assert!(!list.contains("before"), "{list}");
     terminal.key("Enter");
-    let path = terminal.shows("near CNI egress");
-    assert!(path.contains("p99 = 40.400 us = 0.440 CNI + 0.110 queue"), "{path}");
+    terminal.shows("near CNI egress");
+    terminal.shows("p99 = 40.400 us = 0.440 CNI + 0.110 queue");
     terminal.key("Escape");
     terminal.shows("1-2 of 2");
     terminal.line("/response");
@@ -131,8 +132,9 @@ async fn top_says_that_the_aggregator_went_and_goes_on_when_it_is_back() {
     terminal.shows("aws a -> gcp b response");
     drop(agents);
     server.stop().await;
-    let stale = terminal.shows("no aggregator answers at");
-    assert!(stale.contains("STALE for") && stale.contains("aws a -> gcp b"), "{stale}");
+    terminal.shows("STALE for");
+    terminal.shows("no aggregator answers at");
+    let stale = terminal.shows("aws a -> gcp b");
     assert!(stale.is_ascii(), "{stale}");
     let server = Server::start_at(address).await;
     let mut agent = Agent::connect(&server, hello("aws-a", 3, 1)).await;
