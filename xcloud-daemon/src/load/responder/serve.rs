@@ -43,7 +43,6 @@ enum Client {
 enum Due {
     /// Connections are taken again.
     Accept,
-
     Datagram(Datagram),
     /// Of the client with this key.
     Turn(u64),
