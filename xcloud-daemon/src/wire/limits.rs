@@ -1,4 +1,5 @@
-//! What the aggregator takes of what an agent says. Both ends go by this: what is longer is refused.
+//! What the aggregator takes of what an agent says. Both ends go by this: what is longer is refused, or passed over where
+//! it stands beside samples.
 
 use crate::measure::ledger::PodView;
 

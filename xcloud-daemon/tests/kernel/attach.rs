@@ -88,8 +88,7 @@ fn an_ingress_qdisc_is_no_clsact() {
         return;
     }
     in_a_namespace(|| {
-        let tc = Command::new("tc").args(["qdisc", "add", "dev", "lo", "ingress"]).status();
-        assert!(tc.expect("running tc").success());
+        add_an_ingress_qdisc();
         let bpffs = tempfile::tempdir().expect("a directory");
         let plan = plan(&[Feature::Clsact]);
         let mut programs =
@@ -109,8 +108,7 @@ fn an_ingress_qdisc_takes_hooks_at_ingress() {
         return;
     }
     in_a_namespace(|| {
-        let tc = Command::new("tc").args(["qdisc", "add", "dev", "lo", "ingress"]).status();
-        assert!(tc.expect("running tc").success());
+        add_an_ingress_qdisc();
         let bpffs = tempfile::tempdir().expect("a directory");
         let mut plan = plan(&[Feature::Clsact, Feature::RawTpNetDevStartXmit]);
         plan.queue_hook = false;
@@ -129,6 +127,11 @@ fn where_the_programs_load_kernel_memory_may_be_read() {
     let findings = probe();
     let reads = findings.iter().find(|finding| finding.feature == Feature::LockdownAllows);
     assert_eq!(reads.expect("asked").answer, Answer::Yes, "{reads:?}");
+}
+
+fn add_an_ingress_qdisc() {
+    let tc = Command::new("tc").args(["qdisc", "add", "dev", "lo", "ingress"]).status();
+    assert!(tc.expect("running tc").success());
 }
 
 fn in_a_namespace(work: impl FnOnce() + Send) {
