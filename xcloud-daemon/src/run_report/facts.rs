@@ -1,6 +1,6 @@
 //! What runs hold, in the shape of a report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -135,15 +135,9 @@ fn key(trial: &Trial) -> Key<'_> {
     (&trial.test, &trial.from, &trial.to)
 }
 
-fn keys(runs: &[Run]) -> Vec<Key<'_>> {
-    let mut keys = Vec::new();
-    let mut seen = std::collections::HashSet::new();
-    for trial in runs.iter().flat_map(|run| &run.trials) {
-        if seen.insert(key(trial)) {
-            keys.push(key(trial));
-        }
-    }
-    keys
+/// In order of their names: a suite's tests come in a random one.
+fn keys(runs: &[Run]) -> BTreeSet<Key<'_>> {
+    runs.iter().flat_map(|run| &run.trials).map(key).collect()
 }
 
 fn path(runs: &[Run], (test, from, to): Key<'_>, tables: &Tables) -> Path {

@@ -104,11 +104,11 @@ fn list(page: &mut String, class: &str, items: &[String]) {
 fn tables(page: &mut String, report: &Report) {
     let blocks = matrix(report);
     let verdicts = blocks.iter().flat_map(|block| &block.lines).any(|line| line.verdict.is_some());
-    page.push_str("<div class=\"wide\"><table>\n<thead><tr><th></th>");
+    page.push_str("<div class=\"wide\"><table class=\"matrix\">\n<thead><tr><th></th>");
     for run in &report.runs {
         let _ = write!(page, "<th class=\"label\">{}</th>", escape(&run.label));
     }
-    page.push_str(if verdicts { "<th>difference</th></tr></thead>\n" } else { "</tr></thead>\n" });
+    page.push_str(if verdicts { "<th class=\"says\">difference</th></tr></thead>\n" } else { "</tr></thead>\n" });
     let columns = 1 + report.runs.len() + usize::from(verdicts);
     for block in &blocks {
         body(page, block, columns, verdicts);
@@ -127,7 +127,7 @@ fn body(page: &mut String, block: &Block, columns: usize, verdicts: bool) {
         }
         if verdicts {
             let verdict = line.verdict.as_deref().unwrap_or_default();
-            let _ = write!(page, "<td>{}</td>", escape(verdict));
+            let _ = write!(page, "<td class=\"says\">{}</td>", escape(verdict));
         }
         page.push_str("</tr>\n");
     }

@@ -83,26 +83,27 @@ fn environment(report: &Report) -> Vec<Line> {
 
 fn lines(report: &Report, path: &Path) -> Vec<Line> {
     let mut lines = Vec::new();
-    let mut add = |figure: &str, name: String, cell: &dyn Fn(&Measured) -> Option<String>| {
+    let mut add = |context: bool, name: String, cell: &dyn Fn(&Measured) -> Option<String>| {
         let cells = path.measured.iter();
         let cells = cells.map(|one| one.as_ref().and_then(cell).unwrap_or_else(|| NONE.into()));
-        let context = is_context(figure);
         let verdict = verdict(report, path, &name).filter(|_| !context);
         lines.push(Line { name, cells: cells.collect(), verdict, context });
     };
     for name in metrics(path) {
-        add(name, name.into(), &|one| one.metrics.get(name).map(spread));
+        let of_runs = || path.measured.iter().flatten().filter_map(|one| one.metrics.get(name));
+        let context = is_context(name) || of_runs().all(|one| one.better.is_none());
+        add(context, name.into(), &|one| one.metrics.get(name).map(spread));
     }
     for name in distributions(path) {
         for (title, quantile) in QUANTILES {
             let told =
                 |one: &Measured| one.distributions.get(name)?.quantile(quantile).map(quantile_cell);
             if path.measured.iter().flatten().any(|one| told(one).is_some()) {
-                add(name, format!("{name} {title}"), &told);
+                add(is_context(name), format!("{name} {title}"), &told);
             }
         }
     }
-    add("trials", "trials".into(), &|one| Some(one.trials.to_string()));
+    add(false, "trials".into(), &|one| Some(one.trials.to_string()));
     lines.extend(given(report, path));
     lines
 }
