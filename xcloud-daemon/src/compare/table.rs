@@ -162,7 +162,8 @@ fn figure(value: f64, unit: &str) -> String {
         "1" => String::new(),
         "By" => "B".into(),
         "By/s" => "B/s".into(),
-        other => clean(other),
+        // UCUM's brackets.
+        other => clean(other.trim_matches(['[', ']'])),
     };
     let (scaled, prefix) = match value.abs() {
         1e9.. => (value / 1e9, "G"),

@@ -15,7 +15,8 @@ pub fn figure(value: f64, unit: &str) -> String {
         "By/s" => signed(value, |value| scaled(value, "B/s")),
         "1" | "" => plain(value),
         unit => {
-            let name: String = unit.chars().filter(|c| !matches!(c, '{' | '}')).collect();
+            let name: String =
+                unit.chars().filter(|c| !matches!(c, '{' | '}' | '[' | ']')).collect();
             format!("{} {name}", plain(value))
         }
     }
@@ -79,6 +80,7 @@ mod tests {
             figure(-1_500.0, "ns"),
             figure(45e9, "By"),
             figure(1_994.4, "{request}/s"),
+            figure(-0.5, "[ppm]"),
             figure(0.25, "1"),
             figure(7.0, "1"),
             figure(f64::NAN, "1"),
@@ -90,6 +92,7 @@ mod tests {
             "-1.50 us",
             "45.0 GB",
             "1 994 request/s",
+            "-0.50 ppm",
             "0.25",
             "7",
             "no number",

@@ -108,7 +108,11 @@ fn tables(page: &mut String, report: &Report) {
     for run in &report.runs {
         let _ = write!(page, "<th class=\"label\">{}</th>", escape(&run.label));
     }
-    page.push_str(if verdicts { "<th class=\"says\">difference</th></tr></thead>\n" } else { "</tr></thead>\n" });
+    page.push_str(if verdicts {
+        "<th class=\"says\">difference</th></tr></thead>\n"
+    } else {
+        "</tr></thead>\n"
+    });
     let columns = 1 + report.runs.len() + usize::from(verdicts);
     for block in &blocks {
         body(page, block, columns, verdicts);
