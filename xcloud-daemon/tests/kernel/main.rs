@@ -6,6 +6,7 @@ mod craft;
 mod egress;
 mod harness;
 mod inside;
+mod kprobe;
 mod logged;
 mod raw;
 mod stacked;
