@@ -194,19 +194,20 @@ impl Hooks {
         }
     }
 
-    /// Takes the programs off every interface.
+    /// Takes the programs off everything they are on.
     pub fn detach_all(&mut self) {
         for index in self.on() {
             self.detach(index, State::Off);
         }
         self.programs.detach_departure();
         self.programs.leave_sockets();
+        self.programs.detach_stages();
     }
 
     /// Takes everything off at once, or puts it on again; returns whether that changed anything.
     ///
     /// # Errors
-    /// The tracepoint refuses to be hooked again.
+    /// The tracepoint, or the function that ends every stage, refuses to be hooked again.
     pub fn switch(&mut self, off: bool) -> Result<bool> {
         if off == self.off {
             return Ok(false);
@@ -215,6 +216,7 @@ impl Hooks {
             self.detach_all();
         } else {
             self.programs.attach_departure()?;
+            self.programs.attach_stages()?;
         }
         self.off = off;
         self.attach_waiting(|state| !matches!(state, State::LeftAlone(_)));
@@ -283,7 +285,7 @@ impl Hooks {
         on.map(|watched| &watched.interface).filter(move |interface| interface.role == role)
     }
 
-    /// Tries the stage profile's functions again that were not there.
+    /// Tries the stage profile's functions again that were not there, except while the kill switch is there.
     pub fn retry_stages(&mut self) {
         self.programs.retry_stages();
     }
