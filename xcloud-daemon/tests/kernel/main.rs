@@ -6,6 +6,7 @@ mod craft;
 mod egress;
 mod harness;
 mod inside;
+mod ipsec;
 mod logged;
 mod raw;
 mod stacked;
