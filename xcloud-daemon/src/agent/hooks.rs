@@ -16,6 +16,7 @@ use xcloud_common::{
     counter::Counters,
 };
 
+use self::health::Unseen;
 use super::{patience::Patience, pods::sift::Pods, watchdog::Watchdog};
 use crate::kernel::{
     attach::Programs,
@@ -39,6 +40,7 @@ struct Watched {
     interface: Interface,
     state: State,
     patience: Patience,
+    unseen: Unseen,
     /// For pods, while the programs are on.
     watchdog: Option<Watchdog>,
 }
@@ -102,8 +104,9 @@ impl Hooks {
             info!("{}: still left alone: {why}", title(&interface));
             return;
         }
-        let (patience, watchdog) = (Patience::default(), None);
-        self.watched.insert(index, Watched { interface, state: State::Off, patience, watchdog });
+        let (patience, unseen, watchdog) = (Patience::default(), Unseen::default(), None);
+        let watched = Watched { interface, state: State::Off, patience, unseen, watchdog };
+        self.watched.insert(index, watched);
         if !self.off {
             self.attach(index);
         }

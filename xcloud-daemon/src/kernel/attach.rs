@@ -194,8 +194,8 @@ impl Programs {
     ///
     /// # Errors
     /// The kernel does not tell.
-    pub fn displaced(&self, ifindex: u32) -> Result<Vec<(&'static str, Place)>> {
-        if let Some((name, inside)) = self.inside.get(&ifindex) {
+    pub fn displaced(&mut self, ifindex: u32) -> Result<Vec<(&'static str, Place)>> {
+        if let Some((name, inside)) = self.inside.get_mut(&ifindex) {
             return inside.displaced().with_context(|| format!("looking into the pod of {name}"));
         }
         let mut displaced = vec![];

@@ -8,6 +8,7 @@ mod harness;
 mod inside;
 mod ipsec;
 mod logged;
+mod podns;
 mod raw;
 mod stacked;
 mod torn;
