@@ -89,7 +89,7 @@ only() { # WHAT BEFORE AFTER STAGE...
 
 # How many probes are on the profile's functions.
 probes() {
-    grep -cE '(__dev_queue_xmit|ip6?_route_input(_noref)?|nf_hook_slow|nf_conntrack_in|(vxlan|geneve|ip_tunnel|ip6_tnl|wg)_xmit|wg_socket_send_skb_to_peer)\+0x' \
+    grep -cE '(__dev_queue_xmit|ip6?_route_input(_noref)?|nf_hook_slow|nf_conntrack_in|(vxlan|geneve|ip_tunnel|sit_tunnel|ip6_tnl|wg)_xmit|wg_socket_send_skb_to_peer)\+0x' \
         /sys/kernel/debug/kprobes/list || true
 }
 
