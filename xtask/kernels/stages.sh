@@ -12,8 +12,12 @@ fail() {
     exit 1
 }
 
+# Tried again where a slow machine's emulation kept an agent from being ready in time.
 up() { # CNI
-    "$xtask" lab up --name st --cni "$1" --load rr --duration 10m --wan-rtt 20ms --xcloud "$XCLOUD" >&2
+    for _ in 1 2 3; do
+        "$xtask" lab up --name st --cni "$1" --load rr --duration 10m --wan-rtt 20ms --xcloud "$XCLOUD" >&2 && return
+    done
+    fail "no lab came up"
 }
 
 down() {
