@@ -16,6 +16,7 @@ use xcloud_common::{
     counter::Counters,
 };
 
+use self::health::Unseen;
 use super::{patience::Patience, pods::sift::Pods, watchdog::Watchdog};
 use crate::kernel::{
     attach::Programs,
@@ -39,6 +40,7 @@ struct Watched {
     interface: Interface,
     state: State,
     patience: Patience,
+    unseen: Unseen,
     /// For pods, while the programs are on.
     watchdog: Option<Watchdog>,
 }
@@ -102,8 +104,9 @@ impl Hooks {
             info!("{}: still left alone: {why}", title(&interface));
             return;
         }
-        let (patience, watchdog) = (Patience::default(), None);
-        self.watched.insert(index, Watched { interface, state: State::Off, patience, watchdog });
+        let (patience, unseen, watchdog) = (Patience::default(), Unseen::default(), None);
+        let watched = Watched { interface, state: State::Off, patience, unseen, watchdog };
+        self.watched.insert(index, watched);
         if !self.off {
             self.attach(index);
         }
@@ -194,19 +197,20 @@ impl Hooks {
         }
     }
 
-    /// Takes the programs off every interface.
+    /// Takes the programs off everything they are on.
     pub fn detach_all(&mut self) {
         for index in self.on() {
             self.detach(index, State::Off);
         }
         self.programs.detach_departure();
         self.programs.leave_sockets();
+        self.programs.detach_stages();
     }
 
     /// Takes everything off at once, or puts it on again; returns whether that changed anything.
     ///
     /// # Errors
-    /// The tracepoint refuses to be hooked again.
+    /// The tracepoint, or the function that ends every stage, refuses to be hooked again.
     pub fn switch(&mut self, off: bool) -> Result<bool> {
         if off == self.off {
             return Ok(false);
@@ -215,6 +219,7 @@ impl Hooks {
             self.detach_all();
         } else {
             self.programs.attach_departure()?;
+            self.programs.attach_stages()?;
         }
         self.off = off;
         self.attach_waiting(|state| !matches!(state, State::LeftAlone(_)));
@@ -283,7 +288,7 @@ impl Hooks {
         on.map(|watched| &watched.interface).filter(move |interface| interface.role == role)
     }
 
-    /// Tries the stage profile's functions again that were not there.
+    /// Tries the stage profile's functions again that were not there, except while the kill switch is there.
     pub fn retry_stages(&mut self) {
         self.programs.retry_stages();
     }

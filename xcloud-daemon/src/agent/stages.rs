@@ -1,25 +1,23 @@
 //! The opt-in stage profile: collects what CNI segments are made of, measures its own cost, and says both.
 
+mod upkeep;
+
 use std::{
     hint::black_box,
-    os::fd::OwnedFd,
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
-use aya::sys::{Stats, enable_stats};
 use nix::net::if_::if_indextoname;
-use tracing::{debug, warn};
+use tracing::debug;
 use xcloud_common::{sample::Sample, stage::Stage};
-use xcloud_proto::common::v1::{
-    self as proto, PodStages, StageCost, StageProbe, StageProfile, StageProgramCost,
-};
+use xcloud_proto::common::v1::{self as proto, PodStages, StageCost, StageProbe, StageProfile};
 
+use self::upkeep::Upkeep;
 use super::hooks::SharedHooks;
 use crate::{
     escape::{clean, cut},
     kernel::{
-        stages::{RunTime, StageCells, Told},
+        stages::{StageCells, Told},
         trial::kprobe::EmptyProbe,
     },
     measure::stages::{Direction, Profile},
@@ -28,10 +26,6 @@ use crate::{
 
 /// How often the profile is told.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Run times are kept for one period in so many: that costs every BPF program on the node some 20 ns a run.
-const PERIODS_PER_COST: u32 = 60;
-/// Functions not there yet are tried again this often: a CNI may load its module later.
-const PERIODS_PER_RETRY: u32 = 10;
 
 /// What the agent keeps of it.
 #[derive(Debug)]
@@ -40,8 +34,7 @@ pub struct Stages {
     profile: Profile,
     cost: StageCost,
     told: Instant,
-    periods: u32,
-    counting: Option<(OwnedFd, Vec<RunTime>)>,
+    upkeep: Upkeep,
 }
 
 impl Stages {
@@ -57,8 +50,7 @@ impl Stages {
             profile: Profile::default(),
             cost: StageCost { entry_probe_ns, return_probe_ns, programs: Vec::new() },
             told: Instant::now(),
-            periods: 0,
-            counting: None,
+            upkeep: Upkeep::default(),
         }
     }
 
@@ -75,26 +67,11 @@ impl Stages {
             return None;
         }
         self.told = Instant::now();
-        if let Err(error) = self.count_cost(hooks) {
-            warn!("what the stage profile costs could not be measured: {error:#}");
+        if let Some(programs) = self.upkeep.turn(hooks) {
+            self.cost.programs = programs;
         }
-        if self.periods.is_multiple_of(PERIODS_PER_RETRY) {
-            hooks.lock().retry_stages();
-        }
-        self.periods += 1;
         self.profile.make_room(MOST_STAGE_PODS, |index| if_indextoname(index).is_ok());
         Some(self.wire(hooks.lock().stages()))
-    }
-
-    /// Lets the kernel keep count of run times for one period, then reads them.
-    fn count_cost(&mut self, hooks: &SharedHooks) -> Result<()> {
-        if let Some((_count, before)) = self.counting.take() {
-            let after = hooks.lock().stage_run_times()?;
-            self.cost.programs = before.iter().zip(after).filter_map(program_cost).collect();
-        } else if self.periods % PERIODS_PER_COST == 1 {
-            self.counting = Some((enable_stats(Stats::RunTime)?, hooks.lock().stage_run_times()?));
-        }
-        Ok(())
     }
 
     fn wire(&self, told: &[Told]) -> StageProfile {
@@ -115,12 +92,6 @@ impl Stages {
 fn pods(profile: &Profile) -> Vec<PodStages> {
     let pods = profile.pods.iter().take(MOST_STAGE_PODS);
     pods.map(|((index, way), sums)| pod(*index, *way, sums)).collect()
-}
-
-fn program_cost((before, after): (&RunTime, RunTime)) -> Option<StageProgramCost> {
-    let runs = after.runs.saturating_sub(before.runs);
-    let mean_ns = after.ns.saturating_sub(before.ns).checked_div(runs)?;
-    Some(StageProgramCost { program: after.program.into(), runs, mean_ns })
 }
 
 fn pod(index: u32, way: Direction, sums: &crate::measure::stages::Sums) -> PodStages {

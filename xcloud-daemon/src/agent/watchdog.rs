@@ -1,9 +1,10 @@
 //! Whether a pod's interface drops more since we are on it: a pure function of its counters.
 //!
 //! No program of ours drops or changes a packet, so this should never say yes. It is there because "should" is no
-//! comfort to whose pod is cut off: another agent's programs may behave differently with ours next to them. Drops are
-//! judged as a share of the packets, against the share over the interface's whole life before we came, so that an
-//! interface that has always dropped is left in peace and a quiet one is judged by the packets it has.
+//! comfort to whose pod is cut off. It sees what devices drop (the other end is down or its MTU too small, a queue is
+//! full), as that is what the counters count: not what TC or TCX programs drop, other agents' among them, nor netfilter
+//! or a policy. Drops are judged as a share of the packets, against the share over the interface's whole life before we
+//! came, so that an interface that has always dropped is left in peace and a quiet one is judged by the packets it has.
 
 use crate::kernel::ifaces::Traffic;
 

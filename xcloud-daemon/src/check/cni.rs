@@ -29,6 +29,11 @@ pub struct Traces {
     pub files: Vec<String>,
     /// Names of nftables tables.
     pub tables: Vec<String>,
+    /// Whether the programs that Cilium made for the node are told to route by themselves. That they are not is no sign:
+    /// newer releases tell them so in another place.
+    pub host_routing: bool,
+    /// Number of ESP states of IPsec.
+    pub esp: usize,
 }
 
 /// Who connects pods. Serialised names are stable.
@@ -69,6 +74,8 @@ pub enum Datapath {
     Bridge,
     /// Cilium's programs and the kernel's routing.
     EbpfLegacy,
+    /// Cilium's programs; whether they redirect past the kernel's routing could not be told.
+    Ebpf,
     /// Programs that redirect past the kernel's routing.
     EbpfRouting,
     /// The same behind netkit devices.
@@ -91,6 +98,8 @@ pub enum Wrap {
     Ipip,
     /// Encrypted by WireGuard.
     Wireguard,
+    /// Encrypted by IPsec.
+    Ipsec,
 }
 
 /// The CNI and its mode.
@@ -120,7 +129,7 @@ pub fn recognise(traces: &Traces) -> Cni {
     let (datapath, why) = traces.datapath(plugin, chained);
     let wraps = traces.wraps();
     evidence.push(why);
-    evidence.extend(wraps.iter().map(|(_, device)| format!("device {device}")));
+    evidence.extend(wraps.iter().map(|(_, why)| why.clone()));
     Cni {
         plugin,
         chained,
@@ -129,6 +138,9 @@ pub fn recognise(traces: &Traces) -> Cni {
         evidence,
     }
 }
+
+/// What Cilium's programs are compiled with for eBPF host routing.
+const HOST_ROUTING: &str = "ENABLE_HOST_ROUTING in its node_config.h";
 
 /// Devices that wrap, by prefix. Plain `tunl0` comes with its module, so it must be up.
 const WRAPPING: [(&str, Wrap); 16] = [
@@ -195,7 +207,10 @@ impl Traces {
             }
         }
         let device = DEVICES.iter().find_map(|(prefix, plugin)| {
-            Some((*plugin, vec![format!("device {}", self.device(prefix)?)]))
+            // A machine's own LXC has a bridge `lxcbr0`.
+            let mut devices = self.devices.iter().filter(|device| !device.starts_with("lxcbr"));
+            let device = devices.find(|device| device.starts_with(prefix))?;
+            Some((*plugin, vec![format!("device {}", name(device))]))
         });
         let file = FILES.iter().find(|(path, _)| self.files.iter().any(|file| file == path));
         let file = file.map(|(path, plugin)| (*plugin, vec![format!("file {path}")]));
@@ -235,17 +250,18 @@ impl Traces {
         }
     }
 
-    /// eBPF host routing needs Cilium's programs on the uplinks; pods' own devices have them in any mode.
+    /// eBPF host routing needs Cilium's programs on the uplinks, but recent releases put them there in any mode; pods' own
+    /// devices always have some.
     fn cilium_datapath(&self) -> (Datapath, String) {
         if let Some(device) = self.netkit() {
             return (Datapath::EbpfNetkit, format!("netkit device {device}"));
         }
-        let own = ["lxc", "cilium_", "gke", "eni", "azv", "veth", "vlan"];
-        let uplink = self.programs.iter().find(|program| {
-            is_cilium(program) && !own.iter().any(|prefix| program.starts_with(prefix))
-        });
+        let uplink = self.programs.iter().find(|program| is_ciliums_uplink(program));
         match uplink {
-            Some(program) => (Datapath::EbpfRouting, format!("program {program}, on an uplink")),
+            Some(program) if self.host_routing => {
+                (Datapath::EbpfRouting, format!("program {program}, {HOST_ROUTING}"))
+            }
+            Some(program) => (Datapath::Ebpf, format!("program {program}, no {HOST_ROUTING}")),
             None if self.programs.iter().any(|program| is_cilium(program)) => {
                 (Datapath::EbpfLegacy, "cil_* programs on pods' devices, none on an uplink".into())
             }
@@ -281,8 +297,11 @@ impl Traces {
                 && (*prefix != "tunl0" || device.ends_with(" up"))
                 && !found.iter().any(|(other, _)| other == wrap)
             {
-                found.push((*wrap, name(device).to_owned()));
+                found.push((*wrap, format!("device {}", name(device))));
             }
+        }
+        if self.esp > 0 {
+            found.push((Wrap::Ipsec, format!("{} ESP states of IPsec", self.esp)));
         }
         found
     }
@@ -303,6 +322,13 @@ impl Traces {
 
 fn is_cilium(program: &str) -> bool {
     program.split_once(' ').is_some_and(|(_, name)| name.starts_with("cil_"))
+}
+
+/// Filters are named after their device, too: `cil_from_netdev-eth0`.
+fn is_ciliums_uplink(program: &str) -> bool {
+    let uplinks = ["cil_from_netdev", "cil_to_netdev"];
+    let name = program.split_once(' ').map_or("", |(_, name)| name);
+    uplinks.iter().any(|uplink| name.starts_with(uplink))
 }
 
 fn name(device: &str) -> &str {

@@ -60,7 +60,8 @@ pub struct Programs {
     departure: Option<Departure>,
     /// The tracepoint at pods' sockets, while a pod is seen there.
     sockets: Option<RawTracePointLink>,
-    stages: Vec<stages::Told>,
+    /// The stage profile's probes, where it was asked for.
+    pub(super) stages: Option<stages::Probes>,
     pin: Option<Pin>,
     log: EbpfLogger<&'static dyn log::Log>,
 }
@@ -107,7 +108,7 @@ impl Programs {
             inside: BTreeMap::new(),
             departure: None,
             sockets: None,
-            stages: Vec::new(),
+            stages: None,
             pin,
             log,
         };
@@ -193,8 +194,8 @@ impl Programs {
     ///
     /// # Errors
     /// The kernel does not tell.
-    pub fn displaced(&self, ifindex: u32) -> Result<Vec<(&'static str, Place)>> {
-        if let Some((name, inside)) = self.inside.get(&ifindex) {
+    pub fn displaced(&mut self, ifindex: u32) -> Result<Vec<(&'static str, Place)>> {
+        if let Some((name, inside)) = self.inside.get_mut(&ifindex) {
             return inside.displaced().with_context(|| format!("looking into the pod of {name}"));
         }
         let mut displaced = vec![];
@@ -277,34 +278,6 @@ impl Programs {
     #[must_use]
     pub fn tables(&self) -> &Tables {
         &self.tables
-    }
-
-    /// Loads and attaches the stage profile's probes, which the plan must have asked for; returns what they find out.
-    ///
-    /// # Errors
-    /// The kernel has no kprobes, or refuses a program.
-    pub fn start_stages(&mut self) -> Result<stages::StageCells> {
-        self.stages = stages::attach(&mut self.ebpf)?;
-        stages::StageCells::take(&mut self.ebpf)
-    }
-
-    /// Tries the stage profile's functions again that were not there; says what is probed and what is not.
-    pub fn retry_stages(&mut self) {
-        stages::retry(&mut self.ebpf, &mut self.stages);
-    }
-
-    /// Which functions the stage profile probes.
-    #[must_use]
-    pub fn stages(&self) -> &[stages::Told] {
-        &self.stages
-    }
-
-    /// Runs and nanoseconds of the stage profile's programs.
-    ///
-    /// # Errors
-    /// They are not loaded.
-    pub fn stage_run_times(&mut self) -> Result<Vec<stages::RunTime>> {
-        stages::run_times(&mut self.ebpf)
     }
 
     /// What the kernel counted of each program.

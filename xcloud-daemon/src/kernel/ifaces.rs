@@ -27,7 +27,7 @@ mod traffic;
 
 pub use follow::{Event, follow};
 pub use netlink::read;
-pub use traffic::{Traffic, traffic};
+pub use traffic::{Traffic, other_end, traffic};
 
 /// What an interface is to the measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -24,6 +24,8 @@ const HOOKS: [(&str, aya::programs::TcAttachType); 2] =
 /// The hooks in one pod.
 #[derive(Debug)]
 pub(super) struct Inside {
+    /// The interface on the node.
+    index: u32,
     end: PodEnd,
     hooks: Vec<Hook>,
 }
@@ -33,6 +35,10 @@ pub(super) struct Inside {
 impl Drop for Inside {
     fn drop(&mut self) {
         let mut hooks = mem::take(&mut self.hooks);
+        if hooks.is_empty() {
+            return;
+        }
+        self.end.follow(self.index);
         let taken = podns::within(&self.end.path, self.end.namespace, || {
             hooks.clear();
             Ok(())
@@ -46,8 +52,9 @@ impl Drop for Inside {
 
 impl Inside {
     /// Which hooks other programs displaced there, and from where they run now.
-    pub(super) fn displaced(&self) -> Result<Vec<(&'static str, Place)>> {
-        let Self { end, hooks } = self;
+    pub(super) fn displaced(&mut self) -> Result<Vec<(&'static str, Place)>> {
+        self.end.follow(self.index);
+        let Self { end, hooks, .. } = self;
         podns::within(&end.path, end.namespace, || {
             let places = hooks.iter().map(|hook| Ok((hook.program, hook.place()?)));
             let places = places.collect::<Result<Vec<_>>>()?;
@@ -83,7 +90,7 @@ impl Programs {
     pub fn move_inside(&mut self, interface: &Interface, end: &PodEnd) -> Result<()> {
         ensure!(self.plan.reads_kernel, "naming the pod reads kernel memory: {LOCKED}");
         self.detach(interface.index);
-        let inside = self.hook_inside(end.clone())?;
+        let inside = self.hook_inside(interface.index, end.clone())?;
         self.inside.insert(interface.index, (interface.name.clone(), inside));
         Ok(())
     }
@@ -94,13 +101,13 @@ impl Programs {
         let end = inside.end.clone();
         // The kernel takes a program once at a place, so it must go before it can come.
         drop(inside);
-        let inside = self.hook_inside(end)?;
+        let inside = self.hook_inside(ifindex, end)?;
         self.inside.insert(ifindex, (name, inside));
         Ok(())
     }
 
-    fn hook_inside(&mut self, end: PodEnd) -> Result<Inside> {
-        let mut inside = Inside { end, hooks: Vec::new() };
+    fn hook_inside(&mut self, index: u32, end: PodEnd) -> Result<Inside> {
+        let mut inside = Inside { index, end, hooks: Vec::new() };
         let backend = self.plan.pod_hook;
         for (name, _) in HOOKS {
             let program: &mut SchedClassifier = program(&mut self.ebpf, name)?;
@@ -110,7 +117,7 @@ impl Programs {
             }
         }
         let ebpf = &mut self.ebpf;
-        let Inside { end, hooks } = &mut inside;
+        let Inside { end, hooks, .. } = &mut inside;
         podns::within(&end.path, end.namespace, || {
             for (name, direction) in HOOKS {
                 let program: &mut SchedClassifier = program(ebpf, name)?;

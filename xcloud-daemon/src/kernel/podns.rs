@@ -2,7 +2,8 @@
 //!
 //! The kernel tells which namespace the other end of a pod's interface is in by a number that only our own namespace
 //! knows it by (`IFLA_LINK_NETNSID`). Container runtimes leave namespaces in `/run/netns`; where they do not, a process
-//! in the pod leads to it. The file is not kept open: that would keep the namespace alive after the pod.
+//! in the pod leads to it. The file is not kept open: that would keep the namespace alive after the pod. So when that
+//! process ends before the pod, another one has to be found.
 
 use std::{
     collections::BTreeSet,
@@ -18,7 +19,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use nix::{
-    net::if_::if_indextoname,
+    net::if_::{if_indextoname, if_nametoindex},
     sched::{CloneFlags, setns},
 };
 use rtnetlink::{
@@ -31,6 +32,8 @@ use rtnetlink::{
     },
 };
 
+use super::ifaces::other_end;
+
 /// A pod's end of its interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodEnd {
@@ -42,6 +45,30 @@ pub struct PodEnd {
     pub interface: String,
 }
 
+impl PodEnd {
+    /// Looks for another file that leads to the namespace where this one does no longer: the process it was found by
+    /// has ended, and the pod goes on. `index` is the interface on the node.
+    pub fn follow(&mut self, index: u32) {
+        if is(&self.path, self.namespace) {
+            return;
+        }
+        let Some(path) = candidates().find(|path| is(path, self.namespace)) else { return };
+        // The kernel gives numbers of namespaces that are gone to new ones.
+        let leads = within(&path, self.namespace, || {
+            let here = if_nametoindex(self.interface.as_str())?;
+            Ok(other_end(here)? == Some(index))
+        });
+        if leads.unwrap_or(false) {
+            self.path = path;
+        }
+    }
+}
+
+/// Whether a file leads to a namespace.
+fn is(path: &Path, namespace: u32) -> bool {
+    fs::metadata(path).is_ok_and(|about| about.ino() == u64::from(namespace))
+}
+
 /// Finds the pod's end of the interface with this index on the node.
 ///
 /// # Errors
@@ -50,7 +77,7 @@ pub async fn find(index: u32) -> Result<PodEnd> {
     let (connection, mut handle, _) =
         rtnetlink::new_connection().context("opening a netlink route socket")?;
     let connection = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(connection));
-    let (peer, number) = other_end(&handle, index).await?;
+    let (peer, number) = pods_end(&handle, index).await?;
     let mut tried = BTreeSet::new();
     for path in candidates() {
         let Ok(file) = File::open(&path) else { continue };
@@ -74,7 +101,7 @@ pub async fn find(index: u32) -> Result<PodEnd> {
 }
 
 /// Index of the other end, and what its namespace is called here.
-async fn other_end(handle: &Handle, index: u32) -> Result<(u32, i32)> {
+async fn pods_end(handle: &Handle, index: u32) -> Result<(u32, i32)> {
     let mut links = handle.link().get().match_index(index).execute();
     let link = links
         .try_next()

@@ -12,7 +12,7 @@ use rtnetlink::{
     packet_route::RouteNetlinkMessage,
     sys::{
         Socket, SocketAddr,
-        protocols::{NETLINK_NETFILTER, NETLINK_ROUTE},
+        protocols::{NETLINK_NETFILTER, NETLINK_ROUTE, NETLINK_XFRM},
     },
 };
 
@@ -75,6 +75,27 @@ pub fn nftables() -> io::Result<Vec<String>> {
     Ok(answers.iter().filter_map(name).collect())
 }
 
+/// How many states of IPsec encrypt (ESP).
+///
+/// # Errors
+/// The kernel has no IPsec, or this process lacks `CAP_NET_ADMIN`.
+pub fn esp_states() -> io::Result<usize> {
+    const XFRM_MSG_GETSA: u16 = 0x12;
+    let mut request = [0; HEADER];
+    request[..4].copy_from_slice(&16u32.to_ne_bytes());
+    request[4..6].copy_from_slice(&XFRM_MSG_GETSA.to_ne_bytes());
+    request[6..8].copy_from_slice(&(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    let states = exchange(NETLINK_XFRM, &request)?;
+    Ok(states.iter().filter(|state| is_esp(state)).count())
+}
+
+/// A `struct xfrm_usersa_info` starts with a selector and then names the state: destination, SPI, protocol.
+fn is_esp(state: &[u8]) -> bool {
+    const SELECTOR: usize = 56;
+    const PROTOCOL: usize = SELECTOR + 16 + 4;
+    state.get(PROTOCOL) == Some(&50)
+}
+
 /// Collects the answers of a datagram; returns whether that was the last one.
 fn take_in(mut rest: &[u8], answers: &mut Vec<Vec<u8>>) -> io::Result<bool> {
     let short = || io::Error::other("netlink answered with a message cut short");
@@ -96,5 +117,27 @@ fn end(payload: &[u8]) -> io::Result<bool> {
     match payload.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code)) {
         0 => Ok(true),
         code => Err(io::Error::from_raw_os_error(-code)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_that_encrypt_are_told_from_those_that_sign_or_compress() {
+        // As the kernel tells a state: selector, destination, SPI, protocol, and more.
+        let state = |protocol| {
+            let mut told = vec![0u8; 224];
+            told[40] = 2;
+            told[72..76].copy_from_slice(&0x1234u32.to_be_bytes());
+            told[76] = protocol;
+            told
+        };
+        const AH: u8 = 51;
+        const IPCOMP: u8 = 108;
+        assert!(is_esp(&state(50)));
+        assert!(!is_esp(&state(AH)) && !is_esp(&state(IPCOMP)));
+        assert!(!is_esp(&state(50)[..76]), "cut short");
     }
 }

@@ -1,5 +1,7 @@
 //! The opt-in stage profile's probes, and what they found out about each exchange.
 
+mod probes;
+
 use std::{
     fmt, fs, io,
     os::fd::{AsFd as _, AsRawFd as _},
@@ -18,6 +20,8 @@ use xcloud_common::{
     slot::{self, SLOTS},
     stage::{CELL_STAGES, Cell, Stage},
 };
+
+pub use probes::Probes;
 
 /// A function of the kernel and the programs put on it.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +58,7 @@ impl Probe {
 static HAND_OVER: Probe = probe(Stage::Routing, "__dev_queue_xmit", None, "stage_hand_over", None);
 
 /// All of them. The functions are there in every kernel from 5.10 on, though some only with their module.
-pub static PROBES: [Probe; 10] = {
+pub static PROBES: [Probe; 11] = {
     const ROUTING: (&str, Option<&str>) = ("stage_routing", Some("stage_routing_end"));
     const OUTER: (&str, Option<&str>) = ("stage_encapsulation", Some("stage_encapsulation_end"));
     use Stage::{Conntrack, Encapsulation, Encryption, Netfilter, Routing};
@@ -71,8 +75,9 @@ pub static PROBES: [Probe; 10] = {
         ),
         probe(Encapsulation, "vxlan_xmit", Some("vxlan"), OUTER.0, OUTER.1),
         probe(Encapsulation, "geneve_xmit", Some("geneve"), OUTER.0, OUTER.1),
-        // IPIP and GRE.
+        // IPIP and GRE, and then those that carry IPv6 in IPv4.
         probe(Encapsulation, "ip_tunnel_xmit", Some("ip_tunnel"), OUTER.0, OUTER.1),
+        probe(Encapsulation, "sit_tunnel_xmit", Some("sit"), OUTER.0, OUTER.1),
         probe(Encapsulation, "ip6_tnl_xmit", Some("ip6_tunnel"), OUTER.0, OUTER.1),
         probe(Encryption, "wg_xmit", Some("wireguard"), "stage_seal", None),
         // The outer header is put on in here.
@@ -90,15 +95,12 @@ pub fn all() -> impl Iterator<Item = &'static Probe> {
 pub struct Told {
     /// Which.
     pub probe: Probe,
-    /// Why not, if it is not.
+    /// Why not, if it is not. Those missing are tried again, except while the kill switch is there.
     pub missing: Option<String>,
 }
 
-/// Loads every program of the profile and puts it on its functions. What is not there yet is told, not refused.
-///
-/// # Errors
-/// The kernel refuses a program, or the one function nothing can be measured without.
-pub fn attach(ebpf: &mut Ebpf) -> Result<Vec<Told>> {
+/// Loads every program of the profile.
+fn load(ebpf: &mut Ebpf) -> Result<()> {
     for probe in all() {
         for name in [Some(probe.entry), probe.exit].into_iter().flatten() {
             match program(ebpf, name)?.load() {
@@ -110,19 +112,7 @@ pub fn attach(ebpf: &mut Ebpf) -> Result<Vec<Told>> {
             }
         }
     }
-    put_on(ebpf, &HAND_OVER).with_context(|| {
-        format!("stages cannot be told apart without a kprobe on {}", HAND_OVER.function)
-    })?;
-    let mut told: Vec<_> = PROBES.map(|probe| Told { probe, missing: Some(String::new()) }).into();
-    retry(ebpf, &mut told);
-    Ok(told)
-}
-
-/// Tries again where the function was not there.
-pub fn retry(ebpf: &mut Ebpf, told: &mut [Told]) {
-    for one in told.iter_mut().filter(|one| one.missing.is_some()) {
-        one.missing = put_on(ebpf, &one.probe).err().map(|error| why(&one.probe, &error));
-    }
+    Ok(())
 }
 
 /// What the absence of a function means.
@@ -136,14 +126,6 @@ pub fn why(probe: &Probe, error: &anyhow::Error) -> String {
         (true, None) => format!("{}: this kernel has no such function", probe.function),
         _ => format!("{}: {error:#}", probe.function),
     }
-}
-
-/// The end first: a beginning without an end would be counted too long.
-fn put_on(ebpf: &mut Ebpf, probe: &Probe) -> Result<()> {
-    for name in [probe.exit, Some(probe.entry)].into_iter().flatten() {
-        program(ebpf, name)?.attach(probe.function, 0)?;
-    }
-    Ok(())
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut KProbe> {

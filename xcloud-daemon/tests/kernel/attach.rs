@@ -53,6 +53,13 @@ fn by_raw_tracepoint() {
 }
 
 #[test]
+fn by_kprobe() {
+    if harness::has_kprobes() {
+        attaches(&[Feature::Clsact, Feature::KprobeDevHardStartXmit], "uplink_out=kprobe");
+    }
+}
+
+#[test]
 fn displaced_inside_a_pod_the_hooks_are_put_first_again() {
     if !harness::available() {
         return;
@@ -180,6 +187,7 @@ fn plan(features: &[Feature]) -> Plan {
         Feature::Clsact,
         Feature::TpBtfNetDevStartXmit,
         Feature::RawTpNetDevStartXmit,
+        Feature::KprobeDevHardStartXmit,
     ];
     Plan::new(&asked.map(answer), true)
 }

@@ -46,6 +46,15 @@ pub(crate) fn available() -> bool {
     false
 }
 
+/// Whether this kernel has kprobes, by a look of its own; says so where it has none.
+pub(crate) fn has_kprobes() -> bool {
+    let has = std::path::Path::new("/sys/bus/event_source/devices/kprobe/type").exists();
+    if !has {
+        eprintln!("SKIPPED: this kernel has no kprobes");
+    }
+    has
+}
+
 /// The loaded object.
 pub(crate) struct Kernel {
     pub(crate) ebpf: Ebpf,

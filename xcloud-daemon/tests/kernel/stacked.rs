@@ -1,7 +1,13 @@
 //! Packets that leave by a bond, a VLAN or a macvlan, seen at the device below it: real devices, in a network namespace
 //! that ends with the test.
 
-use std::{io, os::fd::AsRawFd as _, panic, process::Command, thread};
+use std::{
+    io,
+    os::fd::{AsRawFd as _, OwnedFd},
+    panic,
+    process::Command,
+    thread,
+};
 
 use aya::programs::RawTracePoint;
 use nix::{
@@ -17,7 +23,7 @@ use crate::{
 };
 
 /// Makes devices; whether this kernel has the kind.
-fn made(commands: &[&str]) -> bool {
+pub(crate) fn made(commands: &[&str]) -> bool {
     commands.iter().all(|command| {
         let status = Command::new("ip").args(command.split(' ')).status().expect("running ip");
         status.success()
@@ -26,8 +32,15 @@ fn made(commands: &[&str]) -> bool {
 
 /// Sends a frame by a device, past every protocol.
 fn send(interface: &str, frame: &[u8]) {
+    send_by(&packet_socket(), interface, frame);
+}
+
+pub(crate) fn packet_socket() -> OwnedFd {
     let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::empty(), None);
-    let socket = socket.expect("a packet socket");
+    socket.expect("a packet socket")
+}
+
+pub(crate) fn send_by(socket: &OwnedFd, interface: &str, frame: &[u8]) {
     // SAFETY: zero is valid for all its fields.
     let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     to.sll_family = u16::try_from(libc::AF_PACKET).expect("small");
@@ -86,8 +99,8 @@ fn leaves_by_the_lower_devices(
     thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|why| panic::resume_unwind(why));
 }
 
-/// The programs, with the tracepoint on and these devices as uplinks of this network namespace.
-fn watching(uplinks: &[u32]) -> Kernel {
+/// The programs, with these devices as uplinks of this network namespace.
+pub(crate) fn configured(uplinks: &[u32]) -> Kernel {
     let netns = std::fs::metadata("/proc/thread-self/ns/net").expect("the namespace");
     let netns = std::os::unix::fs::MetadataExt::ino(&netns).try_into().expect("32 bits");
     let uplink_count = u32::try_from(uplinks.len()).expect("few");
@@ -95,6 +108,12 @@ fn watching(uplinks: &[u32]) -> Kernel {
     config.uplinks[..uplinks.len()].copy_from_slice(uplinks);
     let mut kernel = Kernel::load();
     kernel.configure(config);
+    kernel
+}
+
+/// The same with the tracepoint on.
+fn watching(uplinks: &[u32]) -> Kernel {
+    let mut kernel = configured(uplinks);
     let program: &mut RawTracePoint =
         kernel.ebpf.program_mut("uplink_xmit_raw").expect("there").try_into().expect("raw");
     program.load().expect("loading uplink_xmit_raw");

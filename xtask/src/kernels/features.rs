@@ -120,7 +120,7 @@ fn try_one(
     match &feature.run {
         Run::Test(name) => {
             let said = run(tests.args(["--exact", name, "--include-ignored", "--nocapture"]))?;
-            ensure!(said.contains("1 passed"), "there is no test {name}");
+            ran(name, &said)?;
             verifier.extend(said.lines().filter_map(counted));
         }
         Run::Tests => drop(run(&mut tests)?),
@@ -134,6 +134,13 @@ fn try_one(
         Run::Encrypted(flags) => return labs(&features.encrypted, flags, &args.xcloud),
     }
     Ok(Vec::new())
+}
+
+/// A test that is not there or was skipped shows nothing.
+fn ran(name: &str, said: &str) -> Result<()> {
+    ensure!(said.contains("1 passed"), "there is no test {name}");
+    ensure!(!said.contains("SKIPPED"), "test {name} was skipped");
+    Ok(())
 }
 
 /// One lab over IPv4 and one over IPv6.
@@ -201,6 +208,14 @@ mod tests {
             let all = own.iter().chain(&common.flags).chain(flags);
             Flags::try_parse_from(all).unwrap();
         }
+    }
+
+    #[test]
+    fn a_test_that_is_missing_or_skipped_shows_nothing() {
+        let passed = "test result: ok. 1 passed; 0 failed";
+        assert!(ran("one", passed).is_ok());
+        assert!(ran("one", "test result: ok. 0 passed; 0 failed").is_err());
+        assert!(ran("one", &format!("SKIPPED: this kernel has no kprobes\n{passed}")).is_err());
     }
 
     #[test]

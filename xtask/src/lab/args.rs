@@ -89,6 +89,9 @@ pub(crate) struct LabArgs {
     /// Have the agents attach their classifiers this way: tcx or clsact [default: the best this kernel has]
     #[arg(long, value_parser = ["tcx", "clsact"])]
     pub(crate) tc_backend: Option<String>,
+    /// Have the agents see departures from uplinks this way [default: the best this kernel has]
+    #[arg(long, value_name = "HOOK", value_parser = ["tp_btf", "raw_tp", "kprobe", "tc"])]
+    pub(crate) uplink_out: Option<String>,
     /// Also capture at the hooks' places and check every observed exchange against the captures
     #[arg(long)]
     pub(crate) verify: bool,

@@ -216,6 +216,9 @@ impl Lab {
         if let Some(how) = &self.plan().tc_backend {
             command.args(["--tc-backend", how]);
         }
+        if let Some(how) = &self.plan().uplink_out {
+            command.args(["--uplink-out", how]);
+        }
         if !cloud.clock_offset.is_zero() {
             let offset = humantime::format_duration(cloud.clock_offset).to_string();
             command.arg(format!("--pretend-clock-offset={offset}"));

@@ -71,6 +71,8 @@ pub(crate) struct Plan {
     pub(crate) metrics: bool,
     /// How agents attach classifiers, unless they choose.
     pub(crate) tc_backend: Option<String>,
+    /// How agents see departures from uplinks, unless they choose.
+    pub(crate) uplink_out: Option<String>,
     /// One node each.
     pub(crate) clouds: Vec<Cloud>,
 }
@@ -160,6 +162,7 @@ impl Plan {
             load_tests: args.load_tests,
             metrics: args.metrics,
             tc_backend: args.tc_backend.clone(),
+            uplink_out: args.uplink_out.clone(),
             clouds: clouds
                 .map(|(cloud, number)| Cloud::new(args, cloud, number))
                 .collect::<Result<_>>()?,

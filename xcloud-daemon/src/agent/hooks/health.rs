@@ -1,5 +1,8 @@
 //! Programs that are on stay first in their chains, and are taken off where packets are dropped since.
 
+use std::time::Duration;
+
+use anyhow::Error;
 use tracing::{debug, warn};
 
 use super::{Hooks, State, Watched, title};
@@ -8,16 +11,56 @@ use crate::{
     kernel::{ifaces::traffic, tc::Place},
 };
 
+/// When it is told that the kernel does not say where an interface's programs are. A pod that ends is gone by then.
+const UNSEEN: Duration = Duration::from_secs(30);
+
+/// Since when the kernel has not said where an interface's programs are.
+#[derive(Debug, Default)]
+pub(super) struct Unseen {
+    since: Option<Duration>,
+    told: bool,
+}
+
+impl Unseen {
+    /// Takes in a look in vain at a moment of some steady clock; returns whether to tell it, which is so once.
+    fn look(&mut self, now: Duration) -> bool {
+        let since = *self.since.get_or_insert(now);
+        let tell = !self.told && now.saturating_sub(since) >= UNSEEN;
+        self.told |= tell;
+        tell
+    }
+}
+
 impl Hooks {
     /// Looks whether the programs are still first, and puts them first again where they are not.
     pub fn keep_first(&mut self) {
         for index in self.on() {
             match self.programs.displaced(index) {
-                Ok(displaced) if displaced.is_empty() => {}
-                Ok(displaced) => self.displaced(index, &displaced),
-                // Mostly the interface just went away, which will be told.
-                Err(error) => debug!("{error:#}"),
+                Ok(displaced) => {
+                    if let Some(watched) = self.watched.get_mut(&index) {
+                        watched.unseen = Unseen::default();
+                    }
+                    if !displaced.is_empty() {
+                        self.displaced(index, &displaced);
+                    }
+                }
+                Err(error) => self.unseen(index, &error),
             }
+        }
+    }
+
+    fn unseen(&mut self, index: u32, error: &Error) {
+        let now = self.started.elapsed();
+        let Some(watched) = self.watched.get_mut(&index) else { return };
+        let what = title(&watched.interface);
+        if watched.unseen.look(now) {
+            warn!(
+                "{what}: whether its programs are still first cannot be seen: {error:#}; if they are displaced, its \
+                 packets are missed"
+            );
+        } else {
+            // Mostly the interface just went away, which will be told.
+            debug!("{what}: {error:#}");
         }
     }
 
@@ -74,5 +117,17 @@ impl Hooks {
     pub fn forget_gone(&mut self) {
         let alone = |watched: &Watched| matches!(watched.state, State::LeftAlone(_));
         self.watched.retain(|index, watched| !alone(watched) || traffic(*index).is_ok());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_seen_is_told_once_and_not_at_once() {
+        let mut unseen = Unseen::default();
+        let told = (100..300).step_by(2).filter(|s| unseen.look(Duration::from_secs(*s)));
+        assert_eq!(told.collect::<Vec<_>>(), [130]);
     }
 }

@@ -44,6 +44,12 @@ impl Hooks {
         all
     }
 
+    /// Whether the kill switch is there, so that nothing is hooked.
+    #[must_use]
+    pub const fn is_off(&self) -> bool {
+        self.off
+    }
+
     /// One exchange in two to the power of this is selected.
     #[must_use]
     pub const fn shift(&self) -> u32 {

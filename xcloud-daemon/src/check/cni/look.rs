@@ -5,9 +5,15 @@ use std::{fs, path::Path};
 use serde_json::Value;
 
 use super::Traces;
-use crate::kernel::{ifaces::Facts, rtnl::nftables, tc};
+use crate::kernel::{
+    ifaces::Facts,
+    rtnl::{esp_states, nftables},
+    tc,
+};
 
 const CONFIGURATIONS: &str = "etc/cni/net.d";
+/// What Cilium compiles its programs with, written anew at each of its starts.
+const CILIUM: &str = "var/run/cilium/state/globals/node_config.h";
 const FILES: [&str; 10] = [
     "/var/run/cilium/cilium.sock",
     "/var/run/aws-node/ipamd.sock",
@@ -42,7 +48,17 @@ pub fn look(root: &Path, facts: &Facts) -> Traces {
         programs: programs.collect(),
         files: FILES.iter().filter(|path| there(path)).map(|&path| path.to_owned()).collect(),
         tables: nftables().unwrap_or_default(),
+        host_routing: host_routing(&root.join(CILIUM)),
+        esp: esp_states().unwrap_or_default(),
     }
+}
+
+fn host_routing(path: &Path) -> bool {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.next() == Some("#define") && words.next() == Some("ENABLE_HOST_ROUTING")
+    })
 }
 
 /// Name and plugin types of the configuration that kubelet takes: the first by name.
@@ -77,5 +93,23 @@ mod tests {
         assert_eq!(traces.config, "10-aws.conflist");
         assert_eq!(traces.plugins, ["aws-cni", "cilium-cni"]);
         assert_eq!(traces.files, [""; 0]);
+    }
+
+    #[test]
+    fn what_cilium_compiles_its_programs_with_tells_host_routing() {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = root.path().join(CILIUM);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        let look = || look(root.path(), &Facts::default()).host_routing;
+        assert!(!look(), "no file");
+        for (text, wanted) in [
+            ("#define ENABLE_NODEPORT 1\n#define ENABLE_HOST_ROUTING 1\n", true),
+            ("#define ENABLE_HOST_ROUTING\n", true),
+            ("#define ENABLE_NODEPORT 1\n", false),
+            ("/* #define ENABLE_HOST_ROUTING 1 */\n#define ENABLE_HOST_ROUTING_X 1\n", false),
+        ] {
+            fs::write(&path, text).expect("a file");
+            assert_eq!(look(), wanted, "{text}");
+        }
     }
 }

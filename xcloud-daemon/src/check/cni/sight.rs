@@ -58,7 +58,7 @@ fn pod_out(cni: &Cni) -> (Sight, &'static str) {
             Sight::Nothing,
             "netkit redirects before the node's end: hook inside the pod's namespace",
         ),
-        Datapath::EbpfLegacy | Datapath::EbpfRouting => {
+        Datapath::EbpfLegacy | Datapath::Ebpf | Datapath::EbpfRouting => {
             (Sight::All, "if first: the CNI's own program ends the chain")
         }
         Datapath::Ovs => (Sight::All, "unless Open vSwitch is offloaded to the NIC"),
@@ -78,6 +78,10 @@ fn pod_in(cni: &Cni) -> (Sight, &'static str) {
             "Calico 3.29 and newer redirects established connections into the pod: hook inside its namespace",
         ),
         _ if ebpf => (Sight::Nothing, "redirected into the pod: hook inside the pod's namespace"),
+        Datapath::Ebpf => (
+            Sight::Unknown,
+            "all with legacy host routing, nothing with eBPF's: the agent finds out from packets, and then hooks inside",
+        ),
         Datapath::Ovs => (Sight::All, "unless Open vSwitch is offloaded to the NIC"),
         Datapath::Unknown => (Sight::Unknown, "the datapath was not recognised"),
         _ => (Sight::All, ""),
@@ -85,12 +89,13 @@ fn pod_in(cni: &Cni) -> (Sight, &'static str) {
 }
 
 fn uplink(cni: &Cni) -> (Sight, &'static str) {
-    let wrapped = cni.wraps.iter().any(|wrap| *wrap != Wrap::Wireguard);
     if cni.wraps.contains(&Wrap::Wireguard) {
         let why =
             "encrypted between nodes; at Cilium's uplink a packet passes TC twice, and leaves once";
         (Sight::Encrypted, why)
-    } else if wrapped {
+    } else if cni.wraps.contains(&Wrap::Ipsec) {
+        (Sight::Encrypted, "by IPsec, where its policies say so; what else leaves goes as it is")
+    } else if !cni.wraps.is_empty() {
         (Sight::Wrapped, "between nodes; traffic that leaves the cluster may go as it is")
     } else {
         match cni.plugin {

@@ -53,3 +53,16 @@ fn an_unknown_node_says_what_was_looked_at() {
     assert_eq!((cni.plugin, cni.datapath), (Plugin::Unknown, Datapath::Unknown));
     assert!(cni.evidence[0].contains("2 devices"), "{:?}", cni.evidence);
 }
+
+#[test]
+fn devices_and_programs_have_names_that_the_kernel_keeps() {
+    for mode in modes() {
+        let devices = mode.traces.devices.iter().map(|device| name(device));
+        // Filters are named by whoever puts them there, as long as they like.
+        let programs = mode.traces.programs.iter().filter(|program| !program.contains('-'));
+        let programs = programs.map(|program| program.split_once(' ').expect("on a device").1);
+        for named in devices.chain(programs) {
+            assert!(named.len() < 16, "{}: {named} is too long for the kernel", mode.name);
+        }
+    }
+}

@@ -48,6 +48,18 @@ pub fn traffic(ifindex: u32) -> io::Result<Traffic> {
     })
 }
 
+/// Index of a pair's other end, in whatever namespace that is.
+///
+/// # Errors
+/// The interface is gone, or the kernel does not tell.
+pub fn other_end(ifindex: u32) -> io::Result<Option<u32>> {
+    let attributes = get(ifindex, None)?.attributes;
+    Ok(attributes.into_iter().find_map(|attribute| match attribute {
+        LinkAttribute::Link(index) => Some(index),
+        _ => None,
+    }))
+}
+
 /// `namespace` is the number this namespace knows another one by.
 fn get(ifindex: u32, namespace: Option<i32>) -> io::Result<LinkMessage> {
     let mut message = LinkMessage::default();
