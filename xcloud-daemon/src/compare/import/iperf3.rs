@@ -149,7 +149,7 @@ fn settle(trial: &mut Trial, start: &Start, bidir: bool) -> Mode {
     let bidir = bidir || settings.bidir.is_some_and(|one| one > 0);
     let reverse = !bidir && settings.reverse.is_some_and(|one| one > 0);
     let count = |count: Option<u64>| count.filter(|one| *one > 0).map(|one| one.to_string());
-    let amount = count(settings.bytes).or(count(settings.blocks));
+    let amount = count(settings.bytes).or_else(|| count(settings.blocks));
     let port = start.connecting_to.as_ref().and_then(|target| target.port);
     let named = [
         ("protocol", settings.protocol.as_ref().map(|one| one.to_lowercase())),
@@ -211,7 +211,7 @@ fn way(trial: &mut Trial, way: &Way, suffix: &str, udp: bool) {
     };
     if !udp {
         // A server that ends first knows only what was sent.
-        let arrived = rate(&way.received).or(rate(&way.sent));
+        let arrived = rate(&way.received).or_else(|| rate(&way.sent));
         put("throughput", arrived, "bit/s", Better::Higher);
         let again = way.sent.as_ref().and_then(|sum| sum.retransmits);
         put("retransmits", again, "1", Better::Lower);
