@@ -5,6 +5,7 @@ pub mod address;
 pub mod compare;
 pub mod config;
 pub mod ends;
+pub mod fact;
 pub mod grpc;
 pub mod kubectl;
 pub mod load;

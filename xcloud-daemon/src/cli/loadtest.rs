@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Output, ServerArgs, throughput};
+use super::{Output, ServerArgs, fact::FactArgs, throughput};
 
 /// Leave to make load tests, and what one may take.
 #[derive(Args, Clone, Debug)]
@@ -118,6 +118,9 @@ pub struct RunArgs {
     /// Write all figures to this file, for `xcloud compare` and `xcloud report`
     #[arg(long, global = true, value_name = "FILE")]
     pub result: Option<PathBuf>,
+    /// What holds for the network
+    #[command(flatten)]
+    pub fact: FactArgs,
     /// What to measure
     #[command(subcommand)]
     pub kind: RunKind,
@@ -246,6 +249,9 @@ pub struct ExportArgs {
     /// What the run is called
     #[arg(long, default_value = "")]
     pub label: String,
+    /// What holds for the network
+    #[command(flatten)]
+    pub fact: FactArgs,
 }
 
 /// US dollars as millionths.

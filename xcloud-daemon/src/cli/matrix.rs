@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args};
 
-use super::{Address, Output};
+use super::{Address, Output, fact::FactArgs};
 
 /// `xcloud load matrix`.
 #[derive(Args, Clone, Debug)]
@@ -43,6 +43,9 @@ pub struct MatrixArgs {
     /// What the run is called in its result
     #[arg(long, default_value = "")]
     pub label: String,
+    /// What holds for the network
+    #[command(flatten)]
+    pub fact: FactArgs,
     /// Write all figures to this file at the end, for `xcloud compare` and `xcloud report`
     #[arg(long, value_name = "FILE")]
     pub result: Option<PathBuf>,

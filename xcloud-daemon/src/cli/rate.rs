@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::{
     Address, Output,
     ends::{EndsArgs, ReadyArgs},
+    fact::FactArgs,
 };
 
 /// How a load is sent and what is done with the figures.
@@ -55,6 +56,9 @@ pub struct RateArgs {
     /// What its ends are called
     #[command(flatten)]
     pub ends: EndsArgs,
+    /// What holds for the network
+    #[command(flatten)]
+    pub fact: FactArgs,
     /// Write all figures to this file, for `xcloud compare` and `xcloud report`
     #[arg(long, value_name = "FILE")]
     pub result: Option<PathBuf>,

@@ -7,6 +7,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 use super::{
     Output,
     ends::{EndsArgs, ReadyArgs},
+    fact::FactArgs,
 };
 
 /// What all probes have.
@@ -33,6 +34,9 @@ pub struct ProbeArgs {
     /// What its ends are called
     #[command(flatten)]
     pub ends: EndsArgs,
+    /// What holds for the network
+    #[command(flatten)]
+    pub fact: FactArgs,
     /// Write all figures to this file, for `xcloud compare` and `xcloud report`
     #[arg(long, value_name = "FILE")]
     pub result: Option<PathBuf>,

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::ServerArgs;
+use super::{ServerArgs, fact::FactArgs};
 
 /// `xcloud load suite`.
 #[derive(Args, Clone, Debug)]
@@ -41,9 +41,9 @@ pub struct SuiteArgs {
     /// Command for events that the file gives none for, e.g. one that takes a link down
     #[arg(long, value_name = "COMMAND")]
     pub event: Option<String>,
-    /// What a reader has to know of this network and xcloud cannot see, e.g. encryption=wireguard; may be repeated
-    #[arg(long = "fact", value_name = "NAME=VALUE", value_parser = fact)]
-    pub facts: Vec<(String, String)>,
+    /// What holds for the network
+    #[command(flatten)]
+    pub fact: FactArgs,
     /// Make the suite again and again, from one start to the next
     #[arg(long, value_name = "TIME", requires = "keep", value_parser = humantime::parse_duration)]
     pub every: Option<Duration>,
@@ -58,12 +58,4 @@ pub struct SuiteArgs {
     /// Directory where each round gets a file of its own, named by its time; what was begun there is gone on with
     #[arg(long, value_name = "DIRECTORY", requires_all = ["every", "lasting"])]
     pub keep: Option<PathBuf>,
-}
-
-fn fact(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').unwrap_or((text, ""));
-    if name.is_empty() || value.is_empty() {
-        return Err(format!("{text:?} is not NAME=VALUE, as in encryption=wireguard"));
-    }
-    Ok((name.into(), value.into()))
 }

@@ -4,7 +4,10 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args};
 
-use super::ends::{EndsArgs, ReadyArgs};
+use super::{
+    ends::{EndsArgs, ReadyArgs},
+    fact::FactArgs,
+};
 
 /// `xcloud load throughput`.
 #[derive(Args, Clone, Debug)]
@@ -125,6 +128,9 @@ pub struct OutcomeArgs {
     /// What its ends are called
     #[command(flatten)]
     pub ends: EndsArgs,
+    /// What holds for the network
+    #[command(flatten)]
+    pub fact: FactArgs,
 }
 
 /// What a server allows.

@@ -43,6 +43,12 @@ pub fn of_pair(pair: &Pair<'_>) -> Vec<Remark> {
         .map(|what| format!("different settings: {what}"))
         .collect();
     doubts.extend(order(pair).map(String::from));
+    if pair.trials[0].iter().any(|one| pair.trials[1].contains(one)) {
+        doubts.push(
+            "the same trial is in A and in B, which makes them look more alike than they are"
+                .into(),
+        );
+    }
     for (trials, arm) in pair.trials.iter().zip(["A", "B"]) {
         let said: BTreeSet<&String> = trials.iter().flat_map(|trial| &trial.warnings).collect();
         doubts.extend(said.into_iter().map(|warning| format!("{arm} says: {warning}")));
@@ -196,5 +202,10 @@ mod tests {
         let (a, mut b) = (arm("a", 4, |i| i as f64), arm("b", 4, |i| i as f64));
         b.trials[3] = b.trials[0].clone();
         assert!(of(&a, &b).contains("throughput client -> server: B holds the same trial twice"));
+        let said = of(&a, &a);
+        assert!(
+            said.contains("throughput client -> server: the same trial is in A and in B"),
+            "{said}"
+        );
     }
 }

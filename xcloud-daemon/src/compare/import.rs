@@ -110,6 +110,16 @@ fn add(trial: &mut Trial, name: &str, value: Option<f64>, unit: &str, better: Op
     }
 }
 
+/// How many answers were no success, of HTTP (200 to 399), of gRPC's health or of a plain connection.
+fn unsuccessful(codes: &BTreeMap<String, u64>) -> u64 {
+    let good = |code: &str| {
+        matches!(code, "SERVING" | "OK")
+            || code.parse().is_ok_and(|code: u16| (200..400).contains(&code))
+    };
+    let bad = codes.iter().filter(|(code, _)| !good(code));
+    bad.fold(0, |sum, (_, count)| sum.saturating_add(*count))
+}
+
 /// Seconds as nanoseconds; `None` of what is no time.
 #[expect(
     clippy::cast_possible_truncation,

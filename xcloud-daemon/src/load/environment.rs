@@ -3,17 +3,19 @@
 use std::{collections::BTreeMap, fs};
 
 use crate::{
-    cli::ends::EndsArgs,
+    cli::{ends::EndsArgs, fact::FactArgs},
     result::{Run, SCHEMA, Trial},
 };
 
-/// Trials as the file that others read.
-pub(crate) fn run(label: &str, trials: Vec<Trial>) -> Run {
+/// Trials as the file that others read. What the user says of the network goes before what is seen here.
+pub(crate) fn run(label: &str, facts: &FactArgs, trials: Vec<Trial>) -> Run {
+    let mut environment = environment();
+    environment.extend(facts.facts.iter().cloned());
     Run {
         schema: SCHEMA.into(),
         label: label.into(),
         tool: format!("xcloud {}", env!("CARGO_PKG_VERSION")),
-        environment: environment(),
+        environment,
         trials,
         warnings: Vec::new(),
         suites: Vec::new(),
@@ -53,4 +55,53 @@ fn environment() -> BTreeMap<String, String> {
 pub(crate) fn hostname() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname");
     name.map_or_else(|_| "localhost".into(), |name| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command, load::LoadCommand};
+
+    /// Every command that writes a result takes facts, also after what is measured.
+    #[test]
+    fn facts_are_taken_by_all_that_write_results() {
+        let aggregator = "--aggregator 127.0.0.1:1";
+        for words in [
+            "throughput -c h --result r".into(),
+            "http http://h/ --result r".into(),
+            "grpc h:1 --result r".into(),
+            "rr h:1 --result r".into(),
+            "crr h:1 --result r".into(),
+            "udp-rr h:1 --result r".into(),
+            "stamp --to h:1 --result r".into(),
+            "convergence --to h:1 --event x --result r".into(),
+            "matrix --peers f --me a --listen 127.0.0.1:1 --result r".into(),
+            format!("run {aggregator} --from a --to b --result r throughput"),
+            format!("export {aggregator} --result r id"),
+            format!("suite {aggregator} crosscloud --result r"),
+        ] {
+            let line = format!("xcloud load {words} --fact cni=cilium --fact cni_version=1.18.3");
+            let parsed = Cli::try_parse_from(line.split(' '));
+            assert!(parsed.is_ok(), "{line}: {}", parsed.expect_err("refused"));
+            let nameless =
+                Cli::try_parse_from(format!("xcloud load {words} --fact cni").split(' '));
+            let error = nameless.expect_err("refused").to_string();
+            assert!(error.contains("NAME=VALUE"), "{error}");
+        }
+    }
+
+    #[test]
+    fn facts_are_in_the_environment_and_go_before_what_is_seen() {
+        let line = "xcloud load rr h:1 --fact cni=cilium --fact kernel=told";
+        let Command::Load(LoadCommand::Rr(args)) =
+            Cli::try_parse_from(line.split(' ')).expect("sound").command
+        else {
+            panic!("another command");
+        };
+        let run = run("a", &args.rate.fact, Vec::new());
+        assert_eq!((&*run.environment["cni"], &*run.environment["kernel"]), ("cilium", "told"));
+        assert!(run.environment.contains_key("cpus"));
+    }
 }

@@ -200,5 +200,5 @@ fn write(
     for target in probing.into_targets() {
         trials.extend(record::trial(plan, started, duration_ns, &settings, &target)?);
     }
-    environment::run(&args.label, trials).write(path)
+    environment::run(&args.label, &args.fact, trials).write(path)
 }

@@ -79,7 +79,7 @@ async fn once(
     stop: &'static AtomicBool,
 ) -> Result<()> {
     let (client, plan) = prepare(args, suite, seed).await?;
-    let mut record = Record::new(suite, &plan, label(args, suite), &args.facts);
+    let mut record = Record::new(suite, &plan, label(args, suite), &args.fact.facts);
     Runner::new(suite, &plan, client, result, stop).run(&mut record).await?;
     match record.lacking() {
         0 => Ok(()),
@@ -118,7 +118,8 @@ async fn rounds(
         let Err(error) = made else { continue };
         eprintln!("xcloud: round {}: {error:#}", round.number + 1);
         if !file.exists() {
-            Record::nothing(label(args, suite), &args.facts, &format!("{error:#}")).write(&file)?;
+            Record::nothing(label(args, suite), &args.fact.facts, &format!("{error:#}"))
+                .write(&file)?;
         }
     }
     Ok(())

@@ -87,7 +87,8 @@ fn ask(args: &ThroughputArgs, host: &str, interval: Duration) -> Result<()> {
         trials.push(trial);
         if let Some(path) = &args.outcome.result {
             // After each, so that a broken one takes nothing from those before it.
-            environment::run(&args.outcome.label, trials.clone()).write(path)?;
+            let outcome = &args.outcome;
+            environment::run(&outcome.label, &outcome.fact, trials.clone()).write(path)?;
         }
         if interrupt::stopped() {
             break;

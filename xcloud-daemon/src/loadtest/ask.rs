@@ -74,7 +74,8 @@ pub fn export(args: &ExportArgs) -> Result<()> {
     wait(async {
         let address = &args.server.aggregator;
         let mut client = load_tests(address).await?;
-        export::write(&mut client, address, args.ids.clone(), &args.label, &args.result).await
+        let ExportArgs { ids, label, fact, result, .. } = args;
+        export::write(&mut client, address, ids.clone(), label, fact, result).await
     })
 }
 

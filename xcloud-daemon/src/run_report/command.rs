@@ -50,3 +50,21 @@ pub fn run(args: &ReportArgs) -> Result<()> {
     print(&text)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_single_file_that_cannot_be_read_there_is_an_error_that_says_why() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let run = dir.path().join("a.json");
+        let says = |text: &str| {
+            std::fs::write(&run, text).expect("written");
+            let args = ReportArgs { run: run.clone(), other: None, output: ReportFormat::Json };
+            format!("{:#}", super::run(&args).expect_err("no report"))
+        };
+        assert!(says("{").contains("a.json is no result of xcloud"), "{}", says("{"));
+        assert!(says(r#"{"schema": 1}"#).contains("a.json"), "{}", says("{"));
+    }
+}

@@ -1,12 +1,24 @@
 //! Figures that cannot be right: quicker than light, or more than an instance may send.
 
 use super::{
-    facts::{Path, Report, measured::Measured},
+    facts::{Path, Report, measured::Measured, way::Way},
     figure::figure,
 };
 
 /// Distributions and figures that hold at least one way there and back.
-const ROUND_TRIPS: [&str; 6] = ["response", "service", "rtt", "round_trip", "min_rtt", "connect"];
+const ROUND_TRIPS: [&str; 11] = [
+    "response",
+    "response_before",
+    "response_after",
+    "service",
+    "exchange",
+    "rtt",
+    "round_trip",
+    "round_trip_before",
+    "round_trip_after",
+    "min_rtt",
+    "connect",
+];
 
 /// All doubts, path by path.
 #[must_use]
@@ -17,7 +29,8 @@ pub fn doubts(report: &Report) -> Vec<String> {
             if let Some(measured) = measured {
                 let name = format!("{}, {}", run.label, path.name());
                 all.extend(quicker_than_light(path, measured).map(|why| format!("{name}: {why}")));
-                all.extend(over_the_cap(path, at, measured).map(|why| format!("{name}: {why}")));
+                let ways = path.ways().filter_map(|(way, _)| over_the_cap(way, at, measured));
+                all.extend(ways.map(|why| format!("{name}: {why}")));
             }
         }
     }
@@ -45,12 +58,13 @@ fn quicker_than_light(path: &Path, measured: &Measured) -> impl Iterator<Item = 
     )
 }
 
-fn over_the_cap(path: &Path, run: usize, measured: &Measured) -> Option<String> {
-    let cap = path.caps.get(run)?.as_ref()?;
-    let throughput = measured.metrics.get("throughput").filter(|one| one.unit == "bit/s")?;
+fn over_the_cap(way: &Way, run: usize, measured: &Measured) -> Option<String> {
+    let cap = way.caps.get(run)?.as_ref()?;
+    let throughput = measured.metrics.get(way.figure).filter(|one| one.unit == "bit/s")?;
     (throughput.high > cap.bits_per_second).then(|| {
         format!(
-            "throughput of {} is more than the {} that {} may send there ({}: {})",
+            "{} of {} is more than the {} that {} may send there ({}: {})",
+            way.figure,
             figure(throughput.high, "bit/s"),
             figure(cap.bits_per_second, "bit/s"),
             cap.instance,

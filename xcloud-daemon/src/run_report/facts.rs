@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::{doubts, missing, verdict::Verdict};
 use crate::{
-    cost::{estimate::Estimate, tariff::Tariffs},
+    cost::tariff::Tariffs,
     floor::{
-        bandwidth::{Cap, Instances},
+        bandwidth::Instances,
         distance::{Floor, Regions},
     },
     place::Place,
@@ -19,9 +19,10 @@ use crate::{
 pub mod cost;
 pub mod distribution;
 pub mod measured;
+pub mod way;
 
-use cost::Cost;
 use measured::Measured;
+use way::{Data, Way};
 
 /// Names the layout of the JSON form.
 pub const SCHEMA: &str = "xcloud.report.v1";
@@ -62,7 +63,7 @@ pub struct RunFacts {
     pub warnings: Vec<String>,
 }
 
-/// A test on a pair of ends.
+/// A test on a pair of ends, with the data going one way, or both.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Path {
     /// What was done.
@@ -73,21 +74,27 @@ pub struct Path {
     pub to: String,
     /// What light needs; null where the ends are not known.
     pub floor: Option<Floor>,
-    /// What the sending instance may send; null where its type is not known. One for each run.
-    pub caps: Vec<Option<Cap>>,
-    /// List price; null where none is known.
-    pub cost: Option<Cost>,
-    /// What the usual trial moved, one for each run; null without a throughput.
-    pub moved: Vec<Option<Estimate>>,
+    /// Which way its data goes.
+    pub data: Data,
+    /// What holds for the way that its first figure is of.
+    #[serde(flatten)]
+    pub way: Way,
+    /// What holds for the way back; null unless data goes both ways at once.
+    pub back: Option<Way>,
     /// What was measured, one for each run; null in a run without this path.
     pub measured: Vec<Option<Measured>>,
 }
 
 impl Path {
-    /// Test and ends in one line.
+    /// Test and ends in one line, with an arrow where the data goes.
     #[must_use]
     pub fn name(&self) -> String {
-        format!("{}: {} -> {}", self.test, self.from, self.to)
+        format!("{}: {} {} {}", self.test, self.from, self.data.arrow(), self.to)
+    }
+
+    /// The ways of its data, and what their names in the matrix end in.
+    pub fn ways(&self) -> impl Iterator<Item = (&Way, &'static str)> {
+        std::iter::once((&self.way, "")).chain(self.back.as_ref().map(|back| (back, ", back")))
     }
 }
 
@@ -129,10 +136,10 @@ impl Tables {
     }
 }
 
-type Key<'a> = (&'a str, &'a str, &'a str);
+type Key<'a> = (&'a str, &'a str, &'a str, Data);
 
 fn key(trial: &Trial) -> Key<'_> {
-    (&trial.test, &trial.from, &trial.to)
+    (&trial.test, &trial.from, &trial.to, Data::of(trial))
 }
 
 /// In order of their names: a suite's tests come in a random one.
@@ -140,28 +147,28 @@ fn keys(runs: &[Run]) -> BTreeSet<Key<'_>> {
     runs.iter().flat_map(|run| &run.trials).map(key).collect()
 }
 
-fn path(runs: &[Run], (test, from, to): Key<'_>, tables: &Tables) -> Path {
-    let Tables { regions, instances, tariffs } = tables;
+fn path(runs: &[Run], (test, from, to, data): Key<'_>, tables: &Tables) -> Path {
     let places = from.parse::<Place>().ok().zip(to.parse::<Place>().ok());
-    let cap = |run: &Run| {
-        let name = run.environment.get("instance")?;
-        places.as_ref().and_then(|(from, to)| instances.cap(name, from, to))
-    };
     let of_path = |run: &Run| {
         let trials: Vec<_> =
-            run.trials.iter().filter(|trial| key(trial) == (test, from, to)).collect();
+            run.trials.iter().filter(|trial| key(trial) == (test, from, to, data)).collect();
         (!trials.is_empty()).then(|| Measured::of(&trials))
     };
     let measured: Vec<_> = runs.iter().map(of_path).collect();
-    let moved = |one: &Option<Measured>| cost::moved(from, to, one.as_ref()?, tariffs);
+    let way = |ends, figure| Way::of(ends, figure, runs, &measured, tables);
+    let (way, back) = match data {
+        Data::Forward => (way([from, to], "throughput"), None),
+        Data::Reverse => (way([to, from], "throughput"), None),
+        Data::Both => (way([from, to], "throughput"), Some(way([to, from], "throughput_reverse"))),
+    };
     Path {
         test: test.into(),
         from: from.into(),
         to: to.into(),
-        floor: places.as_ref().and_then(|(from, to)| regions.floor(from, to)),
-        caps: runs.iter().map(cap).collect(),
-        cost: places.and_then(|(from, to)| Cost::of(from, to, tariffs)),
-        moved: measured.iter().map(moved).collect(),
+        floor: places.as_ref().and_then(|(from, to)| tables.regions.floor(from, to)),
+        data,
+        way,
+        back,
         measured,
     }
 }

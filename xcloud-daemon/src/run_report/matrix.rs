@@ -15,7 +15,8 @@ use crate::{
 };
 
 /// Facts about an environment that a choice between runs hangs on; others are shown here only where runs differ.
-const DECISIVE: [&str; 5] = ["cni", "data_plane", "encryption", "routing", "kernel"];
+const DECISIVE: [&str; 7] =
+    ["cni", "cni_version", "cni_config", "data_plane", "encryption", "routing", "kernel"];
 
 /// Quantiles shown, by name.
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
@@ -127,17 +128,20 @@ fn given(report: &Report, path: &Path) -> Vec<Line> {
         };
         lines.push(line("light in fibre, round trip", same(text)));
     }
-    if path.caps.iter().any(Option::is_some) {
-        let cap = |cap: &Option<_>| cap.as_ref().map_or_else(|| NONE.into(), cap_cell);
-        lines.push(line("instance may send", path.caps.iter().map(cap).collect()));
-    }
-    if let Some(cost) = &path.cost {
-        let text = format!("{:.4} USD by {} ({})", cost.usd_per_gb, cost.path, cost.status);
-        lines.push(line("a GB, of 10 TB a month", same(text)));
-    }
-    if path.moved.iter().any(Option::is_some) {
-        let moved = |one: &Option<_>| one.as_ref().map_or_else(|| NONE.into(), moved_cell);
-        lines.push(line("a trial moves", path.moved.iter().map(moved).collect()));
+    for (way, which) in path.ways() {
+        let line = |name: &str, cells| line(&format!("{name}{which}"), cells);
+        if way.caps.iter().any(Option::is_some) {
+            let cap = |cap: &Option<_>| cap.as_ref().map_or_else(|| NONE.into(), cap_cell);
+            lines.push(line("instance may send", way.caps.iter().map(cap).collect()));
+        }
+        if let Some(cost) = &way.cost {
+            let text = format!("{:.4} USD by {} ({})", cost.usd_per_gb, cost.path, cost.status);
+            lines.push(line("a GB, of 10 TB a month", same(text)));
+        }
+        if way.moved.iter().any(Option::is_some) {
+            let moved = |one: &Option<_>| one.as_ref().map_or_else(|| NONE.into(), moved_cell);
+            lines.push(line("a trial moves", way.moved.iter().map(moved).collect()));
+        }
     }
     lines
 }

@@ -6,6 +6,9 @@ use crate::report::once::{Remark, once};
 /// Fewer trials than this say little about how far trials lie apart.
 const FEW: usize = 5;
 
+/// Facts without which nobody can make the same network again; they are given with `--fact`.
+const CNI: [&str; 3] = ["cni", "cni_version", "cni_config"];
+
 /// All that is missing, run by run and path by path.
 #[must_use]
 pub fn missing(report: &Report) -> Vec<String> {
@@ -15,8 +18,14 @@ pub fn missing(report: &Report) -> Vec<String> {
         if run.trials == 0 {
             all.push(format!("{}: there is no trial in it", run.label));
         }
-        if run.environment.is_empty() {
-            all.push(format!("{}: nothing says on what kernel and CNI it was made", run.label));
+        let untold = |fact: &&str| !run.environment.contains_key(*fact);
+        if untold(&"kernel") {
+            all.push(format!("{}: nothing says on what kernel it was made", run.label));
+        }
+        let untold: Vec<_> = CNI.into_iter().filter(untold).collect();
+        if !untold.is_empty() {
+            let untold = untold.join(", ");
+            all.push(format!("{}: not told of the CNI: {untold} (--fact NAME=VALUE)", run.label));
         }
     }
     for path in &report.paths {
@@ -24,7 +33,7 @@ pub fn missing(report: &Report) -> Vec<String> {
             all.push(format!(
                 "{}: not both ends are a known CLOUD/REGION, so there is no floor{}",
                 path.name(),
-                if path.cost.is_none() { " and no price" } else { "" }
+                if path.way.cost.is_none() { " and no price" } else { "" }
             ));
         }
         for (run, measured) in report.runs.iter().zip(&path.measured) {

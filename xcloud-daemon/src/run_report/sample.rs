@@ -12,7 +12,9 @@ pub(super) const HOSTILE: &str =
 /// A run of so many trials over one path, slower by a factor.
 pub(super) fn run(label: &str, trials: u32, slower: f64) -> Run {
     let environment = [
-        ("cni", "cilium 1.18"),
+        ("cni", "cilium"),
+        ("cni_version", "1.18.3"),
+        ("cni_config", "sha256:5f1c0a"),
         ("kernel", "6.18"),
         ("instance", "m6i.4xlarge"),
         ("encryption", label),

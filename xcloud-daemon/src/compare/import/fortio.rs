@@ -1,9 +1,11 @@
 //! Fortio's JSON. Its buckets are wide; values are taken as evenly spread over theirs, as Fortio itself does.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
-use super::{add, histogram, nanoseconds, single};
+use super::{add, histogram, nanoseconds, single, unsuccessful};
 use crate::result::{Better, Run, Trial};
 
 /// Into how many steps a bucket is spread.
@@ -29,6 +31,7 @@ struct Output {
     url: Option<String>,
     destination: Option<String>,
     duration_histogram: Durations,
+    ret_codes: Option<BTreeMap<String, u64>>,
 }
 
 #[derive(Deserialize)]
@@ -69,6 +72,15 @@ pub(super) fn run(text: &str, label: &str) -> Result<Run> {
     add(trial, "requests", output.actual_qps, "{request}/s", Some(Better::Higher));
     let values = buckets.iter().map(spread).collect::<Result<Vec<_>>>()?;
     trial.histograms.insert("service".into(), histogram(values.into_iter().flatten())?);
+    if let Some(codes) = &output.ret_codes {
+        let failed = unsuccessful(codes);
+        add(trial, "failed", Some(failed as f64), "{request}", Some(Better::Lower));
+        if failed > 0 {
+            trial
+                .warnings
+                .push(format!("{failed} requests failed; fortio's times hold theirs too"));
+        }
+    }
     warn(trial, &buckets);
     Ok(run)
 }

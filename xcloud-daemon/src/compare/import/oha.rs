@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-use super::{add, nanoseconds, single};
+use super::{add, nanoseconds, single, unsuccessful};
 use crate::result::{Better, Run};
 
 #[derive(Deserialize)]
@@ -15,7 +15,12 @@ struct Output {
     percentiles: BTreeMap<String, Option<f64>>,
     #[serde(rename = "errorDistribution", default)]
     errors: BTreeMap<String, u64>,
+    #[serde(rename = "statusCodeDistribution", default)]
+    codes: BTreeMap<String, u64>,
 }
+
+/// What oha says of requests that were under way when its time was over: these had not failed.
+const UNDER_WAY: &str = "aborted due to deadline";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,10 +47,18 @@ pub(super) fn run(text: &str, label: &str) -> Result<Run> {
             seconds.and_then(nanoseconds).filter(|_| known.is_some_and(|percent| percent < 100.0));
         add(trial, name, ns.map(|ns| ns as f64), "ns", Some(Better::Lower));
     }
-    let failed: u64 = output.errors.values().fold(0, |sum, count| sum.saturating_add(*count));
-    if failed > 0 {
+    let errors = output.errors.iter();
+    let (under_way, errors): (Vec<_>, Vec<_>) = errors.partition(|(error, _)| *error == UNDER_WAY);
+    let count = |counts: &[(&String, &u64)]| {
+        counts.iter().fold(0u64, |sum, (_, count)| sum.saturating_add(**count))
+    };
+    let (errors, under_way) = (count(&errors), count(&under_way));
+    let failed = errors.saturating_add(unsuccessful(&output.codes));
+    add(trial, "failed", Some(failed as f64), "{request}", Some(Better::Lower));
+    let without = errors.saturating_add(under_way);
+    if without > 0 {
         trial.warnings.push(format!(
-            "{failed} requests failed or had not ended; oha's percentiles leave them out"
+            "{without} requests failed or had not ended; oha's percentiles leave them out"
         ));
     }
     Ok(run)

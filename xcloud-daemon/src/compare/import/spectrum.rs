@@ -45,5 +45,16 @@ pub(super) fn histogram(text: &str) -> Result<Histogram> {
     if before == 0 {
         bail!("a spectrum without values");
     }
-    super::histogram(values.into_iter().filter(|(_, count)| *count > 0))
+    let exact = super::histogram(values.into_iter().filter(|(_, count)| *count > 0))?;
+    let (censored, from_ns) = bounds(text).unwrap_or_default();
+    Ok(Histogram { censored, censored_from_ns: (censored > 0).then_some(from_ns), ..exact })
+}
+
+/// How many of the values are lower bounds, and the smallest of those, as xcloud writes it.
+fn bounds(text: &str) -> Option<(u64, u64)> {
+    let told = text.lines().find_map(|line| line.strip_prefix("#[Bounds"))?;
+    let (count, lowest) = told.trim_end_matches(']').split_once(',')?;
+    let number = |text: &str| text.split_once('=').map(|(_, number)| number.trim().to_owned());
+    let lowest_ms: f64 = number(lowest)?.parse().ok()?;
+    Some((number(count)?.parse().ok()?, nanoseconds(lowest_ms / 1e3)?))
 }

@@ -24,15 +24,39 @@ pub(super) fn run(text: &str, label: &str) -> Result<Run> {
     add(trial, "requests", rate, "{request}/s", Some(Better::Higher));
     let moved = text.lines().find_map(|line| line.strip_prefix("Transfer/sec:")).and_then(bytes);
     add(trial, "transfer", moved, "By/s", Some(Better::Higher));
-    let failed =
-        text.lines().find_map(|line| line.trim().strip_prefix("Non-2xx or 3xx responses:"));
-    let failed = failed.and_then(|failed| failed.trim().parse().ok());
-    add(trial, "failed", Some(failed.unwrap_or(0.0)), "{request}", Some(Better::Lower));
+    let failed = failed(trial, text)?;
+    add(trial, "failed", Some(failed), "{request}", Some(Better::Lower));
     distributions(trial, text)?;
     if rate.is_none() {
         bail!("wrk had not ended: it does not say Requests/sec");
     }
     Ok(run)
+}
+
+/// Answers of a wrong status and errors of sockets. Neither line is printed where there was nothing of it.
+fn failed(trial: &mut Trial, text: &str) -> Result<f64> {
+    let mut failed = 0.0;
+    if let Some(counts) = after(text, "Socket errors:") {
+        let errors: Option<f64> =
+            counts.split(',').map(|count| number(count.split_whitespace().nth(1)?)).sum();
+        let errors =
+            errors.with_context(|| format!("socket errors that cannot be read: {counts:?}"))?;
+        trial.warnings.push(format!("{errors} socket errors; the times are of what was answered"));
+        failed += errors;
+    }
+    if let Some(count) = after(text, "Non-2xx or 3xx responses:") {
+        failed += number(count.trim())
+            .with_context(|| format!("a count of responses that cannot be read: {count:?}"))?;
+    }
+    Ok(failed)
+}
+
+fn after<'a>(text: &'a str, title: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.trim().strip_prefix(title))
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.parse::<u32>().ok().map(f64::from)
 }
 
 fn host(url: &str) -> &str {

@@ -123,7 +123,7 @@ pub(super) fn measure<P: Protocol>(args: &RateArgs, load: &Load, protocol: &P) -
 fn write(args: &RateArgs, runs: &[(Load, Measured)], mut trials: Vec<Trial>) -> Result<()> {
     trials.iter_mut().for_each(|trial| environment::name_ends(&args.ends, trial));
     let measured: Vec<_> = runs.iter().map(|(_, run)| run).collect();
-    let run = environment::run(&args.label, trials);
+    let run = environment::run(&args.label, &args.fact, trials);
     let shown = match args.output {
         Output::Table => None,
         Output::Json => Some(style::print(&json(&run)?).map(drop)),

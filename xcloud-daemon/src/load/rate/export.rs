@@ -43,6 +43,15 @@ pub fn hgrm(runs: &[&Measured]) -> String {
         histogram.buckets(),
         2048
     );
+    if let Some(bound) = timings.lowest_bound_ns() {
+        let bound = bound as f64 / MS;
+        let count = timings.censored;
+        let _ = writeln!(text, "#[Bounds  = {count:12}, LowestBound    = {bound:12.6}]");
+        let _ = writeln!(
+            text,
+            "# {count} requests had not ended; from {bound:.6} on, values are at least so large"
+        );
+    }
     text
 }
 
@@ -84,7 +93,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::load::rate::seconds::{Request, Seconds};
+    use crate::load::rate::{
+        seconds::{Request, Seconds},
+        timings::Recorder,
+    };
 
     fn run() -> Measured {
         let mut seconds = Seconds::new(2 * SECOND_NS);
@@ -121,6 +133,22 @@ mod tests {
         let total: u64 = responses.iter().map(|(_, histogram)| histogram.len()).sum();
         assert_eq!(total, 200);
         assert!(responses[1].1.equivalent(responses[1].1.max(), 2_000_000));
+    }
+
+    #[test]
+    fn requests_that_had_not_ended_are_told_where_plotters_read_nothing() {
+        assert!(!hgrm(&[&run()]).contains("Bounds"));
+        let mut frozen = run();
+        let mut recorder = Recorder::default();
+        (1..=90).for_each(|ms| recorder.exact(ms * 1_000_000));
+        (1..=10).for_each(|_| recorder.at_least(500_000_000));
+        frozen.total.response = recorder.take();
+        let text = hgrm(&[&frozen]);
+        let said =
+            "#[Bounds  =           10, LowestBound    =   500.000000]\n# 10 requests had not ended";
+        assert!(text.contains(said), "{text}");
+        let rows = text.lines().skip(2).skip_while(|line| !line.starts_with('#'));
+        assert!(rows.into_iter().all(|line| line.starts_with('#')), "{text}");
     }
 
     #[test]

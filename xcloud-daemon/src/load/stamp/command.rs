@@ -117,7 +117,7 @@ pub fn write(args: &ProbeArgs, mut trials: Vec<Trial>) -> Result<()> {
         return Ok(());
     }
     trials.iter_mut().for_each(|trial| environment::name_ends(&args.ends, trial));
-    let run = environment::run(&args.label, trials);
+    let run = environment::run(&args.label, &args.fact, trials);
     let text = match args.output {
         Output::Table => String::new(),
         Output::Json => json(&run)?,

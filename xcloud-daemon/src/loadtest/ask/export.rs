@@ -8,20 +8,27 @@ use xcloud_proto::loadtest::v1::{
     ExportLoadTestsRequest, load_test_service_client::LoadTestServiceClient,
 };
 
-use crate::{cli::Address, result::Run, wire::connect::answered};
+use crate::{
+    cli::{Address, fact::FactArgs},
+    result::Run,
+    wire::connect::answered,
+};
 
 /// Longest run taken, in bytes.
 const LONGEST: usize = 1 << 30;
 
-/// Writes results of tests as one run, whole or not at all.
+/// Writes results of tests as one run, whole or not at all. What the user says of the network goes before what was seen.
 pub(super) async fn write(
     client: &mut LoadTestServiceClient<Channel>,
     address: &Address,
     ids: Vec<String>,
     label: &str,
+    facts: &FactArgs,
     path: &Path,
 ) -> Result<()> {
-    fetch(client, address, ids, label).await?.write(path)
+    let mut run = fetch(client, address, ids, label).await?;
+    run.environment.extend(facts.facts.iter().cloned());
+    run.write(path)
 }
 
 /// Results of tests as one run.

@@ -43,7 +43,8 @@ pub(super) async fn run(args: &RunArgs) -> Result<()> {
     eprintln!("xcloud: load test {}; Ctrl-C cancels it", clean(&test.id));
     let test = user.follow(&test.id, &mut interrupt, &mut terminate).await?;
     if let Some(path) = args.result.as_deref().filter(|_| test.has_result) {
-        export::write(&mut user.client, address, vec![test.id.clone()], "", path).await?;
+        let ids = vec![test.id.clone()];
+        export::write(&mut user.client, address, ids, "", &args.fact, path).await?;
     }
     let outcome = show::outcome(&test);
     if test.state() != LoadTestState::Done {

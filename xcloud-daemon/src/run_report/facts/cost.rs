@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::measured::Measured;
+use super::measured::Figure;
 use crate::{
     cost::{
         estimate::{Estimate, bytes_of, estimate},
@@ -47,15 +47,20 @@ impl Cost {
     }
 }
 
-/// What the usual trial moved, by its throughput and time; `None` without a throughput.
+/// What the usual trial moved, by a throughput and its time; `None` of another figure.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "below zero and beyond the largest are cut to what there is"
 )]
-pub(super) fn moved(from: &str, to: &str, one: &Measured, tariffs: &Tariffs) -> Option<Estimate> {
-    let throughput = one.metrics.get("throughput").filter(|one| one.unit == "bit/s")?;
-    let duration = Duration::try_from_secs_f64(one.seconds.median).ok()?;
+pub(super) fn moved(
+    [from, to]: [&str; 2],
+    throughput: &Figure,
+    seconds: &Figure,
+    tariffs: &Tariffs,
+) -> Option<Estimate> {
+    let throughput = Some(throughput).filter(|one| one.unit == "bit/s")?;
+    let duration = Duration::try_from_secs_f64(seconds.median).ok()?;
     let bytes = bytes_of(throughput.median as u64, duration).min(MOST_BYTES);
     Some(estimate(from, to, bytes, tariffs))
 }
