@@ -16,6 +16,8 @@ pub mod split;
 pub mod stamp;
 pub mod suite;
 pub mod throughput;
+#[cfg(test)]
+mod wall_clock;
 
 use anyhow::Result;
 

@@ -85,6 +85,7 @@ fn wrong_usage_is_told_from_failure() {
     fails(&["load", "suite", "nowhere", "--result", "a.json"], 2, "there is crosscloud");
     fails(&["load", "suite", "crosscloud", "--dry-run", "--step", "x"], 2, "tcp-1, tcp-10");
     fails(&["load", "suite", "crosscloud", "--dry-run", "--fact", "x"], 2, "NAME=VALUE");
+    fails(&["load", "suite", "crosscloud", "--dry-run", "--max-usd", "NaN"], 2, "US dollars");
     fails(
         &["load", "stamp", "--to", "127.0.0.1:9", "--reflect", "127.0.0.1:0"],
         2,
@@ -106,6 +107,8 @@ fn wrong_usage_is_told_from_failure() {
     let wanted = ["cost", "--from", from, "--to", to, "--bytes", "1TB"];
     fails(&[&wanted[..], &["--path", "pigeon"]].concat(), 2, "no price is known for pigeon");
     fails(&[&wanted[..], &["--what-if", "packets=12%"]].concat(), 2, "packets=-PERCENT%");
+    let rows = ["cost", "--from", from, "--usage", "/nowhere", "--what-if", "path=capacity"];
+    fails(&rows, 2, "--what-if changes one route");
     fails(&[&wanted[..], &["--tariffs", "/nowhere"]].concat(), 1, "reading prices from /nowhere");
     fails(&["aggregator", "--unknown"], 2, "unexpected argument");
 }

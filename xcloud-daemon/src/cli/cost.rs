@@ -7,7 +7,6 @@ use clap::Args;
 use super::{Address, Output};
 use crate::{
     cost::{
-        price::MONTH_HOURS,
         volume::Volume,
         what_if::{HEADER_BYTES, WhatIf},
     },
@@ -30,7 +29,7 @@ pub struct CostArgs {
     #[arg(
         long,
         value_name = "ADDRESS",
-        conflicts_with_all = ["from", "to", "bytes", "usage", "payload", "packets", "what_if"]
+        conflicts_with_all = ["from", "to", "bytes", "usage", "payload", "packets"]
     )]
     pub aggregator: Option<Address>,
     /// Where addresses are that no exchange showed: CSV with cidr, site
@@ -49,9 +48,10 @@ pub struct CostArgs {
     /// What the account has already sent this month: it used up the first tiers
     #[arg(long, value_name = "VOLUME", default_value = "0")]
     pub month_to_date: Volume,
-    /// Hours of each port, gateway or attachment; two ports for a month are 1460
-    #[arg(long, value_name = "HOURS", default_value_t = MONTH_HOURS)]
-    pub hours: u32,
+    /// Hours of each port, gateway or attachment; two ports for a month are 1460 [default: 730, a month; with --aggregator
+    /// and without --per-month as long as was counted]
+    #[arg(long, value_name = "HOURS")]
+    pub hours: Option<u32>,
     /// Bytes of these that are useful payload: also show the price of a GB of it
     #[arg(long, value_name = "VOLUME", conflicts_with = "usage")]
     pub payload: Option<Volume>,
@@ -62,8 +62,8 @@ pub struct CostArgs {
     #[arg(long, value_name = "BYTES", default_value_t = HEADER_BYTES)]
     pub header_bytes: u32,
     /// What a change would save: path=NAME, packets=-12%, compression=2.5, overhead=50 (bytes more in each packet); may
-    /// be repeated, each for itself
-    #[arg(long, value_name = "CHANGE", conflicts_with = "usage")]
+    /// be repeated, each for itself. Of one route: not with --usage or --aggregator
+    #[arg(long, value_name = "CHANGE")]
     pub what_if: Vec<WhatIf>,
     /// A month's bytes by workload, instead of --to and --bytes: CSV or JSON with workload, to_site, bytes, packets
     #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "bytes"])]

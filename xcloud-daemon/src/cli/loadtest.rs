@@ -255,7 +255,7 @@ pub struct ExportArgs {
 }
 
 /// US dollars as millionths.
-fn micro_usd(text: &str) -> Result<u64, String> {
+pub(super) fn micro_usd(text: &str) -> Result<u64, String> {
     let usd = text.parse::<f64>().ok().filter(|usd| (0.0..1e9).contains(usd));
     let usd = usd.ok_or_else(|| format!("{text:?} is no amount of US dollars, as in 2.50"))?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::{ServerArgs, fact::FactArgs};
+use super::{ServerArgs, fact::FactArgs, loadtest::micro_usd};
 
 /// `xcloud load suite`.
 #[derive(Args, Clone, Debug)]
@@ -29,6 +29,9 @@ pub struct SuiteArgs {
     /// Only say which tests would be made, what they move and what they cost
     #[arg(long)]
     pub dry_run: bool,
+    /// Most US dollars that it may cost by the tariffs, all rounds together; one whose price is not known is then refused
+    #[arg(long, value_name = "USD", value_parser = micro_usd)]
+    pub max_usd: Option<u64>,
     /// Where the random order starts; the same seed gives the same order [default: drawn, and told in the result]
     #[arg(long)]
     pub seed: Option<u64>,

@@ -1,6 +1,6 @@
 //! `xcloud cost`.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
@@ -10,7 +10,7 @@ use super::{
     break_even::break_even,
     measured::Counted,
     money::Money,
-    price::{Bill, Consumption, price},
+    price::{Bill, Consumption, MONTH_HOURS, price},
     route::Route,
     show,
     tariff::Tariffs,
@@ -53,10 +53,12 @@ pub struct Change {
     pub traffic: Traffic,
     /// What it costs then.
     pub bill: Bill,
+    /// For another way, charges of either whose price is not known: with any, nothing is said of the difference.
+    pub unknown: Vec<String>,
     /// Whether that is less than before.
-    pub cheaper: bool,
+    pub cheaper: Option<bool>,
     /// By how much it is more or less.
-    pub difference: Money,
+    pub difference: Option<Money>,
     /// From how many bytes a month on it pays, for another way.
     pub pays_from_bytes: Option<u64>,
     /// How to read it.
@@ -68,6 +70,11 @@ pub struct Change {
 /// # Errors
 /// A wrong argument or file, or no price.
 pub fn run(args: &CostArgs) -> Result<()> {
+    if !args.what_if.is_empty() && (args.usage.is_some() || args.aggregator.is_some()) {
+        return Err(usage(
+            "--what-if changes one route: name it with --from, --to and --bytes, and a row's packets with --packets",
+        ));
+    }
     let tariffs = args.tariffs.as_deref().map_or_else(Tariffs::built_in, Tariffs::with_file)?;
     let text = match (&args.from, &args.usage, &args.to, args.bytes) {
         _ if args.aggregator.is_some() => measured(args, &ask(args)?, &tariffs)?,
@@ -75,7 +82,11 @@ pub fn run(args: &CostArgs) -> Result<()> {
         (Some(from), None, Some(to), Some(bytes)) => {
             let path = args.path.as_deref();
             let route = Route::new(from.clone(), to.clone(), path, &args.via)?;
-            show::answer(&answer(args, route, bytes, &tariffs)?, args.output)?
+            let answer = answer(args, route, bytes, &tariffs)?;
+            for doubt in answer.traffic.doubts(args.payload.map(|payload| payload.0)) {
+                eprintln!("xcloud: {doubt}");
+            }
+            show::answer(&answer, args.output)?
         }
         _ => {
             return Err(usage(
@@ -87,8 +98,10 @@ pub fn run(args: &CostArgs) -> Result<()> {
     Ok(())
 }
 
-fn terms(args: &CostArgs) -> Terms<'_> {
-    let before = Consumption { bytes: 0, month_to_date: args.month_to_date.0, hours: args.hours };
+/// `hours` belong to the period of the bytes, unless the user says other ones.
+fn terms(args: &CostArgs, hours: u32) -> Terms<'_> {
+    let hours = args.hours.unwrap_or(hours);
+    let before = Consumption { bytes: 0, month_to_date: args.month_to_date.0, hours };
     Terms { path: args.path.as_deref(), via: &args.via, before }
 }
 
@@ -99,7 +112,7 @@ pub(super) fn workloads(
     tariffs: &Tariffs,
 ) -> Result<String> {
     let usage = read(file, from)?;
-    show::month(&month(&usage, terms(args), tariffs)?, &tariffs.versions, args.output)
+    show::month(&month(&usage, terms(args, MONTH_HOURS), tariffs)?, &tariffs.versions, args.output)
 }
 
 /// What the agents of an aggregator have counted.
@@ -123,7 +136,8 @@ fn ask(args: &CostArgs) -> Result<Vec<NodeEgress>> {
 pub(super) fn measured(args: &CostArgs, nodes: &[NodeEgress], tariffs: &Tariffs) -> Result<String> {
     let sites = args.sites.as_deref().map_or_else(|| Ok(Sites::default()), Sites::read)?;
     let counted = Counted::of(nodes, &sites, args.per_month);
-    show::measured(&counted.priced(terms(args), tariffs)?, &tariffs.versions, args.output)
+    let priced = counted.priced(terms(args, counted.hours()), tariffs)?;
+    show::measured(&priced, &tariffs.versions, args.output)
 }
 
 pub(super) fn answer(
@@ -134,8 +148,8 @@ pub(super) fn answer(
 ) -> Result<Answer> {
     const GB: u64 = 1_000_000_000;
     let traffic = Traffic::new(bytes.0, args.packets, args.header_bytes);
-    let consumed =
-        Consumption { bytes: bytes.0, month_to_date: args.month_to_date.0, hours: args.hours };
+    let hours = args.hours.unwrap_or(MONTH_HOURS);
+    let consumed = Consumption { bytes: bytes.0, month_to_date: args.month_to_date.0, hours };
     let bill = price(&route.charges(tariffs)?, consumed);
     let changes = args
         .what_if
@@ -154,6 +168,12 @@ pub(super) fn answer(
     })
 }
 
+/// Charges of either bill whose price is not known.
+fn unknown(before: &Bill, after: &Bill) -> Vec<String> {
+    let missing = before.missing.iter().chain(&after.missing);
+    missing.map(|one| one.charge.clone()).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 fn change(
     what_if: &WhatIf,
     route: &Route,
@@ -169,9 +189,11 @@ fn change(
     let traffic = what_if.apply(before);
     let owed = other.charges(tariffs)?;
     let after = price(&owed, Consumption { bytes: traffic.bytes, ..consumed });
+    // On the same way what has no price is paid by the hour in both cases, and alike.
+    let unknown = what_if.path().map_or_else(Vec::new, |_| unknown(bill, &after));
     let pays_from_bytes = match what_if.path() {
-        Some(_) => break_even(&route.charges(tariffs)?, &owed, consumed),
-        None => None,
+        Some(_) if unknown.is_empty() => break_even(&route.charges(tariffs)?, &owed, consumed),
+        _ => None,
     };
     let cheaper = after.total < bill.total;
     let (more, less) = if cheaper { (bill.total, after.total) } else { (after.total, bill.total) };
@@ -179,8 +201,9 @@ fn change(
         change: what_if.to_string(),
         traffic,
         bill: after,
-        cheaper,
-        difference: more.less(less),
+        cheaper: unknown.is_empty().then_some(cheaper),
+        difference: unknown.is_empty().then(|| more.less(less)),
+        unknown,
         pays_from_bytes,
         remark: what_if.remark(before),
     })

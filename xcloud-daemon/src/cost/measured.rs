@@ -135,6 +135,16 @@ impl Counted {
         self.nodes.push(all);
     }
 
+    /// For how many hours ports are paid beside these bytes: a month, or as long as was counted, in whole hours.
+    #[must_use]
+    pub fn hours(&self) -> u32 {
+        if self.per_month {
+            return MONTH_HOURS;
+        }
+        let longest = self.nodes.iter().map(|node| node.counted_for_s).max().unwrap_or(0);
+        u32::try_from(longest.div_ceil(3600)).unwrap_or(u32::MAX)
+    }
+
     /// What it costs.
     ///
     /// # Errors

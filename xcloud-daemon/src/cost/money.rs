@@ -31,7 +31,8 @@ impl Money {
             return Self(0);
         }
         let (part, whole) = (part as u128, whole as u128);
-        Self(self.0 / whole * part + self.0 % whole * part / whole)
+        let rest = (self.0 % whole).saturating_mul(part) / whole;
+        Self((self.0 / whole).saturating_mul(part).saturating_add(rest))
     }
 
     /// This amount less another, or nothing if that is larger.
@@ -189,6 +190,12 @@ mod tests {
             let (first, second) = (whole.share(a, a + b), whole.share(b, a + b));
             prop_assert!(first + second <= whole);
             prop_assert!(whole.less(first + second) <= Money(1));
+        }
+
+        #[test]
+        fn the_price_of_a_gb_is_never_too_much_to_tell(atoms: u128, whole: u64) {
+            let shown = Money(atoms).share(1_000_000_000, whole).to_string();
+            prop_assert!(!shown.is_empty());
         }
 
         #[test]

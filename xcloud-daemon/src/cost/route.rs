@@ -31,6 +31,8 @@ pub struct Owed<'a> {
     pub charge: &'a Charge,
     /// The end.
     pub place: &'a Place,
+    /// The other end; none of what serves all that leaves the place, as a NAT gateway does.
+    pub other: Option<&'a Place>,
 }
 
 impl Route {
@@ -57,15 +59,18 @@ impl Route {
     /// # Errors
     /// No price is known for it.
     pub fn charges<'a>(&'a self, tariffs: &'a Tariffs) -> Result<Vec<Owed<'a>>> {
-        let mut owed = Vec::new();
-        for path in std::iter::once(&self.path).chain(&self.via) {
-            let mut here = Vec::new();
-            for charge in tariffs.charges.iter().filter(|one| matches(&one.path, path)) {
-                here.extend(self.ends(charge));
-            }
-            self.complete(path, &here, tariffs)?;
-            owed.append(&mut here);
+        let mut owed = self.charges_of(&self.path, tariffs)?;
+        for via in &self.via {
+            let here = self.charges_of(via, tariffs)?;
+            owed.extend(here.into_iter().map(|one| Owed { other: None, ..one }));
         }
+        Ok(owed)
+    }
+
+    fn charges_of<'a>(&'a self, path: &str, tariffs: &'a Tariffs) -> Result<Vec<Owed<'a>>> {
+        let on_path = tariffs.charges.iter().filter(|one| matches(&one.path, path));
+        let owed: Vec<_> = on_path.flat_map(|charge| self.ends(charge)).collect();
+        self.complete(path, &owed, tariffs)?;
         Ok(owed)
     }
 
@@ -78,7 +83,8 @@ impl Route {
                 && any(&charge.regions, &place.region)
                 && any(&charge.to_regions, &other.region)
         };
-        from.into_iter().chain(to).filter(pays).map(move |(place, _)| Owed { charge, place })
+        let ends = from.into_iter().chain(to).filter(pays);
+        ends.map(move |(place, other)| Owed { charge, place, other: Some(other) })
     }
 
     /// A price by volume that holds for other regions only would leave the sum short in silence.
@@ -167,6 +173,9 @@ mod tests {
             ("aws/us-east-1", "gcp/us-central1", Some("pigeon"), "inter-region, inter-zone"),
             ("oci/us-ashburn-1", "aws/us-east-1", None, "for: nothing"),
             ("gcp/us-central1", "gcp/asia-east1", None, "no price is known for inter-region"),
+            ("aws/us-east-1", "aws/ap-northeast-1", None, "no price is known for inter-region"),
+            ("azure/eastus", "azure/japaneast", None, "no price is known for inter-region"),
+            ("azure/eastus", "azure/westeurope", None, "no price is known for inter-region"),
             ("aws/us-east-1", "aws/us-east-1", None, "name their zones"),
             ("aws/us-east-1", "gcp/us-central1", Some("inter-zone"), "is no path from"),
         ];

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{
     command::Answer,
     measured::{Measured, Unpriced},
-    price::Line,
+    price::{Line, Missing},
     workloads::{Month, Row},
 };
 use crate::{
@@ -30,9 +30,15 @@ pub fn answer(answer: &Answer, output: Output) -> Result<String> {
             for line in &answer.bill.lines {
                 writer.write_record(cells("now", line))?;
             }
+            for one in &answer.bill.missing {
+                writer.write_record(unknown_cells("now", one))?;
+            }
             for change in &answer.what_if {
                 for line in &change.bill.lines {
                     writer.write_record(cells(&change.change, line))?;
+                }
+                for one in &change.bill.missing {
+                    writer.write_record(unknown_cells(&change.change, one))?;
                 }
             }
             Ok(())
@@ -132,6 +138,13 @@ fn cells(case: &str, line: &Line) -> [String; 9] {
         escape::csv(&line.read),
         escape::csv(&line.source),
     ]
+}
+
+/// The same without a price.
+fn unknown_cells(case: &str, one: &Missing) -> [String; 9] {
+    let empty = String::new;
+    let [charge, what, source] = [&one.charge, &one.per, &one.source].map(|it| escape::csv(it));
+    [clean(case), charge, empty(), what, empty(), empty(), "unknown".into(), empty(), source]
 }
 
 fn csv(write: impl FnOnce(&mut csv::Writer<Vec<u8>>) -> Result<()>) -> Result<String> {

@@ -22,10 +22,10 @@ const BUILT_IN: [&str; 3] = [
 /// How far a price can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Status {
-    /// Read on the page named, on the day named.
+    /// Read on the provider's own page, or in the user's own contract, on the day named.
     #[serde(rename = "listed")]
     Listed,
-    /// Not read at the provider's, or two pages differ.
+    /// Not read there, or two pages differ.
     #[serde(rename = "to be checked")]
     ToBeChecked,
     /// Charged for, but how much is not known.

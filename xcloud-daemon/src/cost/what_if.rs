@@ -31,6 +31,24 @@ impl Traffic {
         Self { bytes, packets, header_bytes }
     }
 
+    /// What cannot be right about it.
+    #[must_use]
+    pub fn doubts(&self, payload: Option<u64>) -> Vec<String> {
+        let Self { bytes, packets, header_bytes } = *self;
+        let headers = u128::from(packets) * u128::from(header_bytes);
+        let mut all = Vec::new();
+        if headers > bytes.into() {
+            all.push(format!(
+                "{packets} packets with {header_bytes} B of headers each are more than {bytes} B in all: what fewer of \
+                 them would save is wrong"
+            ));
+        }
+        if let Some(payload) = payload.filter(|payload| *payload > bytes) {
+            all.push(format!("{payload} B of payload are more than {bytes} B in all"));
+        }
+        all
+    }
+
     fn payload(&self) -> u64 {
         self.bytes.saturating_sub(self.packets.saturating_mul(self.header_bytes.into()))
     }
@@ -193,6 +211,15 @@ mod tests {
         let before = Traffic::new(1_000_000, Some(1_000), HEADER_BYTES);
         assert_eq!(what_if("overhead=50").apply(before).bytes, 1_050_000);
         assert_eq!(what_if("overhead=-60").apply(before).bytes, 940_000);
+    }
+
+    #[test]
+    fn more_headers_or_payload_than_bytes_are_doubted() {
+        let sound = Traffic::new(52_000, Some(1_000), HEADER_BYTES);
+        assert_eq!(sound.doubts(Some(52_000)), [""; 0]);
+        let odd = Traffic::new(51_999, Some(1_000), HEADER_BYTES).doubts(Some(52_000));
+        assert!(odd[0].starts_with("1000 packets with 52 B of headers each are more"), "{odd:?}");
+        assert!(odd[1].contains("of payload are more"), "{odd:?}");
     }
 
     #[test]

@@ -74,7 +74,8 @@ pub struct Terms<'a> {
 }
 
 /// A month's table. Tiers are the account's: each byte bears the average price of its charge. What is paid by the hour
-/// is paid once between two places, and shared by bytes.
+/// is paid once between two regions by each end that pays, whichever way bytes go and to whichever zone, and shared by
+/// bytes.
 ///
 /// # Errors
 /// No price is known for a row.
@@ -86,19 +87,30 @@ pub fn month(usage: &[Usage], terms: Terms<'_>, tariffs: &Tariffs) -> Result<Mon
             .with_context(|| format!("row {number}, {}", row.workload))?;
         routes.push(route);
     }
-    let mut shares: BTreeMap<(&str, Option<String>), Share<'_>> = BTreeMap::new();
+    let mut shares: BTreeMap<(&str, Option<Ends<'_>>), Share<'_>> = BTreeMap::new();
     for (at, route) in routes.iter().enumerate() {
         let row = &usage[at];
         let owed =
             route.charges(tariffs).with_context(|| format!("row {}, {}", at + 1, row.workload))?;
         for one in owed {
             let paid_once = matches!(one.charge.rate, Rate::Hourly(..));
-            let key = (&*one.charge.id, paid_once.then(|| format!("{} {}", route.from, route.to)));
+            let ends = paid_once.then(|| (region(one.place), one.other.map(region)));
+            let key = (&*one.charge.id, ends);
             let share = shares.entry(key).or_insert_with(|| Share { owed: one, rows: Vec::new() });
             share.rows.push(at);
         }
     }
     Ok(divided(usage, &routes, shares.into_values(), terms.before))
+}
+
+/// A cloud and a region of it.
+type Region<'a> = (&'a str, &'a str);
+
+/// The region that pays, and the one at the other end.
+type Ends<'a> = (Region<'a>, Option<Region<'a>>);
+
+fn region(place: &Place) -> Region<'_> {
+    (&place.cloud, &place.region)
 }
 
 /// A charge and the rows that bear it.

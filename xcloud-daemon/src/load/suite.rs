@@ -28,7 +28,14 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use tokio::time::sleep;
 
-use self::{client::Client, file::Suite, plan::Plan, record::Record, rounds::Kept, runner::Runner};
+use self::{
+    client::Client,
+    file::Suite,
+    plan::Plan,
+    record::Record,
+    rounds::{Kept, Schedule},
+    runner::Runner,
+};
 use super::interrupt;
 use crate::{cli::suite::SuiteArgs, report::style, usage::usage};
 
@@ -46,10 +53,13 @@ pub fn run(args: &SuiteArgs) -> Result<()> {
         .build()
         .context("starting the runtime")?;
     let seed = args.seed.unwrap_or_else(draw);
+    let times = args.every.zip(args.lasting);
+    let schedule = times.map(|(every, lasts)| Schedule::asked(&suite.name, every, lasts));
+    let count = schedule.transpose()?.map_or(1, |schedule| schedule.rounds());
     let stop = &interrupt::STOP;
     match (&args.result, &args.keep) {
-        _ if args.dry_run => runtime.block_on(prepare(args, &suite, seed)).map(drop),
-        (Some(result), _) => runtime.block_on(once(args, &suite, seed, result, stop)),
+        _ if args.dry_run => runtime.block_on(prepare(args, &suite, seed, count)).map(drop),
+        (Some(result), _) => runtime.block_on(once(args, &suite, (seed, count), result, stop)),
         (None, Some(keep)) => runtime.block_on(rounds(args, &suite, seed, keep, stop)),
         (None, None) => Err(usage("--result FILE or --keep DIRECTORY says where results go")),
     }
@@ -60,25 +70,36 @@ fn draw() -> u64 {
     RandomState::new().build_hasher().finish() >> 40
 }
 
-/// Works out the tests, asks what they cost, and tells that.
-async fn prepare(args: &SuiteArgs, suite: &Suite, seed: u64) -> Result<(Client, Plan)> {
+/// Works out the tests, asks what they cost in so many rounds, and tells that.
+///
+/// # Errors
+/// The aggregator is not there or refuses, or all rounds may cost more than is allowed.
+async fn prepare(
+    args: &SuiteArgs,
+    suite: &Suite,
+    seed: u64,
+    rounds: u64,
+) -> Result<(Client, Plan)> {
     let mut client = Client::connect(&args.server.aggregator).await?;
     let call = client.ends().await;
     let ends = client.answered(call)?;
     let plan = Plan::new(suite, &ends, args.repeats.unwrap_or(suite.repeats), seed);
     let estimates = runner::estimates(&mut client, suite, &plan).await?;
-    style::print(&price::table(suite, &plan, &estimates))?;
+    style::print(&price::table(suite, &plan, &estimates, rounds))?;
+    if let Some(most) = args.max_usd {
+        price::Total::of(suite, &plan, &estimates).times(rounds).within(most)?;
+    }
     Ok((client, plan))
 }
 
 async fn once(
     args: &SuiteArgs,
     suite: &Suite,
-    seed: u64,
+    (seed, rounds): (u64, u64),
     result: &Path,
     stop: &'static AtomicBool,
 ) -> Result<()> {
-    let (client, plan) = prepare(args, suite, seed).await?;
+    let (client, plan) = prepare(args, suite, seed, rounds).await?;
     let mut record = Record::new(suite, &plan, label(args, suite), &args.fact.facts);
     Runner::new(suite, &plan, client, result, stop).run(&mut record).await?;
     match record.lacking() {
@@ -107,6 +128,11 @@ async fn rounds(
     let times = args.every.zip(args.lasting);
     let (every, lasts) = times.ok_or_else(|| usage("--keep needs --every and --for"))?;
     let kept = Kept::open(keep, &suite.name, every, lasts)?;
+    let count = kept.schedule.rounds();
+    if args.max_usd.is_some() {
+        // What is too dear ends here, and not as a failure of each round.
+        prepare(args, suite, seed, count).await?;
+    }
     while let Some((round, file)) = kept.next() {
         while rounds::now() < round.at_unix_s && !stop.load(Ordering::Relaxed) {
             sleep(Duration::from_millis(200)).await;
@@ -114,7 +140,7 @@ async fn rounds(
         if stop.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let made = once(args, suite, seed.wrapping_add(round.number), &file, stop).await;
+        let made = once(args, suite, (seed.wrapping_add(round.number), count), &file, stop).await;
         let Err(error) = made else { continue };
         eprintln!("xcloud: round {}: {error:#}", round.number + 1);
         if !file.exists() {

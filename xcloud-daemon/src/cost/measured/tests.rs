@@ -91,6 +91,24 @@ fn a_place_without_a_price_and_a_node_without_a_site_are_named() {
     assert_eq!(measured.unpriced[1].from_site, "unknown");
 }
 
+/// By hand: bytes of 90 minutes stand beside two hours of two ports, (2.25 + 2.328) x 2 = 9.156, and 1 GB x 0.02.
+#[test]
+fn ports_are_paid_for_as_long_as_was_counted() {
+    let gcp = Some(site("gcp", "us-central1", "b"));
+    let paths = vec![path("veth1", EgressKind::Plain, gcp, 1_000_000_000)];
+    let nodes = [NodeEgress { counted_for_ns: 5_400_000_000_000, ..node(paths) }];
+    let total = |per_month| {
+        let counted = Counted::of(&nodes, &Sites::default(), per_month);
+        let before = Consumption { bytes: 0, month_to_date: 0, hours: counted.hours() };
+        let terms = Terms { path: Some("interconnect"), via: &[], before };
+        let tariffs = Tariffs::built_in().expect("sound");
+        counted.priced(terms, &tariffs).expect("an answer").month.bill.total.exact()
+    };
+    assert_eq!(total(false), "9.176");
+    // A month has 486.666 times 90 minutes: 3 341.94 and 486.666666666 x 0.02.
+    assert!(total(true).starts_with("3351.67333333"), "{}", total(true));
+}
+
 #[test]
 fn a_month_at_the_rate_is_730_such_hours() {
     let gcp = Some(site("gcp", "us-central1", "b"));

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 use super::super::{
     command::{Answer, Change},
     measured::Measured,
+    money::Money,
     price::{Bill, Line},
     tariff::Status,
     volume::Volume,
@@ -32,11 +33,7 @@ pub(super) fn answer(answer: &Answer) -> String {
     }
     text.push('\n');
     bill(&mut text, &answer.bill);
-    let _ = write!(text, "  {:.4} USD per GB on the wire", answer.usd_per_gb);
-    if let Some(usd) = answer.usd_per_payload_gb {
-        let _ = write!(text, ", {usd:.4} USD per GB of payload");
-    }
-    text.push('\n');
+    per_gb(&mut text, &answer.bill, answer.usd_per_gb, answer.usd_per_payload_gb);
     for one in &answer.what_if {
         change(&mut text, one, answer);
     }
@@ -47,16 +44,20 @@ pub(super) fn answer(answer: &Answer) -> String {
 
 fn change(text: &mut String, change: &Change, answer: &Answer) {
     let before = answer.bill.total;
-    let percent = match before.approximate() {
-        0.0 => String::new(),
-        whole => format!(" ({:.2} %)", change.difference.approximate() / whole * 100.0),
+    let percent = |usd: Money| {
+        let whole = before.approximate();
+        let known = whole > 0.0 && answer.bill.missing.is_empty();
+        let share = usd.approximate() / whole * 100.0;
+        if known { format!(" ({share:.2} %)") } else { String::new() }
     };
-    let verdict = if change.cheaper {
-        format!("{} USD less{percent}", change.difference)
-    } else if change.bill.total == before {
-        "the same".into()
-    } else {
-        format!("{} USD more{percent}", change.difference)
+    let verdict = match (change.cheaper, change.difference) {
+        (Some(true), Some(usd)) => format!("{usd} USD less{}", percent(usd)),
+        (Some(false), _) if change.bill.total == before => "the same".into(),
+        (Some(false), Some(usd)) => format!("{usd} USD more{}", percent(usd)),
+        _ => format!(
+            "cannot be said, the price is not known of {}",
+            clean(&change.unknown.join(", "))
+        ),
     };
     let _ = writeln!(text, "\nwhat if {}: {verdict}", clean(&change.change));
     bill(text, &change.bill);
@@ -65,11 +66,10 @@ fn change(text: &mut String, change: &Change, answer: &Answer) {
     if now != then {
         let _ = writeln!(text, "  {} B then, {} B now", grouped(then), grouped(now));
     }
-    let doubt = if change.bill.missing.is_empty() { "" } else { ", without what is not known" };
     match change.pays_from_bytes {
-        Some(0) => text.push_str(&format!("  never dearer, whatever the volume{doubt}\n")),
+        Some(0) => text.push_str("  never dearer, whatever the volume\n"),
         Some(bytes) => {
-            let _ = writeln!(text, "  pays from {} a month on{doubt}", Volume(bytes));
+            let _ = writeln!(text, "  pays from {} a month on", Volume(bytes));
         }
         None => {}
     }
@@ -89,6 +89,7 @@ pub(super) fn month(month: &Month, tariffs: &[String]) -> String {
     }
     text.push('\n');
     bill(&mut text, &month.bill);
+    mean(&mut text, month);
     sources(&mut text, month.bill.lines.iter(), tariffs);
     text
 }
@@ -132,6 +133,7 @@ pub(super) fn measured(measured: &Measured, tariffs: &[String]) -> String {
     }
     text.push('\n');
     bill(&mut text, &measured.month.bill);
+    mean(&mut text, &measured.month);
     let mut unpriced: BTreeMap<&str, u64> = BTreeMap::new();
     for row in &measured.unpriced {
         *unpriced.entry(&row.why).or_default() += row.bytes;
@@ -141,6 +143,32 @@ pub(super) fn measured(measured: &Measured, tariffs: &[String]) -> String {
     }
     sources(&mut text, measured.month.bill.lines.iter(), tariffs);
     text
+}
+
+/// Of all rows together; of payload only where it is known of each.
+fn mean(text: &mut String, month: &Month) {
+    const GB: u64 = 1_000_000_000;
+    let sum = |bytes: u64, more: u64| bytes.saturating_add(more);
+    let wire = month.rows.iter().map(|row| row.bytes).fold(0, sum);
+    let payload = month.rows.iter().try_fold(0, |all, row| Some(sum(all, row.payload_bytes?)));
+    if wire > 0 {
+        let share = |bytes| month.bill.total.share(GB, bytes);
+        let payload = payload.filter(|bytes| *bytes > 0);
+        per_gb(text, &month.bill, share(wire), payload.map(share));
+    }
+}
+
+fn per_gb(text: &mut String, bill: &Bill, wire: Money, payload: Option<Money>) {
+    let at_least = at_least(bill);
+    let _ = write!(text, "  {at_least}{wire:.4} USD per GB on the wire");
+    if let Some(usd) = payload {
+        let _ = write!(text, ", {at_least}{usd:.4} USD per GB of payload");
+    }
+    text.push('\n');
+}
+
+fn at_least(bill: &Bill) -> &'static str {
+    if bill.missing.is_empty() { "" } else { "at least " }
 }
 
 fn bill(text: &mut String, bill: &Bill) {
@@ -155,8 +183,7 @@ fn bill(text: &mut String, bill: &Bill) {
         let (charge, per) = (clean(&one.charge), clean(&one.per));
         let _ = writeln!(text, "  {charge:<36} price not known: {per}; add it with --tariffs");
     }
-    let at_least = if bill.missing.is_empty() { "" } else { "at least " };
-    let total = format!("{at_least}{}", bill.total);
+    let total = format!("{}{}", at_least(bill), bill.total);
     let _ = writeln!(text, "  {:<36} {total:>54} USD", "total");
 }
 

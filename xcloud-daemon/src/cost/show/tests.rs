@@ -38,10 +38,53 @@ fn the_claim_that_fewer_packets_save_money_gets_a_number() {
 
 #[test]
 fn another_path_says_from_where_on_it_pays() {
-    let text = says(
-        "--to gcp/us-central1 --bytes 60TB --month-to-date 1TB --via nat-gateway --what-if path=interconnect --what-if compression=2.5",
-    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("mine.toml");
+    let mine = r#"
+        schema = "xcloud.tariffs.v1"
+        cloud = "gcp"
+        version = "our contract"
+        [[charge]]
+        id = "gcp-interconnect-attachment"
+        path = "interconnect*"
+        side = "either"
+        per = "VLAN attachment"
+        usd_per_hour = "0.5"
+        status = "listed"
+        source = "contract 4711"
+        read = "2026-11-23"
+    "#;
+    std::fs::write(&file, mine).expect("writable");
+    let text = says(&format!(
+        "--to gcp/us-central1 --bytes 60TB --month-to-date 1TB --via nat-gateway --what-if path=interconnect \
+         --what-if compression=2.5 --tariffs {}",
+        file.display()
+    ));
     assert_snapshot!("paths", text.expect("an answer"));
+}
+
+/// Whatever is not known could be dearer than all that is saved.
+#[test]
+fn a_path_without_a_price_is_never_called_cheaper() {
+    let wanted = "--to gcp/us-central1 --bytes 10TB --what-if path=capacity --what-if packets=-12%";
+    let json: serde_json::Value =
+        serde_json::from_str(&says(&format!("{wanted} -o json")).expect("JSON")).expect("JSON");
+    let [capacity, packets] = [0, 1].map(|at| json["what_if"][at].clone());
+    for field in ["cheaper", "difference", "pays_from_bytes"] {
+        assert!(capacity[field].is_null(), "{field}: {}", capacity[field]);
+    }
+    assert_eq!(capacity["unknown"][1], "gcp-cross-cloud-capacity");
+    assert_eq!(packets["cheaper"], true);
+    let text = says(wanted).expect("an answer");
+    let says_so = "what if by capacity: cannot be said, the price is not known of aws-direct-connect-flat, gcp-cross";
+    assert!(text.contains(says_so) && !text.contains("never dearer"), "{text}");
+    let csv = says(&format!("{wanted} -o csv")).expect("CSV");
+    assert!(csv.contains("\nby capacity,gcp-cross-cloud-capacity,,"), "{csv}");
+    // On one way what has no price is the same before and after.
+    let text = says("--to gcp/us-central1 --bytes 10TB --path interconnect --what-if packets=-12%");
+    let text = text.expect("an answer");
+    assert!(text.contains("fewer packets: 0.83 USD less\n"), "{text}");
+    assert!(text.contains("  at least 0.3542 USD per GB on the wire"), "{text}");
 }
 
 #[test]

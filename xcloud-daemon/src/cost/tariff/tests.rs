@@ -27,6 +27,29 @@ fn every_built_in_price_says_where_and_when_it_was_read() {
 }
 
 #[test]
+fn a_built_in_price_is_listed_only_if_it_was_read_on_the_providers_page() {
+    for charge in &Tariffs::built_in().expect("sound").charges {
+        let domain = match &*charge.cloud {
+            "aws" => "aws.amazon.com/",
+            "gcp" => "cloud.google.com/",
+            _ => "azure.microsoft.com/",
+        };
+        let listed = charge.status == Status::Listed;
+        assert!(!listed || charge.source.starts_with(domain), "{}: {}", charge.id, charge.source);
+        // Whoever gives a price between continents has to say so by other regions.
+        let bounded = !charge.to_regions.is_empty();
+        assert!(charge.path != "inter-region" || bounded, "{}", charge.id);
+        assert!(!charge.source.contains("dev.to") || !certain_above(charge), "{}", charge.id);
+    }
+}
+
+/// Whether any tier but the first is listed.
+fn certain_above(charge: &Charge) -> bool {
+    let Rate::Volume(_, tiers) = &charge.rate else { return false };
+    tiers.iter().skip(1).any(|tier| tier.status == Status::Listed)
+}
+
+#[test]
 fn a_file_replaces_charges_by_name_and_adds_others() {
     let text = list("unit = \"GB\"\ntiers = [{ usd = \"0.01\" }]")
         .replace("id = \"x\"", "id = \"aws-internet-europe\"");

@@ -43,6 +43,34 @@ fn a_port_is_paid_once_for_each_place() {
     assert_eq!(ports.count(), 2);
 }
 
+/// By hand: a month of two ports, (2.25 + 2.328) x 730 = 3 341.94, and 3 000 GB x 0.02 = 60; however many zones there are.
+/// With what comes back, 1 TB = 931.322574615 GiB x 0.02 = 18.6264514923 more: the same two ports carry both.
+#[test]
+fn a_port_carries_all_zones_and_both_directions() {
+    let zones = ["a", "b", "c"].map(|zone| usage("w", &format!("gcp/us-central1/{zone}"), TB));
+    let there = month_of(&zones, Some("interconnect")).expect("prices");
+    assert_eq!(there.bill.total.exact(), "3401.94");
+    assert_eq!(there.bill.missing.len(), 1, "one attachment");
+    let back = Usage {
+        from: "gcp/us-central1/b".parse().expect("a place"),
+        ..usage("w", "aws/us-east-1", TB)
+    };
+    let both = month_of(&[&zones[..], &[back]].concat(), Some("interconnect")).expect("prices");
+    assert!(both.bill.total.exact().starts_with("3420.56645149"), "{}", both.bill.total.exact());
+    assert_eq!(both.bill.missing.len(), 1, "one attachment");
+}
+
+/// By hand: a gateway for a month 0.045 x 730 = 32.85, and 2 GB x 0.045 = 0.09; the first 100 GB out are free.
+#[test]
+fn a_gateway_serves_all_that_leaves_its_region() {
+    const GB: u64 = 1_000_000_000;
+    let rows = [usage("a", "gcp/us-central1", GB), usage("b", "azure/eastus", GB)];
+    let before = Consumption { bytes: 0, month_to_date: 0, hours: MONTH_HOURS };
+    let terms = Terms { path: None, via: &["nat-gateway".into()], before };
+    let month = month(&rows, terms, &Tariffs::built_in().expect("sound")).expect("prices");
+    assert_eq!(month.bill.total.exact(), "32.94");
+}
+
 /// By hand: 12 TB out of two regions of AWS are one account's: 900 + 1 900 x 0.085 = 1 061.50.
 #[test]
 fn regions_of_one_cloud_share_the_tiers() {

@@ -41,6 +41,18 @@ pub struct Round {
 }
 
 impl Schedule {
+    /// One that begins now.
+    ///
+    /// # Errors
+    /// It makes no sense.
+    pub fn asked(suite: &str, every: Duration, lasts: Duration) -> Result<Self> {
+        if every.as_secs() == 0 || lasts < every {
+            return Err(usage("--every has to be 1s or more, and --for not shorter"));
+        }
+        let (every_s, lasts_s) = (every.as_secs(), lasts.as_secs());
+        Ok(Self { suite: suite.into(), started_unix_s: now(), every_s, lasts_s })
+    }
+
     /// The first round that begins now or later. What was missed is not made up for: its hour is over.
     #[must_use]
     pub fn next(&self, now_unix_s: u64) -> Option<Round> {
@@ -49,6 +61,12 @@ impl Schedule {
         let offset = number.checked_mul(self.every_s).filter(|offset| *offset < self.lasts_s)?;
         let at_unix_s = self.started_unix_s.checked_add(offset)?;
         Some(Round { number, at_unix_s })
+    }
+
+    /// How many rounds there are, those that were made or missed included.
+    #[must_use]
+    pub fn rounds(&self) -> u64 {
+        self.lasts_s.div_ceil(self.every_s.max(1))
     }
 
     /// The name of a round's file.
@@ -75,19 +93,11 @@ impl Kept {
     /// # Errors
     /// Another program works on it, another schedule was begun there, or it cannot be written to.
     pub fn open(directory: &Path, suite: &str, every: Duration, lasts: Duration) -> Result<Self> {
-        if every.as_secs() == 0 || lasts < every {
-            return Err(usage("--every has to be 1s or more, and --for not shorter"));
-        }
+        let asked = Schedule::asked(suite, every, lasts)?;
         let own = directory.join(OWN);
         fs::create_dir_all(&own).with_context(|| format!("creating {}", own.display()))?;
         let lock = lock(&own.join("lock"), directory)?;
         let file = own.join("schedule.json");
-        let asked = Schedule {
-            suite: suite.into(),
-            started_unix_s: now(),
-            every_s: every.as_secs(),
-            lasts_s: lasts.as_secs(),
-        };
         let schedule = match fs::read(&file) {
             Ok(text) => begun(&text, &asked, directory)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -179,7 +189,8 @@ mod tests {
             assert_eq!(round.number, rounds);
             (now, rounds) = (round.at_unix_s + 1, rounds + 1);
         }
-        assert_eq!(rounds, 336);
+        assert_eq!((rounds, hourly().rounds()), (336, 336));
+        assert_eq!(Schedule { lasts_s: HOURLY + 1, ..hourly() }.rounds(), 2);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ledger::{Part, Span},
+    outcome,
     plan::{Direction, Plan, Protocol},
     record::{Flow, Record, Setting, percent, rate},
     results::Report,
@@ -18,6 +19,10 @@ pub fn whole(record: &Record) -> Value {
     let spans: Vec<_> = record.ledger.spans().iter().map(|s| span(&record.setting, s)).collect();
     let mut all =
         json!({ "start": start(&record.setting), "intervals": spans, "end": end(record) });
+    let warnings = outcome::warnings(record);
+    if !warnings.is_empty() {
+        all["warnings"] = warnings.into();
+    }
     match &record.peer.report {
         Some(Report::Text(text)) => all["server_output_text"] = text.as_str().into(),
         Some(Report::Json(report)) => all["server_output_json"] = report.clone(),

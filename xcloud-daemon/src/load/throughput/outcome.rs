@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     ledger::Span,
     plan::{Direction, Plan, Protocol},
-    record::{Record, percent, rate},
+    record::{Flow, Record, percent, rate},
     text,
 };
 use crate::{
@@ -71,9 +71,14 @@ fn metrics(record: &Record) -> BTreeMap<String, Metric> {
         let speed = rate(sum.received, sum.received_time);
         add(format!("throughput{suffix}"), speed, "bit/s", Better::Higher);
         if record.setting.plan.protocol == Protocol::Udp {
-            let lost = percent(sum.lost, sum.datagrams);
-            add(format!("lost{suffix}"), lost, "%", Better::Lower);
-            add(format!("jitter{suffix}"), sum.jitter * 1e9, "ns", Better::Lower);
+            // Of nothing no part is lost, and what did not come has no jitter.
+            if sum.datagrams > 0 {
+                let lost = percent(sum.lost, sum.datagrams);
+                add(format!("lost{suffix}"), lost, "%", Better::Lower);
+            }
+            if sum.received > 0 {
+                add(format!("jitter{suffix}"), sum.jitter * 1e9, "ns", Better::Lower);
+            }
         } else if let Some(count) = sum.retransmits {
             add(format!("retransmits{suffix}"), count as f64, "1", Better::Lower);
         }
@@ -104,7 +109,8 @@ fn interval(record: &Record, span: &Span) -> Interval {
         if let Some(count) = sum.retransmits {
             metrics.insert(format!("retransmits{suffix}"), count as f64);
         }
-        if record.setting.plan.protocol == Protocol::Udp && !sum.sends {
+        // Where nothing came, how much was sent is not known here.
+        if record.setting.plan.protocol == Protocol::Udp && !sum.sends && sum.datagrams > 0 {
             metrics.insert(format!("lost{suffix}"), percent(sum.lost, sum.datagrams));
             metrics.insert(format!("jitter{suffix}"), sum.jitter * 1e9);
         }
@@ -115,7 +121,9 @@ fn interval(record: &Record, span: &Span) -> Interval {
     Interval { start_ns, duration_ns, metrics, histograms: BTreeMap::new() }
 }
 
-fn warnings(record: &Record) -> Vec<String> {
+/// What has to be known to read the figures rightly.
+#[must_use]
+pub fn warnings(record: &Record) -> Vec<String> {
     let mut all = Vec::new();
     let (plan, took) = (&record.setting.plan, record.ledger.whole().time());
     if plan.bytes.is_none() && took < plan.time.mul_f64(0.95) {
@@ -132,5 +140,39 @@ fn warnings(record: &Record) -> Vec<String> {
     {
         all.push(format!("the ends use different congestion controls: {near} here, {far} there"));
     }
+    for from_client in [true, false] {
+        all.extend(record.sum(from_client).and_then(|sum| doubt(plan, &sum)));
+    }
+    all.dedup();
     all
 }
+
+/// What is odd about the data of one direction. The same words in every repeat, so that a reader sees them once.
+fn doubt(plan: &Plan, sum: &Flow) -> Option<String> {
+    if plan.protocol == Protocol::Udp {
+        let sender = if sum.from_client { "the client" } else { "the server" };
+        return match (sum.tail, sum.received) {
+            (0, _) => None,
+            (_, 0) => Some(format!(
+                "nothing arrived of what {sender} sent: all of it is lost. Is UDP let through, and do datagrams of {} B fit \
+                 the path?",
+                plan.length
+            )),
+            _ => Some(format!(
+                "nothing arrived of the last that {sender} sent, for a second or more: it counts as lost"
+            )),
+        };
+    }
+    let held = plan.rate? as f64 * plan.streams as f64;
+    let reached = rate(sum.received, sum.received_time) >= 0.95 * held;
+    reached.then(|| {
+        format!(
+            "it reached the {} that it was held to: the path may carry more, and results that are alike there prove \
+             nothing",
+            text::bits(held).trim()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -109,6 +109,8 @@ pub struct Flow {
     pub datagrams: u64,
     /// Datagrams lost.
     pub lost: u64,
+    /// Of these, behind the last that came.
+    pub tail: u64,
     /// Datagrams out of order, where the receiver is here.
     pub out_of_order: u64,
     /// In seconds.
@@ -125,6 +127,21 @@ pub fn rate(bytes: u64, time: Duration) -> f64 {
 #[must_use]
 pub fn percent(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 }
+}
+
+impl Flow {
+    /// A receiver expects what it has seen the number of: what it saw nothing of, the sender's count tells. The last
+    /// second's worth of datagrams may be under way when the receiver stops, or overtaken by the end of the test.
+    fn with_tail(mut self) -> Self {
+        let behind = self.datagrams_sent.saturating_sub(self.datagrams);
+        let of_a_second = self.datagrams_sent as f64 / self.sent_time.as_secs_f64();
+        if behind > 0 && (self.received == 0 || behind as f64 > of_a_second) {
+            self.tail = behind;
+            self.lost += behind;
+            self.datagrams = self.datagrams_sent;
+        }
+        self
+    }
 }
 
 impl Record {
@@ -148,7 +165,7 @@ impl Record {
         } else {
             (far, far_time, near, whole.time())
         };
-        Flow {
+        let flow = Flow {
             from_client: part.sends == self.setting.is_client,
             sent: sent.bytes,
             sent_time,
@@ -158,9 +175,11 @@ impl Record {
             datagrams_sent: sent.packets,
             datagrams: received.packets,
             lost: received.errors,
+            tail: 0,
             out_of_order: part.out_of_order,
             jitter: received.jitter,
-        }
+        };
+        if self.setting.plan.protocol == Protocol::Udp { flow.with_tail() } else { flow }
     }
 
     /// All streams of one direction together; nothing where there are none.
@@ -179,6 +198,7 @@ impl Record {
             datagrams_sent: sum.datagrams_sent + flow.datagrams_sent,
             datagrams: sum.datagrams + flow.datagrams,
             lost: sum.lost + flow.lost,
+            tail: sum.tail + flow.tail,
             out_of_order: sum.out_of_order + flow.out_of_order,
             jitter: sum.jitter + flow.jitter,
         })?;

@@ -4,6 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use super::{
     ledger::{Part, Span},
+    outcome,
     plan::{Direction, Plan, Protocol},
     record::{Flow, Record, Setting, percent, rate},
 };
@@ -152,6 +153,9 @@ pub fn summary(record: &Record) -> String {
         if setting.is_client { "server" } else { "client" },
         record.peer.cpu.total()
     );
+    for warning in outcome::warnings(record) {
+        let _ = writeln!(text, "warning: {warning}");
+    }
     text
 }
 
