@@ -236,9 +236,10 @@ fn limits(args: &AggregatorArgs) -> Result<state::Limits> {
     })
 }
 
-/// Memory for what was measured: the rest of what is allowed is for connections, answers and waiting observations.
+/// Memory for what was measured. The allocator takes a third more than is counted; the rest of what is allowed is for
+/// waiting observations, answers and connections.
 fn max_bytes(args: &AggregatorArgs) -> usize {
-    let bytes = args.max_memory.map_or_else(|| memory::allowed() / 2, |given| given.0);
+    let bytes = args.max_memory.map_or_else(|| memory::allowed() / 3, |given| given.0);
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 

@@ -1,7 +1,7 @@
 //! What was measured since the start, by path: counters that only grow, for systems that take differences themselves.
 //!
 //! The store forgets; this does not, but it has no time axis and wider buckets: some 5 KB a path where the store's hour
-//! takes a megabyte. Each exchange is added here when it is added there, so nothing is merged when somebody asks.
+//! takes megabytes. Each exchange is added here when it is added there, so nothing is merged when somebody asks.
 
 use std::{
     collections::{HashMap, HashSet},
