@@ -84,6 +84,7 @@ fn take(columns: &SampleBatch, Decoded { samples, workloads }: Decoded) {
             interval_ns: 10 * SECOND_NS,
             retention_ns: 3_600 * SECOND_NS,
             max_paths: 2,
+            max_bytes: usize::MAX,
             keep: Keep::Pod,
         },
         max_agents: 2,

@@ -17,7 +17,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinSet,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -31,9 +31,10 @@ use crate::{
     },
     cli::{Address, AggregatorArgs, access::TlsArgs, names::KeepArg},
     config::reload::Live,
+    cost::volume::Volume,
     loadtest::{director::Director, leave},
     measure::{join, state, store, workload::Keep},
-    metrics,
+    memory, metrics,
     sites::tables::Tables,
     usage::usage,
     wire::server::{Hub, routes, serve_at},
@@ -43,6 +44,8 @@ use crate::{
 const MAX_AGENTS: usize = 10_000;
 /// How often waiting observations and old data are looked after.
 const TICK: Duration = Duration::from_secs(1);
+/// How often is told that data is given up for want of memory.
+const TOLD_EVERY: Duration = Duration::from_mins(10);
 /// How long open calls may take to end once the aggregator is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -157,11 +160,27 @@ async fn told_to_stop(terminate: &mut Signal, interrupt: &mut Signal) {
 async fn tick(hub: &Hub, mut tables: Tables) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = None;
     loop {
         ticks.tick().await;
         hub.tick();
         tables.look(hub);
+        short_of_memory(hub, &mut told);
     }
+}
+
+/// Says that there is no memory for all that was to be kept, if there was news of it since `told`, and not too often.
+fn short_of_memory(hub: &Hub, told: &mut Option<(Instant, u64)>) {
+    let now = hub.read(|state| state.store().given_up() + state.store().refused().memory);
+    let (at, before) = told.map_or((None, 0), |(at, before)| (Some(at), before));
+    if now == before || at.is_some_and(|at| at.elapsed() < TOLD_EVERY) {
+        return;
+    }
+    *told = Some((Instant::now(), now));
+    tracing::warn!(
+        "aggregator: --max-memory is in use: the oldest data is given up before --retention, and what still finds no room \
+         is lost"
+    );
 }
 
 /// Heeds changes of the configuration, which were checked before.
@@ -205,6 +224,7 @@ fn limits(args: &AggregatorArgs) -> Result<state::Limits> {
             interval_ns: nanoseconds("--interval", args.interval, Duration::from_millis(100))?,
             retention_ns: nanoseconds("--retention", args.retention, args.interval)?,
             max_paths: positive("--max-paths", args.max_paths)?,
+            max_bytes: positive("--max-memory", max_bytes(args))?,
             keep: match args.names.names {
                 KeepArg::Off => Keep::Nothing,
                 KeepArg::Namespace => Keep::Namespace,
@@ -214,6 +234,13 @@ fn limits(args: &AggregatorArgs) -> Result<state::Limits> {
         },
         max_agents: MAX_AGENTS,
     })
+}
+
+/// Memory for what was measured. The allocator takes a third more than is counted; the rest of what is allowed is for
+/// waiting observations, answers and connections.
+fn max_bytes(args: &AggregatorArgs) -> usize {
+    let bytes = args.max_memory.map_or_else(|| memory::allowed() / 3, |given| given.0);
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// Unix sockets made, which go when the aggregator ends.
@@ -277,13 +304,14 @@ fn remove_stale(path: &Path) -> Result<()> {
 fn describe(args: &AggregatorArgs, bound: &str) -> String {
     let time = humantime::format_duration;
     format!(
-        "listening on {bound}; join window {}, at most {} waiting; intervals of {} kept for {}, at most {} paths and \
-         {MAX_AGENTS} agents",
+        "listening on {bound}; join window {}, at most {} waiting; intervals of {} kept for {}, at most {} paths, {} of \
+         memory for them and {MAX_AGENTS} agents",
         time(args.join_window),
         args.join_capacity,
         time(args.interval),
         time(args.retention),
-        args.max_paths
+        args.max_paths,
+        Volume(max_bytes(args) as u64)
     )
 }
 

@@ -253,6 +253,10 @@ pub struct AggregatorArgs {
     /// Most paths kept apart; exchanges on further paths are counted as lost
     #[arg(long, default_value_t = 100_000)]
     pub max_paths: usize,
+    /// Most memory for what was measured, as 1GiB; the oldest data goes first, and what still finds no room is counted as
+    /// lost [default: a third of what the machine has or its control group allows]
+    #[arg(long, env = "XCLOUD_MAX_MEMORY", value_name = "VOLUME")]
+    pub max_memory: Option<crate::cost::volume::Volume>,
     /// Names of paths
     #[command(flatten)]
     pub names: names::PathNamesArgs,

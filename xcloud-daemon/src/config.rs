@@ -58,6 +58,7 @@ impl Section {
                 "load-max-rate",
                 "load-max-usd",
                 "log-level",
+                "max-memory",
                 "max-paths",
                 "retention",
             ],

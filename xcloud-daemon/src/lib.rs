@@ -19,6 +19,7 @@ pub mod load;
 pub mod loadtest;
 pub mod logging;
 pub mod measure;
+pub mod memory;
 pub mod metrics;
 pub mod nodes;
 pub mod observe;

@@ -66,7 +66,7 @@ pub struct Loss {
     /// Died with an agent that was killed before it could send.
     #[prost(uint64, tag = "6")]
     pub agent: u64,
-    /// Joined, but on one path more than the aggregator may keep.
+    /// Joined, but the aggregator's own store had no room for it.
     #[prost(uint64, tag = "7")]
     pub store: u64,
     /// Of a pod whose packets do not all pass its hooks: what passes them is no fair part of its traffic.

@@ -11,6 +11,7 @@ pub(crate) fn limits() -> Limits {
             interval_ns: 10 * SECOND_NS,
             retention_ns: 3_600 * SECOND_NS,
             max_paths: 100_000,
+            max_bytes: usize::MAX,
             keep: Keep::Workload,
         },
         max_agents: 10_000,

@@ -35,8 +35,8 @@ pub struct AggregatorMetricsArgs {
     /// What metrics tell apart on both sides of a path
     #[arg(long, env = "XCLOUD_METRICS_LABELS", value_enum, default_value = "node")]
     pub metrics_labels: LabelsArg,
-    /// Most paths with series of their own; further ones are summed under labels that say other
-    #[arg(long, env = "XCLOUD_METRICS_MAX_SERIES", default_value_t = 10_000, value_name = "PATHS")]
+    /// Most paths with series of their own, 250 classic ones each; further ones are summed under labels that say other
+    #[arg(long, env = "XCLOUD_METRICS_MAX_SERIES", default_value_t = 2_000, value_name = "PATHS")]
     pub metrics_max_series: usize,
     /// Where they are pushed
     #[command(flatten)]

@@ -97,7 +97,7 @@ pub struct Account {
     pub queue: u64,
     /// Lost: not joined.
     pub join: u64,
-    /// Lost: on one path more than the aggregator may keep.
+    /// Lost: the aggregator's store had no room, for its path or for anything.
     pub store: u64,
     /// Lost: of pods that are not seen in full.
     pub hidden: u64,
@@ -153,7 +153,7 @@ pub struct Fates {
     pub delivered: u64,
     /// Not joined.
     pub join: u64,
-    /// On one path too many.
+    /// There was no room in the store.
     pub store: u64,
     /// Waiting for the other end.
     pub waiting: u64,

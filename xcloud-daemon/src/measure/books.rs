@@ -148,7 +148,7 @@ impl Books<'_> {
                 *(if there { &mut counts.near_alone } else { &mut counts.thinned }) += 1;
             });
         } else {
-            // It is counted as lost to the join either way, so one path too many loses nothing more.
+            // It is counted as lost to the join either way, so what the store refuses loses nothing more.
             path.toward = self.toward(near);
             let split = Split::near_alone(&near.sample);
             let _ = self.store.record(near.ended_ns, path, &split, near.sample.shift);

@@ -2,7 +2,7 @@
 //! of the total what its exchanges were made of.
 
 use super::{
-    SEGMENTS, Segment,
+    SEGMENTS, Segment, bytes,
     histogram::Sparse,
     split::Split,
     tail::{Sums, Tail},
@@ -107,6 +107,13 @@ impl Cell {
             }
         }
         merged
+    }
+
+    /// Bytes of its distributions.
+    #[must_use]
+    pub fn heap(&self) -> usize {
+        let segments: usize = self.segments.iter().map(Sparse::heap).sum();
+        self.total.heap() + segments + bytes::vector(&self.tail)
     }
 
     /// Gives memory back that growth reserved.

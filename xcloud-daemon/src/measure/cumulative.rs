@@ -1,7 +1,7 @@
 //! What was measured since the start, by path: counters that only grow, for systems that take differences themselves.
 //!
 //! The store forgets; this does not, but it has no time axis and wider buckets: some 5 KB a path where the store's hour
-//! takes a megabyte. Each exchange is added here when it is added there, so nothing is merged when somebody asks.
+//! takes megabytes. Each exchange is added here when it is added there, so nothing is merged when somebody asks.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Kind, SEGMENTS, Segment, Site,
+    Kind, SEGMENTS, Segment, Site, bytes,
     cell::Counts,
     ends::{self, EndId, Ends},
     exponential::Exponential,
@@ -21,6 +21,11 @@ use super::{
 
 /// How often paths that nobody uses any more are looked for when there is no room.
 const SWEEP_NS: u64 = 60_000_000_000;
+
+/// Bytes set aside for each path that may be kept: what it takes where its times spread over six octaves.
+const SET_ASIDE: usize = 8 << 10;
+/// Part of the store's memory that may be set aside.
+const SHARE: usize = 4;
 
 /// How finely, and how much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +78,11 @@ impl Series {
         all.filter(|(_, times)| times.count() > 0).map(|(one, times)| (one.0, times))
     }
 
+    /// Bytes of its distributions.
+    fn heap(&self) -> usize {
+        self.total.heap() + self.segments.iter().map(Exponential::heap).sum::<usize>()
+    }
+
     fn record(&mut self, split: &Split, shift: u8) {
         self.counts.add(split, shift);
         self.total.record(split.total_ns);
@@ -94,6 +104,10 @@ pub struct Cumulative {
     other: [Series; Kind::ALL.len()],
     swept_ns: u64,
     forgotten: u64,
+    /// Most paths for which there is memory.
+    room: usize,
+    /// Bytes of all distributions.
+    heap: usize,
 }
 
 impl Cumulative {
@@ -108,7 +122,27 @@ impl Cumulative {
             other: Default::default(),
             swept_ns: 0,
             forgotten: 0,
+            room: usize::MAX,
+            heap: 0,
         }
+    }
+
+    /// Where there is no room, forgets paths without exchanges for so long from now on.
+    pub(super) const fn set_idle(&mut self, idle_ns: u64) {
+        self.limits.idle_ns = idle_ns;
+    }
+
+    /// Keeps no more paths apart than a part of so many bytes has room for; those there are stay.
+    pub(super) const fn set_room(&mut self, bytes: usize) {
+        self.room = bytes / SHARE / SET_ASIDE;
+    }
+
+    /// Bytes that all of it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let one = size_of::<Series>() + bytes::ALLOCATION + bytes::entry::<(Key, Box<Series>)>();
+        let keys = self.keys.len() * bytes::entry::<(Path, Key)>();
+        self.heap + self.series.len() * one + keys + self.ends.bytes()
     }
 
     /// Adds an exchange, one of `2^shift`, that ended at `ended_ns` since 1970.
@@ -120,7 +154,11 @@ impl Cumulative {
         split: &Split,
         shift: u8,
     ) {
-        self.of(ended_ns, path, names).record(split, shift);
+        let series = self.of(ended_ns, path, names);
+        let before = series.heap();
+        series.record(split, shift);
+        let grown = series.heap() - before;
+        self.heap += grown;
     }
 
     /// Counts exchanges of a path that were not joined.
@@ -166,12 +204,14 @@ impl Cumulative {
     }
 
     fn has_room(&mut self, now_ns: u64) -> bool {
-        let is_full = |all: &HashMap<_, _>| all.len() >= self.limits.most;
+        let most = self.most();
+        let is_full = |all: &HashMap<_, _>| all.len() >= most;
         if is_full(&self.series) && now_ns.saturating_sub(self.swept_ns) >= SWEEP_NS {
             self.swept_ns = now_ns;
             let before = self.series.len();
             let oldest = now_ns.saturating_sub(self.limits.idle_ns);
-            self.series.retain(|_, series| series.last_ns >= oldest);
+            let idle = self.series.extract_if(|_, series| series.last_ns < oldest);
+            self.heap -= idle.map(|(_, series)| series.heap()).sum::<usize>();
             self.forgotten += (before - self.series.len()) as u64;
         }
         !is_full(&self.series)
@@ -214,6 +254,12 @@ impl Cumulative {
     #[must_use]
     pub const fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Most paths kept apart: as many as may be, if there is memory for them.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.limits.most.min(self.room)
     }
 
     /// How many paths are kept apart.

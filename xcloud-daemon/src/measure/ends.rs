@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use super::tier::{Labels, Shown};
+use super::{
+    bytes,
+    tier::{Labels, Shown},
+};
 
 /// Number of an end.
 pub type EndId = u32;
@@ -24,13 +27,15 @@ pub struct Ends {
     known: Vec<Option<Arc<Labels>>>,
     ids: HashMap<Arc<Labels>, EndId>,
     free: Vec<EndId>,
+    bytes: usize,
 }
 
 impl Ends {
     /// Those two that there always are.
     #[must_use]
     pub fn new(shown: Shown) -> Self {
-        let mut ends = Self { shown, known: Vec::new(), ids: HashMap::new(), free: Vec::new() };
+        let (known, ids, free) = (Vec::new(), HashMap::new(), Vec::new());
+        let mut ends = Self { shown, known, ids, free, bytes: 0 };
         ends.id(shown.unknown());
         ends.id(shown.all("other"));
         ends
@@ -47,6 +52,7 @@ impl Ends {
         if let Some(id) = self.ids.get(&labels) {
             return *id;
         }
+        self.bytes += size(&labels);
         let labels = Arc::new(labels);
         let known = Some(Arc::clone(&labels));
         let id = if let Some(id) = self.free.pop() {
@@ -67,6 +73,12 @@ impl Ends {
         known.map_or_else(|| Arc::new(self.shown.unknown()), Arc::clone)
     }
 
+    /// Bytes that they take.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// How many there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
@@ -81,10 +93,17 @@ impl Ends {
                 && let Some(labels) = slot.take()
             {
                 self.ids.remove(&labels);
+                self.bytes -= size(&labels);
                 self.free.push(id);
             }
         }
     }
+}
+
+/// Bytes of an end and of its places.
+fn size(labels: &Labels) -> usize {
+    let places = bytes::entry::<(Arc<Labels>, EndId)>() + size_of::<Option<Arc<Labels>>>();
+    places + size_of::<Labels>() + 2 * bytes::ALLOCATION + bytes::texts(labels)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 
 use std::sync::LazyLock;
 
-use super::histogram::HIGHEST_NS;
+use super::{bytes, histogram::HIGHEST_NS};
 
 /// Prometheus's schema and OpenTelemetry's scale.
 pub const SCALE: i32 = 4;
@@ -98,6 +98,12 @@ impl Exponential {
             self.counts.resize(at + 1, 0);
         }
         &mut self.counts[at]
+    }
+
+    /// Bytes of its buckets.
+    #[must_use]
+    pub const fn heap(&self) -> usize {
+        bytes::vector(&self.counts)
     }
 
     /// Number of values.

@@ -6,6 +6,8 @@ use hdrhistogram::{
     serialization::{Serializer as _, V2Serializer},
 };
 
+use super::bytes;
+
 pub mod dense;
 
 /// Significant digits kept.
@@ -95,6 +97,12 @@ impl Sparse {
     /// The buckets in use, ascending.
     pub fn buckets(&self) -> impl Iterator<Item = Bucket> + '_ {
         self.buckets.iter().map(|(bucket, _)| *bucket)
+    }
+
+    /// Bytes of its buckets.
+    #[must_use]
+    pub const fn heap(&self) -> usize {
+        bytes::vector(&self.buckets)
     }
 
     /// Gives memory back that growth reserved.

@@ -8,6 +8,7 @@
 
 pub mod account;
 pub mod books;
+pub mod bytes;
 pub mod cell;
 pub mod cumulative;
 pub mod ends;

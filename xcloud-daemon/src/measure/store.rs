@@ -2,10 +2,11 @@
 //! [`COARSE`] intervals is merged into one [`COARSE`] times as wide, so that an hour is answered from few cells.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
     sync::Arc,
 };
 
+pub use self::memory::Refused;
 use super::{
     Kind, Site,
     cell::{Cell, Counts},
@@ -29,6 +30,8 @@ pub struct Limits {
     pub retention_ns: u64,
     /// Most paths kept apart: pairs of sites and workloads, and a kind.
     pub max_paths: usize,
+    /// Most bytes that all of it may take.
+    pub max_bytes: usize,
     /// Which names tell them apart.
     pub keep: Keep,
 }
@@ -71,7 +74,8 @@ pub struct Range {
     pub end_ns: u64,
 }
 
-type Interval = HashMap<Path, Cell>;
+/// Cells are boxed: a table of them has to grow by doubling, and would keep half of that room empty.
+type Interval = HashMap<Path, Box<Cell>>;
 
 /// The store.
 #[derive(Debug)]
@@ -88,6 +92,12 @@ pub struct Store {
     /// First wide interval not merged yet.
     next_coarse: u64,
     paths: HashSet<Path>,
+    /// Bytes that cells take.
+    cell_bytes: usize,
+    refused: Refused,
+    given_up: u64,
+    /// End of what was given up.
+    kept_from_ns: u64,
     /// Names of workloads.
     pub workloads: Workloads,
     /// Sums since the start, where anybody wants them.
@@ -107,6 +117,10 @@ impl Store {
             coarse: BTreeMap::new(),
             next_coarse: 0,
             paths: HashSet::new(),
+            cell_bytes: 0,
+            refused: Refused::default(),
+            given_up: 0,
+            kept_from_ns: 0,
             // As many as there can be paths is more than they can tell apart.
             workloads: Workloads::new(limits.keep, limits.max_paths),
             cumulative: None,
@@ -117,12 +131,19 @@ impl Store {
     pub const fn set_limits(&mut self, limits: Limits) {
         self.limits.retention_ns = limits.retention_ns;
         self.limits.max_paths = limits.max_paths;
+        self.limits.max_bytes = limits.max_bytes;
         self.workloads.set_limit(limits.max_paths);
+        if let Some(sums) = &mut self.cumulative {
+            sums.set_idle(limits.retention_ns);
+            sums.set_room(limits.max_bytes);
+        }
     }
 
     /// Also sums what comes from now on since the start.
     pub fn keep_cumulative(&mut self, limits: cumulative::Limits) {
-        self.cumulative = Some(Cumulative::new(limits));
+        let mut sums = Cumulative::new(limits);
+        sums.set_room(self.limits.max_bytes);
+        self.cumulative = Some(sums);
     }
 
     /// Those sums, if they are kept.
@@ -195,12 +216,12 @@ impl Store {
         self.limits.retention_ns
     }
 
-    /// Adds an exchange, one of `2^shift`, that ended at `ended_ns` since 1970. Returns false when it is on one path
-    /// more than may be kept.
+    /// Adds an exchange, one of `2^shift`, that ended at `ended_ns` since 1970. Returns false when there is no room.
     #[must_use]
     pub fn record(&mut self, ended_ns: u64, path: Path, split: &Split, shift: u8) -> bool {
-        let Some(cell) = self.cell(ended_ns, path) else { return false };
-        cell.record(split, shift);
+        if !self.change(ended_ns, path, |cell| cell.record(split, shift)) {
+            return false;
+        }
         if let Some(sums) = &mut self.cumulative {
             let names = Names { sites: &self.sites, workloads: &self.workloads };
             sums.record(ended_ns, path, names, split, shift);
@@ -208,20 +229,27 @@ impl Store {
         true
     }
 
-    /// Counts exchanges of a path that were not joined; not when the path is one more than may be kept.
+    /// Counts exchanges of a path that were not joined; not when there is no room.
     pub fn count(&mut self, ended_ns: u64, path: Path, count: impl Fn(&mut Counts)) {
-        let Some(cell) = self.cell(ended_ns, path) else { return };
-        count(&mut cell.counts);
+        if !self.change(ended_ns, path, |cell| count(&mut cell.counts)) {
+            return;
+        }
         if let Some(sums) = &mut self.cumulative {
             let names = Names { sites: &self.sites, workloads: &self.workloads };
             sums.count(ended_ns, path, names, count);
         }
     }
 
-    fn cell(&mut self, ended_ns: u64, path: Path) -> Option<&mut Cell> {
+    /// Changes a path's cell, made if need be. Returns false when there is no room.
+    fn change(&mut self, ended_ns: u64, path: Path, change: impl FnOnce(&mut Cell)) -> bool {
+        if self.bytes() >= self.limits.max_bytes {
+            self.refused.memory += 1;
+            return false;
+        }
         if !self.paths.contains(&path) {
             if self.paths.len() >= self.limits.max_paths {
-                return None;
+                self.refused.paths += 1;
+                return false;
             }
             self.paths.insert(path);
         }
@@ -231,22 +259,30 @@ impl Store {
         } else {
             self.fine.entry(number).or_default()
         };
-        Some(interval.entry(path).or_default())
+        let cell = match interval.entry(path) {
+            Entry::Occupied(cell) => cell.into_mut(),
+            Entry::Vacant(place) => {
+                self.cell_bytes += memory::CELL;
+                place.insert(Box::default())
+            }
+        };
+        let before = cell.heap();
+        change(cell);
+        self.cell_bytes += cell.heap() - before;
+        true
     }
 
-    /// Forgets what is older than is kept and merges some of what is old, as of `now_ns` since 1970; to be called every
-    /// second or so.
+    /// Forgets what is older than is kept, gives up the oldest where there is no room, and merges some of what is old, as
+    /// of `now_ns` since 1970; to be called every second or so.
     pub fn rotate(&mut self, now_ns: u64) {
         let now = now_ns / self.limits.interval_ns;
         self.next_coarse = self.next_coarse.max((now / COARSE).saturating_sub(1));
         self.merge_some();
         self.seal(now);
         let oldest_kept = now_ns.saturating_sub(self.limits.retention_ns);
-        let before = self.fine.len() + self.coarse.len();
-        let width = self.limits.interval_ns;
-        self.fine.retain(|number, _| (number + 1) * width > oldest_kept);
-        self.coarse.retain(|number, _| (number + 1) * COARSE * width > oldest_kept);
-        if self.fine.len() + self.coarse.len() != before {
+        let forgotten = self.forget(oldest_kept) | self.give_up(now_ns);
+        if forgotten {
+            let oldest_kept = oldest_kept.max(self.oldest_ns().unwrap_or(0));
             let intervals = self.fine.values().chain(self.coarse.values());
             self.paths = intervals.flat_map(HashMap::keys).copied().collect();
             let ends = |path: &Path| [path.near_workload, path.far_workload];
@@ -272,7 +308,13 @@ impl Store {
                 narrow.filter_map(|(_, interval)| interval.remove(&path)).collect();
             let interval = self.coarse.entry(wide).or_default();
             cells.extend(interval.remove(&path));
-            interval.insert(path, Cell::merged(&cells.iter().collect::<Vec<_>>()));
+            let mut merged =
+                Box::new(Cell::merged(&cells.iter().map(AsRef::as_ref).collect::<Vec<_>>()));
+            // Merging reserves room for the buckets of all.
+            merged.shrink();
+            self.cell_bytes += memory::of(&merged);
+            self.cell_bytes -= cells.iter().map(|cell| memory::of(cell)).sum::<usize>();
+            interval.insert(path, merged);
         }
         self.fine.retain(|_, interval| !interval.is_empty());
     }
@@ -280,7 +322,11 @@ impl Store {
     /// The interval that just ended will hardly grow any more.
     fn seal(&mut self, now: u64) {
         if let Some(interval) = self.fine.get_mut(&now.saturating_sub(1)) {
-            interval.values_mut().for_each(Cell::shrink);
+            for cell in interval.values_mut() {
+                let before = cell.heap();
+                cell.shrink();
+                self.cell_bytes -= before - cell.heap();
+            }
         }
     }
 
@@ -290,7 +336,8 @@ impl Store {
         let width = self.limits.interval_ns;
         let fine = self.fine.first_key_value().map(|(number, _)| number * width);
         let coarse = self.coarse.first_key_value().map(|(number, _)| number * COARSE * width);
-        fine.into_iter().chain(coarse).min()
+        // A wide interval may be what is left of one whose first part was given up.
+        fine.into_iter().chain(coarse).min().map(|oldest| oldest.max(self.kept_from_ns))
     }
 
     /// Merges all cells of a range that `group` gives a key, by that key. Also returns the range answered, widened to
@@ -313,6 +360,7 @@ impl Store {
             let cells: Vec<_> = intervals
                 .iter()
                 .flat_map(|interval| paths.iter().filter_map(|path| interval.get(path)))
+                .map(AsRef::as_ref)
                 .collect();
             (!cells.is_empty()).then(|| (key, Cell::merged(&cells)))
         });
@@ -338,5 +386,6 @@ impl Store {
     }
 }
 
+mod memory;
 #[cfg(test)]
 mod tests;

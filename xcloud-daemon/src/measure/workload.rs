@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use super::bytes;
+
 /// Whose a pod is; an empty field is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Workload {
@@ -64,6 +66,7 @@ pub struct Workloads {
     known: Vec<Option<Known>>,
     ids: HashMap<Arc<Workload>, WorkloadId>,
     free: Vec<WorkloadId>,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -83,6 +86,7 @@ impl Workloads {
             known: Vec::new(),
             ids: HashMap::new(),
             free: Vec::new(),
+            bytes: 0,
         }
     }
 
@@ -117,6 +121,7 @@ impl Workloads {
         if self.ids.len() >= self.limit {
             return None;
         }
+        self.bytes += size(&kept);
         let workload = Arc::new(kept);
         let known = Some(Known { workload: Arc::clone(&workload), used_ns: 0 });
         let id = if let Some(id) = self.free.pop() {
@@ -149,6 +154,12 @@ impl Workloads {
         self.ids.is_empty()
     }
 
+    /// Bytes that they take.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Forgets names that no data bears and that were last told before `before_ns`.
     pub fn sweep(&mut self, before_ns: u64, borne: &HashSet<WorkloadId>) {
         for (id, slot) in (1..).zip(&mut self.known) {
@@ -158,10 +169,18 @@ impl Workloads {
                 && let Some(known) = slot.take()
             {
                 self.ids.remove(&known.workload);
+                self.bytes -= size(&known.workload);
                 self.free.push(id);
             }
         }
     }
+}
+
+/// Bytes of a name and of its places.
+fn size(Workload { namespace, kind, name, pod }: &Workload) -> usize {
+    let places = bytes::entry::<(Arc<Workload>, WorkloadId)>() + size_of::<Option<Known>>();
+    let own = size_of::<Workload>() + 2 * bytes::ALLOCATION;
+    places + own + bytes::texts([namespace, kind, name, pod])
 }
 
 #[cfg(test)]

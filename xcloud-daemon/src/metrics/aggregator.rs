@@ -89,18 +89,25 @@ fn join_and_store(sink: &mut dyn Sink, state: &State) {
     write(sink, &family::JOIN, &outcomes.map(|(labels, count)| (labels, Value::Count(count))));
     let store = state.store();
     let sums = store.cumulative();
-    let (kept, limit) = sums.map_or((0, 0), |sums| (sums.len(), sums.limits().most));
-    let gauges = [
+    let (kept, limit) = sums.map_or((0, 0), |sums| (sums.len(), sums.most()));
+    let refused = store.refused();
+    let refused: [(&[&str], _); 2] =
+        [(&["paths"], Value::Count(refused.paths)), (&["memory"], Value::Count(refused.memory))];
+    write(sink, &family::STORE_REFUSED, &refused);
+    let values = [
         (&family::JOIN_WAITING, counts.waiting),
         (&family::JOIN_CAPACITY, state.join_limits().capacity as u64),
         (&family::STORE_PATHS, store.paths() as u64),
         (&family::STORE_PATHS_LIMIT, store.limits().max_paths as u64),
+        (&family::STORE_BYTES, store.bytes() as u64),
+        (&family::STORE_BYTES_LIMIT, store.limits().max_bytes as u64),
+        (&family::STORE_GIVEN_UP, store.given_up()),
         (&family::REFUSED, state.refused()),
         (&family::SERIES, kept as u64),
         (&family::SERIES_LIMIT, limit as u64),
         (&family::SERIES_CUT, sums.map_or(0, Cumulative::cut) as u64),
     ];
-    for (family, value) in gauges {
+    for (family, value) in values {
         write(sink, family, &[(&[], Value::Count(value))]);
     }
 }

@@ -122,6 +122,14 @@ families! {
         "Paths kept apart by the store.";
     STORE_PATHS_LIMIT = Gauge "xcloud_store_paths_limit" {}
         "Most paths that may be, as --max-paths says; exchanges on further ones are lost with reason store.";
+    STORE_BYTES = Gauge "xcloud_store_bytes" ["bytes"] {}
+        "Memory that the store takes, with the sums that are told here and with names.";
+    STORE_BYTES_LIMIT = Gauge "xcloud_store_limit_bytes" ["bytes"] {}
+        "Most memory that it may take, as --max-memory says.";
+    STORE_REFUSED = Counter "xcloud_store_refused_total" {"limit"}
+        "Exchanges, joined or not, for which the store had no room: it had as many paths, or as much memory, as it may have.";
+    STORE_GIVEN_UP = Counter "xcloud_store_given_up_total" {}
+        "Intervals given up before --retention, the oldest first, since there was no memory for them.";
     REFUSED = Counter "xcloud_refused_total" {}
         "Batches and streams of agents refused, statuses and stage profiles passed over.";
     AGENTS = Gauge "xcloud_agents" {"state"}
@@ -139,7 +147,7 @@ families! {
     SERIES = Gauge "xcloud_metrics_series" {}
         "Paths that have series of their own here.";
     SERIES_LIMIT = Gauge "xcloud_metrics_series_limit" {}
-        "Most paths that may have, as --metrics-max-series says.";
+        "Most paths that may have, as --metrics-max-series says, or fewer where --max-memory is small.";
     SERIES_CUT = Gauge "xcloud_metrics_series_cut" {}
         "Paths kept by the store that have none and are summed under labels that say other.";
     OTLP_EXPORTS = Counter "xcloud_otlp_exports_total" {"result"}

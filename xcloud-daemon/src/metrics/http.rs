@@ -3,10 +3,9 @@
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::{Bytes, Incoming},
+    body::Incoming,
     header::{ACCEPT, ALLOW, CONTENT_TYPE},
     server::conn::http1,
     service::service_fn,
@@ -14,13 +13,14 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, mpsc},
     task::spawn_blocking,
     time::{sleep, timeout},
 };
 
+use self::body::{Piece, Pieces, Streamed};
 use super::{
-    Source,
+    Source, Written,
     negotiate::{Format, format},
     protobuf::Protobuf,
     text::{Dialect, Text},
@@ -28,6 +28,11 @@ use super::{
 
 /// Connections open at once; further ones wait to be accepted.
 const MOST_CONNECTIONS: usize = 8;
+/// Answers made at once; further requests wait. Text is written away as it is made, but of protocol buffers a whole family
+/// has to be in memory, as its length comes first.
+const MOST_AT_ONCE: usize = 2;
+/// Pieces made ahead of the one that is being written.
+const AHEAD: usize = 1;
 /// How long a request may take to come.
 const REQUEST_WITHIN: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 5_000 });
 /// How long a connection may last, with a slow reader at its end.
@@ -68,13 +73,14 @@ impl Endpoint {
     /// Answers until it is dropped.
     pub async fn serve(self, source: Arc<dyn Source>) {
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let turns = Arc::new(Semaphore::new(MOST_AT_ONCE));
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             match self.0.accept().await {
                 Ok((stream, _)) => {
-                    let source = Arc::clone(&source);
+                    let (source, turns) = (Arc::clone(&source), Arc::clone(&turns));
                     tokio::spawn(async move {
-                        answer(stream, source).await;
+                        answer(stream, source, turns).await;
                         drop(place);
                     });
                 }
@@ -88,8 +94,8 @@ impl Endpoint {
 }
 
 /// One request a connection: scrapers come every few seconds at most, and an idle connection would hold a place.
-async fn answer(stream: TcpStream, source: Arc<dyn Source>) {
-    let service = service_fn(|request| respond(request, Arc::clone(&source)));
+async fn answer(stream: TcpStream, source: Arc<dyn Source>, turns: Arc<Semaphore>) {
+    let service = service_fn(|request| respond(request, Arc::clone(&source), Arc::clone(&turns)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_WITHIN)
@@ -107,7 +113,8 @@ async fn answer(stream: TcpStream, source: Arc<dyn Source>) {
 async fn respond(
     request: Request<Incoming>,
     source: Arc<dyn Source>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+    turns: Arc<Semaphore>,
+) -> Result<Response<Pieces>, Infallible> {
     if request.uri().path() != "/metrics" {
         return Ok(plain(StatusCode::NOT_FOUND, "metrics are at /metrics\n"));
     }
@@ -119,38 +126,43 @@ async fn respond(
     let accept = request.headers().get_all(ACCEPT).iter();
     let accept: Vec<_> = accept.filter_map(|value| value.to_str().ok()).collect();
     let format = format(&accept.join(","));
+    let turn = turns.acquire_owned().await;
+    let (hand_on, made) = mpsc::channel(AHEAD);
     // Collecting takes its time where there are many paths, and the thread has calls to serve.
-    let body = spawn_blocking(move || body(source.as_ref(), format)).await;
-    let Ok(body) = body else {
+    spawn_blocking(move || {
+        write(source.as_ref(), format, |piece| hand_on.blocking_send(piece).is_ok())
+    });
+    let Some(body) = Pieces::of(made, turn.ok()).await else {
         return Ok(plain(StatusCode::INTERNAL_SERVER_ERROR, "collecting failed\n"));
     };
-    let mut response = Response::new(Full::new(body));
+    let mut response = Response::new(body);
     let content_type = hyper::header::HeaderValue::from_static(format.content_type());
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     Ok(response)
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+fn plain(status: StatusCode, text: &'static str) -> Response<Pieces> {
+    let mut response = Response::new(Pieces::whole(text));
     *response.status_mut() = status;
     response
 }
 
-/// All of a source's metrics in a format.
-fn body(source: &dyn Source, format: Format) -> Bytes {
+/// All of a source's metrics in a format, piece by piece.
+fn write(source: &dyn Source, format: Format, hand_on: impl FnMut(Piece) -> bool + Send) {
     let dialect = match format {
         Format::Text | Format::Text1 => Dialect::Prometheus,
         Format::OpenMetrics => Dialect::OpenMetrics,
-        Format::Protobuf => {
-            let mut messages = Protobuf::default();
-            source.tell(&mut messages);
-            return messages.finish().into();
-        }
+        Format::Protobuf => return tell(source, Protobuf::default(), hand_on),
     };
-    let mut text = Text::new(dialect);
-    source.tell(&mut text);
-    text.finish().into()
+    tell(source, Text::new(dialect), hand_on);
 }
 
+fn tell(source: &dyn Source, to: impl Written, hand_on: impl FnMut(Piece) -> bool + Send) {
+    let mut streamed = Streamed::new(to, hand_on);
+    source.tell(&mut streamed);
+    streamed.finish();
+}
+
+mod body;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! What other systems are told: metrics by Prometheus's exposition formats and by OTLP.
 //!
 //! A source ([`aggregator`], [`agent`]) tells a [`Sink`] family by family what there is ([`family`]); sinks write it down
-//! as text ([`text`]), as Prometheus's protocol buffers ([`protobuf`]) or as OTLP ([`otlp`]). [`http`] answers scrapes.
+//! as text ([`text`]), as Prometheus's protocol buffers ([`protobuf`]) or as OTLP ([`otlp`]). [`http`] answers scrapes,
+//! piece by piece as they are told, so that no answer is in memory as a whole.
 
 pub mod agent;
 pub mod aggregator;
@@ -58,6 +59,15 @@ pub trait Sink: Send {
 
     /// One sample of the family.
     fn sample(&mut self, sample: Sample<'_>);
+}
+
+/// A sink that writes, and from which what is written is taken piece by piece.
+pub trait Written: Sink {
+    /// Nothing more will come.
+    fn end(&mut self);
+
+    /// What is written by now and was not taken yet, or a part of it; nothing where that is no more than `least` bytes.
+    fn next(&mut self, least: usize) -> Option<Vec<u8>>;
 }
 
 /// Writes a family with few labels.

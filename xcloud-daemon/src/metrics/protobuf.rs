@@ -1,10 +1,12 @@
 //! Metrics as Prometheus's protocol buffers: `io.prometheus.client.MetricFamily` messages, each after its length. The
 //! only format that carries native histograms; the classic buckets are in it beside them.
 
+use std::{collections::VecDeque, iter, mem};
+
 use prost::{Message, encoding};
 
 use super::{
-    Sample, Sink, Value,
+    Sample, Sink, Value, Written,
     family::{Family, Kind},
 };
 use crate::measure::exponential::{Exponential, SCALE};
@@ -14,6 +16,9 @@ const ZERO_THRESHOLD: f64 = 2.938_735_877_055_719e-39;
 
 /// Field of a family that holds its metrics.
 const METRIC: u32 = 4;
+
+/// Bytes of a family's metrics that are not copied behind others.
+const MANY: usize = 1 << 16;
 
 #[derive(Clone, PartialEq, Message)]
 struct MetricFamily {
@@ -103,6 +108,8 @@ pub struct Protobuf {
     family: Option<&'static Family>,
     /// The family's metrics, encoded.
     metrics: Vec<u8>,
+    /// Families that are complete; those of many metrics in pieces of their own, to spare a copy.
+    pieces: VecDeque<Vec<u8>>,
     bytes: Vec<u8>,
 }
 
@@ -110,8 +117,8 @@ impl Protobuf {
     /// All of them.
     #[must_use]
     pub fn finish(mut self) -> Vec<u8> {
-        self.end_family();
-        self.bytes
+        self.end();
+        iter::from_fn(|| self.next(0)).flatten().collect()
     }
 
     fn end_family(&mut self) {
@@ -132,7 +139,22 @@ impl Protobuf {
         let length = head.len() + self.metrics.len();
         encoding::encode_varint(length as u64, &mut self.bytes);
         self.bytes.extend(head);
-        self.bytes.append(&mut self.metrics);
+        if self.metrics.len() < MANY {
+            self.bytes.append(&mut self.metrics);
+        } else {
+            self.pieces.extend([mem::take(&mut self.bytes), mem::take(&mut self.metrics)]);
+        }
+    }
+}
+
+impl Written for Protobuf {
+    fn end(&mut self) {
+        self.end_family();
+    }
+
+    fn next(&mut self, least: usize) -> Option<Vec<u8>> {
+        let rest = |bytes: &mut Vec<u8>| (bytes.len() > least).then(|| mem::take(bytes));
+        self.pieces.pop_front().or_else(|| rest(&mut self.bytes))
     }
 }
 
@@ -187,10 +209,10 @@ fn spans(times: &Exponential) -> (Vec<BucketSpan>, Vec<i64>) {
         }
         match spans.last_mut() {
             Some(span) if skipped == 0 => span.length += 1,
-            _ => spans.push(BucketSpan { offset: std::mem::take(&mut skipped), length: 1 }),
+            _ => spans.push(BucketSpan { offset: mem::take(&mut skipped), length: 1 }),
         }
         let count = i64::try_from(*count).unwrap_or(i64::MAX);
-        deltas.push(count - std::mem::replace(&mut before, count));
+        deltas.push(count - mem::replace(&mut before, count));
     }
     (spans, deltas)
 }
@@ -244,6 +266,32 @@ mod tests {
         r#type: i32,
         #[prost(message, repeated, tag = "4")]
         metric: Vec<Metric>,
+    }
+
+    #[test]
+    fn pieces_of_large_families_are_the_same_as_all_of_it() {
+        let write = |sink: &mut Protobuf, step: &mut dyn FnMut(&mut Protobuf)| {
+            for (family, samples) in
+                [(&family::REFUSED, 3), (&family::LOST, 9_000), (&family::REFUSED, 1)]
+            {
+                sink.family(family);
+                step(sink);
+                for count in 0..samples {
+                    let labels = &["x", "y"][..family.labels.len()];
+                    sink.sample(Sample { labels, since_ns: 0, value: Value::Count(count) });
+                }
+            }
+        };
+        let mut whole = Protobuf::default();
+        write(&mut whole, &mut |_| {});
+        let whole = whole.finish();
+        let mut pieces = Vec::new();
+        let mut sink = Protobuf::default();
+        write(&mut sink, &mut |sink| pieces.extend(iter::from_fn(|| sink.next(1_000))));
+        sink.end();
+        pieces.extend(iter::from_fn(|| sink.next(0)));
+        assert_eq!(pieces.concat(), whole);
+        assert!(pieces.len() > 2 && whole.len() > 2 * MANY);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Metrics as text: Prometheus's own format 0.0.4, and OpenMetrics 1.0.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, mem};
 
 use super::{
-    Sample, Sink, Value,
+    Sample, Sink, Value, Written,
     family::{Family, Kind},
 };
 use crate::measure::exponential::Exponential;
@@ -35,9 +35,7 @@ impl Text {
     /// All of it.
     #[must_use]
     pub fn finish(mut self) -> String {
-        if self.dialect == Dialect::OpenMetrics {
-            self.text.push_str("# EOF\n");
-        }
+        self.end();
         self.text
     }
 
@@ -72,6 +70,18 @@ impl Text {
         self.line("_bucket", labels, Some("+Inf"), &count);
         self.line("_sum", labels, None, &float(times.sum()));
         self.line("_count", labels, None, &count);
+    }
+}
+
+impl Written for Text {
+    fn end(&mut self) {
+        if self.dialect == Dialect::OpenMetrics {
+            self.text.push_str("# EOF\n");
+        }
+    }
+
+    fn next(&mut self, least: usize) -> Option<Vec<u8>> {
+        (self.text.len() > least).then(|| mem::take(&mut self.text).into_bytes())
     }
 }
 

@@ -256,7 +256,7 @@ pub struct Lost {
     pub join: u64,
     /// Died with an agent.
     pub agent: u64,
-    /// On one path more than the aggregator may keep.
+    /// The aggregator's store had no room.
     pub store: u64,
     /// Of pods that are not seen in full.
     pub hidden: u64,

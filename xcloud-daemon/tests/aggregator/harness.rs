@@ -44,6 +44,7 @@ impl Server {
                 interval_ns: 10_000_000_000,
                 retention_ns: 600_000_000_000,
                 max_paths: 100,
+                max_bytes: usize::MAX,
                 keep: Keep::Workload,
             },
             max_agents: 4,

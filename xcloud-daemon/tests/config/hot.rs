@@ -110,7 +110,7 @@ impl Scene {
                 self.bring_near().await;
                 self.status().await.join_loss.is_some_and(|loss| loss.near_alone > 0)
             }
-            "max-paths" => {
+            "max-memory" | "max-paths" => {
                 let lost = async |scene: &mut Self| {
                     let loss = scene.status().await.loss.and_then(|loss| loss.lost);
                     loss.map_or(0, |lost| lost.store)
@@ -139,10 +139,11 @@ fn text(key: &str, value: &str) -> String {
 }
 
 /// A key, its value before and after, and whether what it does shows then.
-const MEASURING: [(&str, &str, &str, [bool; 2]); 5] = [
+const MEASURING: [(&str, &str, &str, [bool; 2]); 6] = [
     ("join-capacity", "1", "1000", [true, false]),
     ("join-window", "1h", "1ms", [false, true]),
     ("log-level", "info,xcloud::wire=warn", "info", [false, true]),
+    ("max-memory", "1", "1GB", [true, false]),
     ("max-paths", "1", "1000", [true, false]),
     ("retention", "1h", "100ms", [true, false]),
 ];

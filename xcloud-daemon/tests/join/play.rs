@@ -40,6 +40,7 @@ pub(crate) fn play(scenario: &Scenario) {
             interval_ns: 10 * SECOND_NS,
             retention_ns: 3600 * SECOND_NS,
             max_paths: 100,
+            max_bytes: usize::MAX,
             keep: Keep::Workload,
         },
         max_agents: 10,

@@ -73,7 +73,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 log-level pod-interface queue rate uplink
 {{- end -}}
 {{- define "xcloud.hotAggregatorKeys" -}}
-join-capacity join-window load-max-bytes load-max-duration load-max-rate load-max-usd log-level max-paths retention
+join-capacity join-window load-max-bytes load-max-duration load-max-rate load-max-usd log-level max-memory max-paths retention
 {{- end -}}
 
 {{/* A digest of all others: pods are restarted when it changes. */}}

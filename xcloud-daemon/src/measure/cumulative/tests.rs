@@ -110,6 +110,25 @@ fn only_where_there_is_no_room_are_idle_paths_forgotten_and_they_begin_anew() {
 }
 
 #[test]
+fn distributions_are_counted_and_no_more_paths_kept_than_there_is_memory_for() {
+    let (sites, workloads, mut sums) = (sites(), none(), Cumulative::new(LIMITS));
+    let names = Names { sites: &sites, workloads: &workloads };
+    sums.set_room(2 * SHARE * SET_ASIDE);
+    let heap = |sums: &Cumulative| {
+        let own = sums.series.values().map(AsRef::as_ref);
+        own.chain(&sums.other).map(Series::heap).sum::<usize>()
+    };
+    for step in 0..40 {
+        sums.record(1, path(step % 4), names, &took(1 << step), 0);
+        assert_eq!(sums.heap, heap(&sums));
+    }
+    assert_eq!((sums.len(), sums.most()), (2, 2));
+    let later = 2 * LIMITS.idle_ns;
+    sums.record(later, path(3), names, &took(5), 0);
+    assert_eq!((sums.len(), sums.heap), (1, heap(&sums)), "what is forgotten counts no more");
+}
+
+#[test]
 fn the_split_is_kept_segment_by_segment() {
     let (sites, workloads, mut sums) = (sites(), none(), Cumulative::new(LIMITS));
     let names = Names { sites: &sites, workloads: &workloads };

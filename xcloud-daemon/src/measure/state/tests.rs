@@ -17,6 +17,7 @@ fn state(max_paths: usize) -> State {
             interval_ns: 10 * SECOND,
             retention_ns: 100 * SECOND,
             max_paths,
+            max_bytes: usize::MAX,
             keep: Keep::Workload,
         },
         max_agents: 2,

@@ -2,8 +2,13 @@ use proptest::{collection::vec, prelude::*};
 
 use super::{super::split::tests::stamped, *};
 
-const LIMITS: Limits =
-    Limits { interval_ns: 10, retention_ns: 3_000, max_paths: 4, keep: Keep::Workload };
+const LIMITS: Limits = Limits {
+    interval_ns: 10,
+    retention_ns: 3_000,
+    max_paths: 4,
+    max_bytes: usize::MAX,
+    keep: Keep::Workload,
+};
 const ALL: Range = Range { start_ns: 0, end_ns: u64::MAX };
 
 fn path(near: SiteId) -> Path {
@@ -110,20 +115,14 @@ fn a_sites_number_is_used_again_only_when_nothing_bears_it() {
 fn other_limits_hold_from_then_on_and_the_interval_stays() {
     let mut store = Store::new(LIMITS);
     assert!(store.record(5, path(0), &took(9), 0) && store.record(1_000, path(1), &took(9), 0));
-    store.set_limits(Limits {
-        interval_ns: 77,
-        retention_ns: 100,
-        max_paths: 1,
-        keep: Keep::Workload,
-    });
+    store.set_limits(Limits { interval_ns: 77, retention_ns: 100, max_paths: 1, ..LIMITS });
     assert!(
         !store.record(1_000, path(2), &took(9), 0),
         "the paths there are, are too many already"
     );
     store.rotate(1_050);
     assert_eq!(store.query(ALL, |_| Some(())).1[&()].counts.recorded, 1, "the old one is gone");
-    assert_eq!(
-        store.limits,
-        Limits { interval_ns: 10, retention_ns: 100, max_paths: 1, keep: Keep::Workload }
-    );
+    assert_eq!(store.limits, Limits { retention_ns: 100, max_paths: 1, ..LIMITS });
 }
+
+mod memory;

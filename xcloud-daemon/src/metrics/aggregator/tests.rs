@@ -37,6 +37,7 @@ fn aggregator(tier: Tier, most: usize) -> Aggregator {
             interval_ns: SECOND,
             retention_ns: 100 * SECOND,
             max_paths: 100,
+            max_bytes: usize::MAX,
             keep: Keep::Nothing,
         },
         max_agents: 100,

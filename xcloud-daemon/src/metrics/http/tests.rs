@@ -1,7 +1,12 @@
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    task::JoinHandle,
+};
 
 use super::{
-    super::{Sink, Value, family, write},
+    super::{Sample, Sink, Value, family, write},
     *,
 };
 
@@ -46,6 +51,108 @@ async fn a_scrape_is_answered_in_the_format_it_asks_for() {
         open.ends_with("# TYPE xcloud_refused counter\nxcloud_refused_total 5\n# EOF\n"),
         "{open}"
     );
+}
+
+/// Tells more than fits into what lies between a teller and a reader, and counts what it told.
+#[derive(Debug, Default)]
+struct Much {
+    told: AtomicUsize,
+    at_once: AtomicUsize,
+    most_at_once: AtomicUsize,
+    fails: bool,
+}
+
+impl Much {
+    const LINES: usize = 500_000;
+    const LINE: &str = "xcloud_observations_lost_total{hop=\"a\",reason=\"b\"} 7\n";
+}
+
+impl Source for Much {
+    fn tell(&self, sink: &mut dyn Sink) {
+        let at_once = self.at_once.fetch_add(1, Relaxed) + 1;
+        self.most_at_once.fetch_max(at_once, Relaxed);
+        sink.family(&family::LOST);
+        for line in 0..Self::LINES {
+            assert!(!self.fails || line < Self::LINES / 2, "no more");
+            sink.sample(Sample { labels: &["a", "b"], since_ns: 0, value: Value::Count(7) });
+            self.told.fetch_add(1, Relaxed);
+        }
+        self.at_once.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Serves it, and connections that ask for it.
+async fn asking<const N: usize>(source: &Arc<Much>) -> ([TcpStream; N], JoinHandle<()>) {
+    let endpoint = Endpoint::bind("127.0.0.1:0".parse().expect("an address")).await.expect("free");
+    let address = endpoint.address().expect("bound");
+    let source: Arc<dyn Source> = Arc::clone(source) as _;
+    let server = tokio::spawn(endpoint.serve(source));
+    let mut streams = Vec::new();
+    for _ in 0..N {
+        let mut stream = TcpStream::connect(address).await.expect("listening");
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("taken");
+        streams.push(stream);
+    }
+    (streams.try_into().expect("as many"), server)
+}
+
+/// Waits until no more is told. Returns how much was.
+async fn still(source: &Much) -> usize {
+    let mut told = usize::MAX;
+    while told != source.told.load(Relaxed) || told == 0 {
+        told = source.told.load(Relaxed);
+        sleep(Duration::from_millis(300)).await;
+    }
+    told
+}
+
+#[tokio::test]
+async fn no_more_is_made_than_is_read_and_no_more_than_two_at_once() {
+    let source = Arc::new(Much::default());
+    let (streams, server) = asking::<4>(&source).await;
+    let told = still(&source).await;
+    assert!(
+        told < Much::LINES,
+        "two answers would be {} lines, and {told} were made",
+        2 * Much::LINES
+    );
+    let reading = streams.map(|mut stream| {
+        tokio::spawn(async move {
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await.expect("an answer");
+            assert!(answer.len() > Much::LINES * Much::LINE.len());
+            assert!(answer.ends_with(b"\r\n0\r\n\r\n"), "it is whole");
+        })
+    });
+    for reader in reading {
+        reader.await.expect("read");
+    }
+    assert_eq!(source.most_at_once.load(Relaxed), 2);
+    server.abort();
+}
+
+#[tokio::test]
+async fn who_hangs_up_is_told_no_more_and_gives_his_turn_back() {
+    let source = Arc::new(Much::default());
+    for _ in 0..3 {
+        let (streams, server) = asking::<4>(&source).await;
+        still(&source).await;
+        drop(streams);
+        while source.at_once.load(Relaxed) > 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+        server.abort();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_fails_half_way_does_not_look_whole() {
+    let source = Arc::new(Much { fails: true, ..Much::default() });
+    let ([mut stream], server) = asking(&source).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200") && !answer.ends_with(b"0\r\n\r\n"));
+    server.abort();
 }
 
 #[tokio::test]

@@ -258,6 +258,7 @@ mod tests {
                 interval_ns: 1,
                 retention_ns: 1,
                 max_paths: 1,
+                max_bytes: usize::MAX,
                 keep: Keep::Nothing,
             },
             max_agents: 1,

@@ -131,6 +131,7 @@ impl Scraped {
                 interval_ns: 1,
                 retention_ns: 1,
                 max_paths: 1,
+                max_bytes: usize::MAX,
                 keep: Keep::Nothing,
             },
             max_agents: 1,

@@ -18,7 +18,13 @@ fn opening(name: &str) -> Opening {
 fn an_agent_that_is_forgotten_leaves_nothing_behind() {
     let limits = Limits {
         join: join::Limits { window_ns: 1, capacity: 1 },
-        store: store::Limits { interval_ns: 1, retention_ns: 1, max_paths: 1, keep: Keep::Nothing },
+        store: store::Limits {
+            interval_ns: 1,
+            retention_ns: 1,
+            max_paths: 1,
+            max_bytes: usize::MAX,
+            keep: Keep::Nothing,
+        },
         max_agents: 2,
     };
     let hub = Hub::new(limits, CancellationToken::new());
