@@ -52,6 +52,8 @@ pub enum Learnt {
         /// Whose it is.
         workload: Arc<Workload>,
     },
+    /// Whose the pod with this uid is.
+    Owned(String, Arc<Workload>),
     /// The pod with this uid is gone.
     Gone(String),
     /// These uids are all pods there are.
@@ -157,6 +159,7 @@ impl Names {
                 }),
                 workload,
             }),
+            Learnt::Owned(uid, workload) => Event::Owned(uid, workload),
             Learnt::Gone(uid) => Event::Gone(uid),
             Learnt::Only(uids) => Event::Only(uids),
         };
@@ -172,7 +175,7 @@ impl Names {
         std::mem::replace(&mut books.counts, source) != source
     }
 
-    /// Whose a pod is, if the API told it already: that does not change.
+    /// Whose a pod is, if the API told it already.
     #[must_use]
     pub fn workload(&self, uid: &str) -> Option<Arc<Workload>> {
         self.books().api.workload(uid)

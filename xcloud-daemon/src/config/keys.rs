@@ -1,6 +1,11 @@
 //! The keys of the file, from the definitions of the flags.
 
-use std::{any::TypeId, net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    any::TypeId,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Arg, ArgAction, CommandFactory as _, builder::Resettable};
 
@@ -110,7 +115,13 @@ fn what(arg: &Arg, form: Form) -> String {
     } else if is(TypeId::of::<Duration>()) {
         "time, as `10s` or `1h 30m`".into()
     } else if is(TypeId::of::<Address>()) {
-        "`IP:PORT` or `unix:PATH`".into()
+        // Names are looked up to connect, not to listen.
+        match arg.get_long() {
+            Some("listen") => "`IP:PORT` or `unix:PATH`".into(),
+            _ => "`HOST:PORT`, `https://HOST:PORT` or `unix:PATH`".into(),
+        }
+    } else if is(TypeId::of::<SocketAddr>()) {
+        "`IP:PORT`".into()
     } else if is(TypeId::of::<IpAddr>()) {
         "IP address".into()
     } else if is(TypeId::of::<PathBuf>()) {
@@ -193,6 +204,10 @@ mod tests {
         assert_eq!(of("allow-load-tests").form, Form::Switch);
         assert_eq!(of("log-format").what, "`text`, `json`");
         assert_eq!(of("listen").env.as_deref(), Some("XCLOUD_LISTEN"));
+        assert_eq!(of("health-listen").what, "`IP:PORT`");
+        let of_agent = super::keys(Section::Agent);
+        let aggregator = of_agent.iter().find(|key| key.name == "aggregator").expect("a key");
+        assert_eq!(aggregator.what, "`HOST:PORT`, `https://HOST:PORT` or `unix:PATH`");
     }
 
     #[test]

@@ -9,7 +9,8 @@ use crate::usage::usage;
 /// Commands that ask an aggregator.
 pub(super) const COMMANDS: [&str; 6] = ["split", "observe", "top", "nodes", "cost", "load"];
 /// Those of `load`.
-pub(super) const LOAD_COMMANDS: [&str; 5] = ["run", "endpoints", "tests", "cancel", "export"];
+pub(super) const LOAD_COMMANDS: [&str; 6] =
+    ["run", "suite", "endpoints", "tests", "cancel", "export"];
 /// Flags and variables with which the command talks TLS.
 const TLS: [(&str, &str); 2] = [("--tls-ca", "XCLOUD_TLS_CA"), ("--tls-cert", "XCLOUD_TLS_CERT")];
 
@@ -66,9 +67,15 @@ mod tests {
 
     #[test]
     fn commands_that_ask_an_aggregator_pass() {
-        for command in
-            ["split -o json", "observe -n 5", "top", "nodes", "load run --from a", "load"]
-        {
+        for command in [
+            "split -o json",
+            "observe -n 5",
+            "top",
+            "nodes",
+            "load run --from a",
+            "load suite crosscloud --dry-run",
+            "load",
+        ] {
             check(&words(command)).expect(command);
         }
         for (wrong, says) in [

@@ -9,7 +9,7 @@ use super::references;
 /// Kinds without a namespace.
 const CLUSTER_WIDE: [&str; 3] = ["Namespace", "ClusterRole", "ClusterRoleBinding"];
 
-/// What is wrong with the objects; secrets in `given` are made by others.
+/// What is wrong with the objects; secrets and maps in `given` are made by others.
 pub(super) fn wrong(objects: &[Value], given: &[&str]) -> Vec<String> {
     let mut wrong: Vec<_> = objects.iter().flat_map(named).collect();
     let mut seen = BTreeSet::new();

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::judge::{containers, list, name, pod, text};
 
-/// What refers to something that is not there; secrets in `given` are made by others.
+/// What refers to something that is not there; secrets and maps in `given` are made by others.
 pub(super) fn wrong(objects: &[Value], given: &[&str]) -> Vec<String> {
     let all = Objects { objects, given };
     objects.iter().flat_map(|object| all.wrong(object)).collect()
@@ -72,8 +72,8 @@ impl Objects<'_> {
             );
         }
         let there = |kind, name| {
-            self.has(kind, name)
-                || kind == "Secret" && (self.given.contains(&name) || self.promised(name))
+            let others = matches!(kind, "Secret" | "ConfigMap") && self.given.contains(&name);
+            self.has(kind, name) || others || kind == "Secret" && self.promised(name)
         };
         wanted.retain(|(kind, name)| !there(*kind, *name));
         wanted.into_iter().map(|(kind, name)| format!("there is no {kind} {name}")).collect()

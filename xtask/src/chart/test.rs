@@ -30,9 +30,15 @@ const OLD_APIS: [&str; 6] = [
     "cert-manager.io/v1",
     "monitoring.coreos.com/v1",
 ];
-/// Secrets that cases name and do not make.
-const GIVEN: [&str; 4] =
-    ["agent-certificate", "aggregator-certificate", "otlp-authority", "otlp-token"];
+/// Secrets and maps that cases name and do not make.
+const GIVEN: [&str; 6] = [
+    "agent-certificate",
+    "aggregator-certificate",
+    "kubeconfig",
+    "otlp-authority",
+    "otlp-token",
+    "provider-ranges",
+];
 const LEAST: [&str; 3] = ["BPF", "PERFMON", "NET_ADMIN"];
 /// Where agents keep their figures: nobody else's programs and maps are in there.
 const PINS: &str = "/sys/fs/bpf/xcloud";
@@ -52,7 +58,7 @@ const RIGHTS: [(&str, &[&str], &[&str]); 4] = [
     ),
 ];
 /// Values that must be refused, and a part of the reason.
-const REFUSED: [(&[&str], &str); 13] = [
+const REFUSED: [(&[&str], &str); 18] = [
     (&["image.repository="], "image.repository: say where the image is"),
     (&["agent.securityMode=root"], "agent.securityMode"),
     (&["agents.enabled=true"], "agents"),
@@ -63,12 +69,22 @@ const REFUSED: [(&[&str], &str); 13] = [
     (&["agent.config.pod-namespaces=true"], "agent.config.pod-namespaces would have no effect"),
     (&["aggregator.config.insecure=true"], "aggregator.config.insecure would have no effect"),
     (&["aggregator.enabled=false"], "agent.aggregator: say where"),
+    (&["agent.aggregator=a:1"], "site.cluster: name this cluster"),
+    (&["aggregator.persistence.size=1GB"], "aggregator.persistence.size"),
+    (&["aggregator.persistence.size=1KiB"], "aggregator.persistence.size"),
+    (&["agent.extraVolumes=ranges"], "agent.extraVolumes"),
+    (&["aggregator.extraVolumeMounts=/ranges"], "aggregator.extraVolumeMounts"),
     (&["tls.method=existingSecret"], "name the secret with the a"),
     (&["otlp.endpoint=https://a:443"], "otlp.caSecret: name the secret"),
     (
-        &["tls.method=helm", "aggregator.enabled=false", "agent.aggregator=a:1"],
+        &["tls.method=helm", "aggregator.enabled=false", "agent.aggregator=a:1", "site.cluster=b"],
         "the aggregator is elsewhere",
     ),
+];
+/// Values, and what is told after an installation with them and without.
+const TOLD: [(&[&str], &str); 2] = [
+    (&["aggregator.service.type=LoadBalancer", "tls.method=helm"], "site.cluster is empty"),
+    (&["agent.securityMode=privileged"], "agents are privileged"),
 ];
 
 /// Runs all of them; `passes` makes a test that returns what is wrong, and tells how it went.
@@ -98,6 +114,7 @@ pub(crate) fn run(
     passes("refused", "values that make no sense are refused with the reason", &mut || {
         Ok(REFUSED.iter().filter_map(|(sets, reason)| refused(&renderer, sets, reason)).collect())
     })?;
+    passes("notes", "what is worth a warning is told, and nothing else", &mut || told(&renderer))?;
     let parsers = "Terraform's own parser finds the testbeds' files sound";
     passes("yaml", "yamllint passes all YAML", &mut testbeds::yaml)?;
     passes("testbed scripts", "bash and shellcheck pass them", &mut testbeds::scripts)?;
@@ -259,6 +276,21 @@ fn refused(renderer: &Renderer, sets: &[&str], reason: &str) -> Option<String> {
         Err(error) if format!("{error:#}").contains(reason) => None,
         Err(error) => Some(format!("{sets:?}: not for {reason:?}, but {error:#}")),
     }
+}
+
+/// Warnings that are missing, or are told of values that are as they should be.
+fn told(renderer: &Renderer) -> Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    let quiet = renderer.notes(&request(None, &["site.cluster=a"], super::KUBERNETES))?;
+    for (sets, warning) in TOLD {
+        if !renderer.notes(&request(None, sets, super::KUBERNETES))?.contains(warning) {
+            wrong.push(format!("{sets:?}: nothing is told of {warning:?}"));
+        }
+        if quiet.contains(warning) {
+            wrong.push(format!("{warning:?} is told for nothing"));
+        }
+    }
+    Ok(wrong)
 }
 
 fn lint(name: &str, manifest: &str) -> Result<()> {

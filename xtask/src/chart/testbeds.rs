@@ -92,7 +92,8 @@ pub(super) fn xcloud(renderer: &Renderer) -> Result<Vec<String>> {
     let chart = bpf::root().join("deploy/helm/xcloud");
     let of_cloud = |cloud: &str| chart.join(format!("values-{cloud}.yaml"));
     let own = |name: &str| directory().join(name);
-    let elsewhere = ["aggregator.enabled=false", "agent.aggregator=a.example.com:7171"];
+    let elsewhere =
+        ["aggregator.enabled=false", "agent.aggregator=a.example.com:7171", "site.cluster=b"];
     let mut wrong = Vec::new();
     for (values, sets, given) in [
         (vec![of_cloud("eks"), own("xcloud.yaml"), own("xcloud-aws.yaml")], &[][..], &[][..]),

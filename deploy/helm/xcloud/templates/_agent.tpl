@@ -13,8 +13,10 @@
 {{- with .Values.site.zone }}
 - --zone={{ . }}
 {{- end }}
-{{- with .Values.site.cluster }}
-- --cluster={{ . }}
+{{- if .Values.site.cluster }}
+- --cluster={{ .Values.site.cluster }}
+{{- else if $agent.aggregator }}
+{{- fail "site.cluster: name this cluster, as agent.aggregator is set: there, agents of two clusters whose nodes have the same name take each other's place" }}
 {{- end }}
 {{- if not $agent.kubernetes }}
 - --kubernetes=off

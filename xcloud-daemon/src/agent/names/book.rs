@@ -48,6 +48,8 @@ pub struct Pod {
 pub enum Event {
     /// A pod appeared or changed.
     Pod(Pod),
+    /// Whose the pod with this uid is: what it was called before was the best that was known.
+    Owned(String, Arc<Workload>),
     /// The pod with this uid is gone.
     Gone(String),
     /// These uids are all pods there are.
@@ -101,6 +103,11 @@ impl Book {
     pub fn learn(&mut self, now_ns: u64, event: Event) {
         match event {
             Event::Pod(pod) => self.pod(now_ns, pod),
+            Event::Owned(uid, workload) => {
+                if let Some(known) = self.pods.get_mut(&uid) {
+                    known.pod.workload = workload;
+                }
+            }
             Event::Gone(uid) => self.forget(&uid),
             Event::Only(uids) => {
                 let gone: Vec<_> =

@@ -18,7 +18,7 @@ use kube::{
 };
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout},
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout},
 };
 use tracing::{info, warn};
 use xcloud_proto::common::v1::Workload;
@@ -41,8 +41,10 @@ const SILENT: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
 const OWNER_WITHIN: Duration = Duration::from_secs(1);
 /// Most owners remembered.
 const MOST_OWNERS: usize = 4_096;
-/// How often trouble is told, and how long a refusal is believed.
+/// How often trouble is told.
 const TROUBLE_EVERY: Duration = Duration::from_secs(60);
+/// How often owners are asked for that could not be had before.
+pub const OWNERS_AGAIN: Duration = Duration::from_secs(60);
 /// Where a pod finds what it needs to reach the API.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
@@ -80,16 +82,21 @@ pub fn client(mut config: Config) -> Result<Client> {
 }
 
 /// Learns the pods of a node for ever, and says whether the API is `answering`: whether it has listed all of them and told
-/// of no trouble since.
-pub async fn follow(client: Client, node: &str, names: &Names, answering: &watch::Sender<bool>) {
+/// of no trouble since. Owners that it does not tell are asked for `again` after this long.
+pub async fn follow(
+    client: Client,
+    node: &str,
+    names: &Names,
+    answering: &watch::Sender<bool>,
+    again: Duration,
+) {
     let pods: Api<ApiPod> = Api::all_with(client.clone(), &resource("", "Pod", "pods"));
     // From the server's cache: a thousand agents that start at once must not all read the store.
     let wanted = watcher::Config::default()
         .fields(&format!("spec.nodeName={node}"))
         .timeout(WATCH_SECONDS)
         .any_semantic();
-    let mut reader =
-        Reader { client, names, answering, owners: Owners::default(), listed: HashSet::new() };
+    let mut reader = Reader::new(client, names, answering, again);
     let mut trouble = Trouble::default();
     let mut pauses = watcher::DefaultBackoff::default();
     loop {
@@ -152,9 +159,31 @@ struct Reader<'a> {
     owners: Owners,
     /// Uids of a list that is under way.
     listed: HashSet<String>,
+    /// Pods, by uid, whose owner's owner could not be had: their names hold until it is.
+    unsure: HashMap<String, ApiPod>,
+    again: Interval,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(
+        client: Client,
+        names: &'a Names,
+        answering: &'a watch::Sender<bool>,
+        again: Duration,
+    ) -> Self {
+        let mut again = interval(again);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            client,
+            names,
+            answering,
+            owners: Owners::default(),
+            listed: HashSet::new(),
+            unsure: HashMap::new(),
+            again,
+        }
+    }
+
     /// Takes in a list and the changes that follow it.
     ///
     /// # Errors
@@ -164,10 +193,26 @@ impl Reader<'_> {
         events: impl Stream<Item = watcher::Result<watcher::Event<ApiPod>>>,
     ) -> watcher::Result<()> {
         let mut events = pin!(events);
-        while let Some(event) = events.next().await {
-            self.take(event?).await;
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(event) => self.take(event?).await,
+                    None => return Ok(()),
+                },
+                _ = self.again.tick() => self.ask_again().await,
+            }
         }
-        Ok(())
+    }
+
+    /// Asks for owners that could not be had, each kind until one cannot be had again.
+    async fn ask_again(&mut self) {
+        self.owners.refused.clear();
+        for (uid, pod) in std::mem::take(&mut self.unsure) {
+            let workload = self.workload(&uid, &pod).await;
+            if !self.unsure.contains_key(&uid) {
+                self.names.learn(Source::Api, Learnt::Owned(uid, Arc::new(workload)));
+            }
+        }
     }
 
     async fn take(&mut self, event: watcher::Event<ApiPod>) {
@@ -179,6 +224,7 @@ impl Reader<'_> {
             }
             watcher::Event::InitDone => {
                 let listed = std::mem::take(&mut self.listed);
+                self.unsure.retain(|uid, _| listed.contains(uid));
                 let count = listed.len();
                 self.names.learn(Source::Api, Learnt::Only(listed));
                 self.names.rely_on(Source::Api);
@@ -189,6 +235,7 @@ impl Reader<'_> {
             watcher::Event::Apply(pod) => self.learn(&pod).await,
             watcher::Event::Delete(pod) => {
                 if let Some(uid) = object::uid(&pod) {
+                    self.unsure.remove(&uid);
                     self.names.learn(Source::Api, Learnt::Gone(uid));
                 }
             }
@@ -199,8 +246,8 @@ impl Reader<'_> {
         let Some(uid) = object::uid(pod) else { return };
         // Asked before the clock is read: what the API told is older than that.
         let workload = match self.names.workload(&uid) {
-            Some(known) => known,
-            None => Arc::new(self.workload(pod).await),
+            Some(known) if !self.unsure.contains_key(&uid) => known,
+            _ => Arc::new(self.workload(&uid, pod).await),
         };
         let created = pod.metadata.creation_timestamp.as_ref();
         self.names.learn(
@@ -216,7 +263,8 @@ impl Reader<'_> {
         );
     }
 
-    async fn workload(&mut self, pod: &ApiPod) -> Workload {
+    /// Whose a pod is, as far as it can be told now; if that may change, the pod is `unsure`.
+    async fn workload(&mut self, uid: &str, pod: &ApiPod) -> Workload {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
         let none = std::collections::BTreeMap::new();
@@ -226,8 +274,14 @@ impl Reader<'_> {
             Some((owner, uid)) if owner.is_between() => {
                 self.owners.above(&self.client, namespace, owner, uid).await
             }
-            _ => Above::NotAsked,
+            _ => Some(Above::NotAsked),
         };
+        if above.is_none() {
+            self.unsure.insert(uid.into(), pod.clone());
+        } else {
+            self.unsure.remove(uid);
+        }
+        let above = above.unwrap_or(Above::NotAsked);
         workload::by_owner(namespace, name, labels, controller.as_ref().map(|it| &it.0), &above)
     }
 }
@@ -237,18 +291,25 @@ impl Reader<'_> {
 struct Owners {
     /// By the uid of what is owned.
     known: HashMap<String, Above>,
-    /// Since when the API refuses to tell, by kind.
-    refused: HashMap<String, Instant>,
+    /// Kinds of which the API did not tell since they were asked for [again](Reader::ask_again).
+    refused: HashSet<String>,
     trouble: Trouble,
 }
 
 impl Owners {
-    async fn above(&mut self, client: &Client, namespace: &str, of: &Owner, uid: &str) -> Above {
+    /// None if it cannot be had now.
+    async fn above(
+        &mut self,
+        client: &Client,
+        namespace: &str,
+        of: &Owner,
+        uid: &str,
+    ) -> Option<Above> {
         if let Some(known) = self.known.get(uid) {
-            return known.clone();
+            return Some(known.clone());
         }
-        if self.refused.get(&of.kind).is_some_and(|since| since.elapsed() < TROUBLE_EVERY) {
-            return Above::NotAsked;
+        if self.refused.contains(&of.kind) {
+            return None;
         }
         match ask(client, namespace, of).await {
             Ok(above) => {
@@ -256,16 +317,16 @@ impl Owners {
                     self.known.clear();
                 }
                 self.known.insert(uid.into(), above.clone());
-                above
+                Some(above)
             }
             Err(error) => {
-                self.refused.insert(of.kind.clone(), Instant::now());
+                self.refused.insert(of.kind.clone());
                 self.trouble.tell(|| {
                     format!(
                         "names go by labels, since Kubernetes' API does not tell owners: {error:#}"
                     )
                 });
-                Above::NotAsked
+                None
             }
         }
     }

@@ -46,7 +46,7 @@ pub(super) async fn both(
     let answering = watch::Sender::new(false);
     let answers = answering.subscribe();
     tokio::join!(
-        kubernetes::follow(client, node, names, &answering),
+        kubernetes::follow(client, node, names, &answering, kubernetes::OWNERS_AGAIN),
         stand_in(names, args, answers, patience)
     );
 }

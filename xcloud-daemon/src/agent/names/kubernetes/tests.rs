@@ -24,7 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 #[derive(Clone)]
 pub(in crate::agent::names) struct Server {
     pub(in crate::agent::names) pods: Arc<Mutex<Vec<Value>>>,
-    owner: Option<Value>,
+    owner: Arc<Mutex<Option<Value>>>,
     changes: broadcast::Sender<String>,
     asked: Arc<Mutex<Vec<String>>>,
 }
@@ -33,7 +33,7 @@ impl Server {
     pub(in crate::agent::names) fn new(pods: Vec<Value>, owner: Option<Value>) -> Self {
         Self {
             pods: Arc::new(Mutex::new(pods)),
-            owner,
+            owner: Arc::new(Mutex::new(owner)),
             changes: broadcast::Sender::new(64),
             asked: Arc::default(),
         }
@@ -67,14 +67,15 @@ impl Server {
             }
             return Ok(());
         }
-        let (status, body) = match (&path[..], &self.owner) {
+        let owner = self.owner.lock().expect("sound").clone();
+        let (status, body) = match (&path[..], owner) {
             (path, _) if path.starts_with("/api/v1/pods") => {
                 let items = self.pods.lock().expect("sound").clone();
                 let metadata = json!({"resourceVersion": "1"});
                 let list = json!({"apiVersion": "v1", "kind": "PodList", "metadata": metadata, "items": items});
                 ("200 OK", list)
             }
-            (path, Some(owner)) if path.contains("/replicasets/") => ("200 OK", owner.clone()),
+            (path, Some(owner)) if path.contains("/replicasets/") => ("200 OK", owner),
             _ => (
                 "403 Forbidden",
                 json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403,
@@ -93,7 +94,16 @@ impl Server {
         let line = json!({"type": kind, "object": pod}).to_string() + "\n";
         self.changes.send(line).expect("somebody watches");
     }
+
+    /// How often it was asked for owners.
+    fn asked_for_owners(&self) -> usize {
+        let asked = self.asked.lock().expect("sound");
+        asked.iter().filter(|path| path.contains("/replicasets/")).count()
+    }
 }
+
+/// How long until owners are asked for again, here.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// A client of the API at an address.
 pub(in crate::agent::names) fn client_of(address: SocketAddr) -> Client {
@@ -146,7 +156,8 @@ impl Scene {
         let names = with_interfaces(&[7, 8]);
         let (of, client) = (Arc::clone(&names), client_of(address));
         let answering = watch::Sender::new(false);
-        let following = tokio::spawn(async move { follow(client, "n1", &of, &answering).await });
+        let following =
+            tokio::spawn(async move { follow(client, "n1", &of, &answering, AGAIN).await });
         let tasks = [serving, following].map(AbortOnDropHandle::new);
         Self { names, server, _tasks: tasks }
     }
@@ -177,8 +188,7 @@ async fn pods_are_named_as_they_come_and_go() {
     scene.server.tell("DELETED", pod("cart-5f6d8c-a", "10.0.0.1"));
     scene.named(7, "10.0.0.1", None).await;
     let asked = scene.server.asked.lock().expect("sound").clone();
-    let owners = asked.iter().filter(|path| path.contains("/replicasets/")).count();
-    assert_eq!(owners, 1, "{asked:?}");
+    assert_eq!(scene.server.asked_for_owners(), 1, "{asked:?}");
     let list = asked.iter().find(|path| path.starts_with("/api/v1/pods")).expect("a list");
     assert!(list.contains("fieldSelector=spec.nodeName%3Dn1"), "{list}");
 }
@@ -187,6 +197,33 @@ async fn pods_are_named_as_they_come_and_go() {
 async fn without_the_right_to_ask_for_owners_names_go_by_labels() {
     let scene = Scene::begin(vec![pod("cart-5f6d8c-a", "10.0.0.1")], None).await;
     scene.named(7, "10.0.0.1", Some("shop/Deployment/cart/cart-5f6d8c-a")).await;
+}
+
+#[tokio::test]
+async fn owners_that_could_not_be_had_are_asked_for_again_now_and_then() {
+    let pods = (1..=9).map(|n| pod(&format!("cart-5f6d8c-{n}"), &format!("10.0.0.{n}"))).collect();
+    let begun = Instant::now();
+    let scene = Scene::begin(pods, None).await;
+    scene.named(7, "10.0.0.1", Some("shop/Deployment/cart/cart-5f6d8c-1")).await;
+    scene.watched().await;
+    // Changes of pods make no difference.
+    for _ in 0..3 {
+        scene.server.tell("MODIFIED", pod("cart-5f6d8c-2", "10.0.0.2"));
+        sleep(AGAIN).await;
+    }
+    let asked = scene.server.asked_for_owners();
+    // One that is gone by then does not come back.
+    scene.server.tell("DELETED", pod("cart-5f6d8c-3", "10.0.0.3"));
+    scene.named(8, "10.0.0.3", None).await;
+    let least = AGAIN * u32::try_from(asked.saturating_sub(2)).expect("few");
+    assert!(asked > 1 && begun.elapsed() >= least, "{asked} times in {:?}", begun.elapsed());
+    *scene.server.owner.lock().expect("sound") = Some(rollout());
+    scene.named(7, "10.0.0.1", Some("shop/Rollout/cart/cart-5f6d8c-1")).await;
+    scene.named(7, "10.0.0.2", Some("shop/Rollout/cart/cart-5f6d8c-2")).await;
+    scene.named(8, "10.0.0.3", None).await;
+    let asked = scene.server.asked_for_owners();
+    sleep(2 * AGAIN).await;
+    assert_eq!(scene.server.asked_for_owners(), asked, "what was told is asked for no more");
 }
 
 #[tokio::test]
