@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Which way the data of a trial goes, by its settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Ord, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Data {
     /// From the end that asked.
