@@ -107,22 +107,3 @@ pub(crate) const VXLAN_PORT: u16 = 8472;
 pub(crate) fn vxlan(frame: &[u8]) -> Vec<u8> {
     in_udp(VXLAN_PORT, &[8, 0, 0, 0, 0, 16, 0, 0], frame)
 }
-
-/// Port of the Geneve tunnels here.
-pub(crate) const GENEVE_PORT: u16 = 6081;
-
-/// A frame in Geneve, with one option.
-pub(crate) fn geneve(frame: &[u8]) -> Vec<u8> {
-    in_udp(GENEVE_PORT, &[2, 0, 0x65, 0x58, 0, 0, 1, 0, 9, 9, 9, 1, 9, 9, 9, 9], frame)
-}
-
-/// A frame's packet in IPv4, whatever it is.
-pub(crate) fn ip_in_ip(frame: &[u8]) -> Vec<u8> {
-    let packet = &frame[14..];
-    let protocol = if packet[0] >> 4 == 6 { 41 } else { 4 };
-    let length = u16::try_from(packet.len()).expect("a packet is small");
-    let outer = etherparse::Ipv4Header::new(length, 64, protocol.into(), [1; 4], [2; 4]);
-    let mut ethernet = vec![2; 12];
-    ethernet.extend([8, 0]);
-    [&ethernet, &outer.expect("it fits").to_bytes()[..], packet].concat()
-}

@@ -3,9 +3,26 @@
 use xcloud_common::config::{Config, Tunnels};
 
 use crate::{
-    craft::{DATA, GENEVE_PORT, Segment, VXLAN_PORT, geneve, ip_in_ip, vxlan},
+    craft::{DATA, Segment, VXLAN_PORT, in_udp, vxlan},
     harness::{self, Kernel},
 };
+
+const GENEVE_PORT: u16 = 6081;
+
+fn geneve(frame: &[u8]) -> Vec<u8> {
+    in_udp(GENEVE_PORT, &[2, 0, 0x65, 0x58, 0, 0, 1, 0, 9, 9, 9, 1, 9, 9, 9, 9], frame)
+}
+
+/// In IPv4, whatever the inner packet is.
+fn ip_in_ip(frame: &[u8]) -> Vec<u8> {
+    let packet = &frame[14..];
+    let protocol = if packet[0] >> 4 == 6 { 41 } else { 4 };
+    let length = u16::try_from(packet.len()).expect("a packet is small");
+    let outer = etherparse::Ipv4Header::new(length, 64, protocol.into(), [1; 4], [2; 4]);
+    let mut ethernet = vec![2; 12];
+    ethernet.extend([8, 0]);
+    [&ethernet, &outer.expect("it fits").to_bytes()[..], packet].concat()
+}
 
 /// In IPv6 with an encapsulation limit, as the kernel's tunnels do.
 fn ip_in_ipv6(frame: &[u8]) -> Vec<u8> {
