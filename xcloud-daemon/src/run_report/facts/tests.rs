@@ -112,7 +112,7 @@ fn trials_with_the_data_going_another_way_are_another_path() {
     run.trials[0].settings.insert("reverse".into(), "true".into());
     let report = of(&[run]);
     let trials = report.paths.iter().map(|path| path.measured[0].as_ref().map(|one| one.trials));
-    assert_eq!(trials.collect::<Vec<_>>(), [Some(1), Some(4)]);
+    assert_eq!(trials.collect::<Vec<_>>(), [Some(4), Some(1)]);
 }
 
 #[test]
