@@ -6,6 +6,8 @@
 
 #[path = "common/limits.rs"]
 mod limits;
+#[path = "common/random.rs"]
+mod random;
 
 use std::{hint::black_box, sync::Arc, time::Instant};
 
@@ -29,6 +31,8 @@ use xcloud_common::{
     sample::{Sample, flag, kind},
     slot::Tuple,
 };
+
+use self::random::Random;
 use xcloud_proto::{
     common::v1::Workload as WireWorkload, ingest::v1::SampleBatch, observer::v1::GroupBy,
 };
@@ -236,16 +240,5 @@ fn tuple(seed: u32) -> Tuple {
         remote: [0, 0, 0xffff, 2],
         local_port: PORT + u16::try_from(seed % u32::from(CONNECTIONS)).unwrap_or(0),
         remote_port: 80,
-    }
-}
-
-/// Enough randomness for figures that repeat.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u32) -> u32 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        u32::try_from((self.0 >> 33) % u64::from(limit)).unwrap_or(0)
     }
 }

@@ -5,6 +5,8 @@
 
 #[path = "common/limits.rs"]
 mod limits;
+#[path = "common/random.rs"]
+mod random;
 
 use std::sync::Arc;
 
@@ -31,6 +33,8 @@ use xcloud_common::{
     sample::{Sample, flag, kind},
     slot::Tuple,
 };
+
+use self::random::Random;
 
 const SECOND_NS: u64 = 1_000_000_000;
 const BEGIN_NS: u64 = 1_700_000_000 * SECOND_NS;
@@ -164,16 +168,7 @@ impl Sender {
     }
 }
 
-/// Enough randomness for figures that repeat.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, limit: u32) -> u32 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        u32::try_from((self.0 >> 33) % u64::from(limit)).unwrap_or(0)
-    }
-
     fn micros(&mut self, least: u32, spread: u32) -> u64 {
         u64::from(least) * 1_000 + u64::from(self.below(spread * 1_000))
     }

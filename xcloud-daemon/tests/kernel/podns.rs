@@ -120,8 +120,8 @@ fn in_a_namespace(work: impl FnOnce() + Send) {
     thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|why| panic::resume_unwind(why));
 }
 
-#[test]
-fn a_pod_outlives_the_process_it_was_found_by() {
+/// On a node of its own, a pod of two processes, hooked by way of the first.
+fn in_a_pod_of_two(test: impl FnOnce(Programs, u32, Process, Process) + Send) {
     if !harness::available() {
         return;
     }
@@ -134,6 +134,13 @@ fn a_pod_outlives_the_process_it_was_found_by() {
         assert_eq!(second.namespace(&[outside, here]), namespace);
         let mut programs = programs();
         let index = hooked(&mut programs, &first, namespace);
+        test(programs, index, first, second);
+    });
+}
+
+#[test]
+fn a_pod_outlives_the_process_it_was_found_by() {
+    in_a_pod_of_two(|mut programs, index, first, second| {
         assert_eq!(filters(&second), 2);
         first.end();
         assert_eq!(programs.displaced(index).expect("looking into the pod"), []);
@@ -150,18 +157,7 @@ fn a_pod_outlives_the_process_it_was_found_by() {
 
 #[test]
 fn taken_off_after_the_process_it_was_found_by_ended_nothing_stays_in_the_pod() {
-    if !harness::available() {
-        return;
-    }
-    let outside = inode("/proc/self/ns/net".into());
-    in_a_namespace(|| {
-        let here = inode("/proc/thread-self/ns/net".into());
-        let first = Process::start(&["unshare", "-n"]);
-        let namespace = first.namespace(&[outside, here]);
-        let second = Process::start(&["nsenter", "-t", &first.0.id().to_string(), "-n"]);
-        assert_eq!(second.namespace(&[outside, here]), namespace);
-        let mut programs = programs();
-        let index = hooked(&mut programs, &first, namespace);
+    in_a_pod_of_two(|mut programs, index, first, second| {
         first.end();
         programs.detach(index);
         assert_eq!(filters(&second), 0, "filters are left in the pod");

@@ -7,31 +7,13 @@ use crate::load::throughput::{
     counters::Count,
     json,
     ledger::{Ledger, Moment, Reading},
+    params,
     record::Setting,
     results::{Results, StreamResult},
 };
 
 fn plan(protocol: Protocol, rate: u64) -> Plan {
-    Plan {
-        protocol,
-        direction: Direction::Forward,
-        streams: 1,
-        length: 1_000,
-        time: Duration::from_secs(10),
-        omit: Duration::ZERO,
-        bytes: None,
-        rate: Some(rate),
-        burst: 1,
-        window: None,
-        mss: None,
-        no_delay: false,
-        congestion: None,
-        tos: 0,
-        zero_copy: false,
-        skip_receive_copy: false,
-        wide_counters: false,
-        server_output: false,
-    }
+    Plan { protocol, length: 1_000, rate: Some(rate), ..params::tests::plan() }
 }
 
 /// A client that sent 10 000 datagrams of 1 000 B in 10 s, to a server that saw `expected` of them, `lost` of which had
